@@ -1,0 +1,151 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+
+namespace zt::config {
+
+/// Where a sharded thing lives (DeepSpeed `offload_*.device`).
+enum class Place : std::uint8_t { device, host, nvme };
+/// What a layer keeps between forward and backward (DESIGN section 2, "stash").
+enum class Recompute : std::uint8_t { none, selective, full };
+/// When gradients are reduced.
+enum class ReduceAt : std::uint8_t { boundary, micro_step };
+/// `ordered`: all-to-all and a local fp32 sum in rank order. `native`: the library's reduce-scatter.
+enum class Reduce : std::uint8_t { ordered, native };
+enum class PackingRule : std::uint8_t { stream, hf };
+enum class Sampling : std::uint8_t { random, sequential, group_by_length };
+enum class DeviceKind : std::uint8_t { cpu, cuda };
+
+struct ModelConfig {
+  std::string model_name_or_path;      ///< HF folder with weights, or with config.json alone
+  std::string tokenizer_name_or_path;  ///< empty: the model's folder
+  bool from_scratch = false;           ///< initialise weights instead of loading them
+};
+
+struct DataConfig {
+  std::string train_file_dir;
+  std::string validation_file_dir;
+  std::string cache_dir;  ///< empty: `<output_dir>/cache`
+  std::int64_t block_size = 1024;
+  bool packing = true;
+  PackingRule packing_rule = PackingRule::stream;
+  bool document_mask = false;        ///< no attention across documents inside a packed block
+  bool keep_linebreaks = true;
+  bool overwrite_cache = false;
+  std::int64_t max_train_samples = -1;  ///< blocks; -1: all
+  std::int64_t max_eval_samples = -1;
+  int validation_split_percentage = 1;
+  int preprocessing_num_workers = 0;  ///< 0: all cores
+  Sampling train_sampling_strategy = Sampling::random;
+  std::uint64_t data_seed = 42;
+  bool dataloader_drop_last = false;
+};
+
+struct OptimizerConfig {
+  bool l2_adam = false;  ///< true: L2 regularisation inside Adam; false: AdamW
+  double learning_rate = 5e-5;
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double weight_decay = 0.0;
+  bool bias_correction = true;
+  bool decay_all = false;  ///< one group, norms and biases decayed too (DeepSpeed `optimizer` section)
+  double max_grad_norm = 1.0;  ///< 0: no clipping
+};
+
+enum class ScheduleKind : std::uint8_t {
+  constant, constant_with_warmup, linear, cosine, ds_warmup, ds_warmup_decay, ds_warmup_cosine
+};
+
+struct LrScheduleConfig {
+  ScheduleKind kind = ScheduleKind::linear;
+  /// HF: steps when >= 1, share of all steps when < 1.
+  double warmup_steps = 0;
+  double num_cycles = 0.5;
+  // DeepSpeed schedulers. Negative or absent: taken from the run.
+  double warmup_min_lr = 0.0;
+  std::optional<double> warmup_max_lr;
+  std::optional<std::int64_t> warmup_num_steps;
+  std::optional<std::int64_t> total_num_steps;
+  bool warmup_log = true;  ///< `warmup_type` log (true) or linear
+  double warmup_min_ratio = 0.0, cos_min_ratio = 1e-4;
+};
+
+struct PrecisionConfig {
+  DType compute = DType::f32;
+  DType grad_accum = DType::f32;
+  std::optional<DType> communication;  ///< absent: the compute dtype
+  bool check_grad_overflow = true;
+  int max_nonfinite_steps = 3;
+};
+
+struct ZeroConfig {
+  int stage = 0;  ///< read once, by zero::residency
+  std::int64_t reduce_bucket_size = 500'000'000;
+  std::int64_t allgather_bucket_size = 500'000'000;
+  bool overlap_comm = true;
+  Place optimizer_place = Place::device;
+  Place param_place = Place::device;
+  bool pin_memory = true;
+  std::int64_t prefetch_bucket_size = 50'000'000;
+  std::int64_t max_live_parameters = 1'000'000'000;
+  std::int64_t param_persistence_threshold = 100'000;
+  bool gather_16bit_on_save = false;
+  std::optional<ReduceAt> reduce_at;  ///< absent: auto
+  bool retain_auto = true;            ///< `--retain auto|off`
+  int coalesce = 0;                   ///< 0: auto, 1: off, k: k micro-batches as one
+  std::optional<Recompute> recompute; ///< absent: auto
+  Reduce reduce = Reduce::ordered;
+  bool deterministic = false;
+};
+
+struct RunConfig {
+  std::string output_dir;
+  bool overwrite_output_dir = false;
+  bool do_train = true, do_eval = false;
+  std::int64_t per_device_train_batch_size = 8;
+  std::int64_t per_device_eval_batch_size = 8;
+  std::int64_t gradient_accumulation_steps = 1;
+  double num_train_epochs = 3.0;
+  std::int64_t max_steps = -1;
+  double eval_steps = 0;  ///< 0: only at the end; < 1: share of all steps
+  double logging_steps = 1;
+  bool disable_tqdm = false;
+  std::string log_level = "info";
+  std::uint64_t seed = 42;
+  int ddp_timeout_seconds = 1800;
+};
+
+struct LaunchConfig {
+  int nproc = 0;  ///< ranks on this machine; 0: all GPUs, or 1 CPU rank
+  DeviceKind device = DeviceKind::cpu;
+  bool use_cpu = false;
+  std::optional<Bytes> gpu_memory;
+};
+
+/// One key of the user's and what became of it.
+struct Origin {
+  std::string key;    ///< `zero_optimization.stage`, `--learning_rate`
+  std::string place;  ///< `zero2.json:12`, `command line`, `default`
+};
+
+/// The one resolved configuration. Built by `resolve`, immutable afterwards; each component is
+/// given its own section.
+struct Config {
+  ModelConfig model;
+  DataConfig data;
+  OptimizerConfig optimizer;
+  LrScheduleConfig lr_schedule;
+  PrecisionConfig precision;
+  ZeroConfig zero;
+  RunConfig run;
+  LaunchConfig launch;
+  std::map<std::string, Origin> origins;  ///< field path of this tree -> where its value came from
+  std::vector<std::string> notices;       ///< accepted without effect, each with its reason
+};
+
+}  // namespace zt::config
