@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/units.h"
+#include "memory/view.h"
+
+namespace zt::comm {
+
+/// Collective communication between the ranks of a run.
+///
+/// All ranks call the same operations in the same order with the same sizes. On the CPU a call
+/// blocks until its result is there; on CUDA it is queued on `launch.stream`. Calls come from one
+/// thread at a time.
+/// Errors: CommError (rank, operation, peer where known) when a peer fails or the timeout passes.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  [[nodiscard]] virtual int rank() const = 0;
+  [[nodiscard]] virtual int world() const = 0;
+  [[nodiscard]] virtual Device device() const = 0;
+
+  /// Shapes: send [n], recv [world x n]; send may be recv's own part (in place). Any dtype.
+  virtual void all_gather(const View& send, const View& recv, const Launch& launch) = 0;
+  /// Shapes: send, recv [world x n]: part p of send goes to rank p, part p of recv comes from it.
+  virtual void all_to_all(const View& send, const View& recv, const Launch& launch) = 0;
+  /// The library's own reduction, summed in its order. Shapes: send [world x n], recv [n].
+  virtual void reduce_scatter_sum(const View& send, const View& recv, const Launch& launch) = 0;
+  /// In place. Shapes: data [n].
+  virtual void broadcast(const View& data, int root, const Launch& launch) = 0;
+  /// Returns on every rank after every rank has called it. Blocks the host.
+  virtual void barrier() = 0;
+  /// Makes pending and later calls on this rank fail promptly. Thread-safe.
+  virtual void abort(const std::string& reason) = 0;
+};
+
+}  // namespace zt::comm
