@@ -81,6 +81,13 @@ struct PrecisionConfig {
   std::optional<DType> communication;  ///< absent: the compute dtype
   bool check_grad_overflow = true;
   int max_nonfinite_steps = 3;
+  // fp16 loss scaling (DeepSpeed `fp16` section).
+  double loss_scale = 0;  ///< 0: dynamic
+  int initial_scale_power = 16;
+  std::int64_t loss_scale_window = 1000;
+  int hysteresis = 2;
+  bool consecutive_hysteresis = false;
+  double min_loss_scale = 1;
 };
 
 struct ZeroConfig {
@@ -114,6 +121,7 @@ struct RunConfig {
   std::int64_t max_steps = -1;
   double eval_steps = 0;  ///< 0: only at the end; < 1: share of all steps
   double logging_steps = 1;
+  bool logging_first_step = false;  ///< log step 1 whatever `logging_steps` is
   bool disable_tqdm = false;
   std::string log_level = "info";
   std::uint64_t seed = 42;
@@ -146,6 +154,8 @@ struct Config {
   LaunchConfig launch;
   std::map<std::string, Origin> origins;  ///< field path of this tree -> where its value came from
   std::vector<std::string> notices;       ///< accepted without effect, each with its reason
+  /// Fields that wait for a fact, as `zero.reduce_bucket_size (needs hidden_size)`. Empty: complete.
+  std::vector<std::string> unresolved;
 };
 
 }  // namespace zt::config

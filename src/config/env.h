@@ -1,0 +1,32 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace zt::config {
+
+/// What a launcher (torchrun, Slurm wrappers, `zt launch`) tells one process, validated.
+struct RankEnvironment {
+  int rank = 0;
+  int local_rank = 0;
+  int world_size = 1;
+  int local_world_size = 1;
+  std::string master_addr = "127.0.0.1";
+  int master_port = 29500;
+};
+
+/// Names and values of environment variables; tests pass their own.
+using Variables = std::map<std::string, std::string>;
+
+/// Copies the variables this program reads (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE,
+/// MASTER_ADDR, MASTER_PORT) and every `ZT_*` variable. The only place that reads the environment.
+[[nodiscard]] Variables read_environment();
+
+/// The rank variables, or nothing when the process was not started by a launcher (neither RANK nor
+/// WORLD_SIZE is set). LOCAL_RANK defaults to RANK and LOCAL_WORLD_SIZE to WORLD_SIZE (one
+/// machine). Errors: ConfigError naming every variable that is missing, not a number or out of
+/// range.
+[[nodiscard]] std::optional<RankEnvironment> rank_environment(const Variables& variables);
+
+}  // namespace zt::config

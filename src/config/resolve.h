@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+
+namespace zt::config {
+
+/// What this build can do. A key that asks for something that is off here is refused by name.
+struct Features {
+  bool fp16 = false;
+};
+
+/// What is known beside the flags. Resolve first with what there is, before any device or model is
+/// touched; resolve the same arguments again once the rest is known. `Config::unresolved` lists
+/// what still waits, and for which fact.
+struct Facts {
+  std::optional<std::int64_t> world_size;   ///< data-parallel ranks; absent: `--nproc` if given
+  std::optional<std::int64_t> hidden_size;  ///< of the model; three `"auto"` keys need it
+  Features features;
+};
+
+/// Builds the one configuration from the flags of `zt train` (Hugging Face names, huggingface
+/// syntax) and the DeepSpeed JSON that `--deepspeed` names.
+/// Errors: ConfigError listing every problem, one line each, with its place and what is valid.
+/// Touches no device; checks that the paths exist.
+[[nodiscard]] Config resolve(const std::vector<std::string>& args, const Facts& facts = {});
+
+/// Builds a configuration from DeepSpeed JSON alone, for `zt::initialize`: there are no training
+/// arguments, so `"auto"` outside strict sections and a missing batch size are errors.
+/// `source`: a path, JSON text starting with `{`, or URL-safe base64 of it.
+/// Errors: ConfigError listing every problem.
+[[nodiscard]] Config from_deepspeed(const std::string& source, const Facts& facts = {});
+
+/// The resolved tree as text, one `field = value  (origin)` line per field, sections in order.
+[[nodiscard]] std::string describe(const Config& config);
+
+/// The `--help` text of a command (`train`, `plan`, `launch`): every flag with its type, default
+/// and effect. Errors: ConfigError for an unknown command.
+[[nodiscard]] std::string help_text(const std::string& command);
+
+}  // namespace zt::config
