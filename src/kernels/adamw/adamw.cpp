@@ -1,0 +1,52 @@
+#include "kernels/adamw/adamw.h"
+
+#include <cmath>
+
+#include "kernels/adamw/adamw_impl.h"
+
+namespace zt::kernels {
+
+AdamWScalars make_adamw_scalars(const AdamWParams& params) {
+  ZT_ASSERT(params.step >= 1, "the first AdamW step is step 1");
+  const double steps = static_cast<double>(params.step);
+  const double bias1 = params.bias_correction ? 1.0 - std::pow(params.beta1, steps) : 1.0;
+  const double bias2 = params.bias_correction ? 1.0 - std::pow(params.beta2, steps) : 1.0;
+  AdamWScalars scalars;
+  scalars.beta1 = static_cast<float>(params.beta1);
+  scalars.one_minus_beta1 = static_cast<float>(1.0 - params.beta1);
+  scalars.beta2 = static_cast<float>(params.beta2);
+  scalars.one_minus_beta2 = static_cast<float>(1.0 - params.beta2);
+  scalars.epsilon = static_cast<float>(params.epsilon);
+  scalars.weight_decay = static_cast<float>(params.weight_decay);
+  scalars.decay_factor = static_cast<float>(1.0 - params.learning_rate * params.weight_decay);
+  scalars.step_size = static_cast<float>(params.learning_rate / bias1);
+  scalars.inv_sqrt_bias2 = static_cast<float>(1.0 / std::sqrt(bias2));
+  scalars.l2 = params.l2;
+  return scalars;
+}
+
+void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_factor,
+           const Launch& launch) {
+  const std::int64_t numel = spans.master.numel;
+  for (const View* view : {&spans.master, &spans.exp_avg, &spans.exp_avg_sq, &spans.grad}) {
+    ZT_ASSERT(view->dtype == DType::f32, "adamw states and gradients are fp32");
+    ZT_ASSERT(view->numel == numel, "adamw spans differ in length");
+  }
+  ZT_ASSERT(spans.param.numel == numel, "adamw param differs from master in length");
+  ZT_ASSERT(spans.param.dtype == DType::f32 || spans.param.dtype == DType::bf16 ||
+                spans.param.dtype == DType::f16,
+            "adamw param is fp32, bf16 or fp16");
+  ZT_ASSERT(grad_factor.dtype == DType::f32 && grad_factor.numel == 1, "grad_factor is one fp32");
+  if (numel == 0) {
+    return;
+  }
+  const AdamWScalars scalars = make_adamw_scalars(params);
+  switch (launch.device) {
+    case Device::cpu:
+      return adamw_cpu(spans, scalars, grad_factor);
+    case Device::cuda:
+      return adamw_cuda(spans, scalars, grad_factor, launch.stream);
+  }
+}
+
+}  // namespace zt::kernels

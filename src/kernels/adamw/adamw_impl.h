@@ -1,0 +1,37 @@
+#pragma once
+
+#include "kernels/adamw/adamw.h"
+
+namespace zt::kernels {
+
+/// The fp32 scalars of one step, computed once in double on the host and rounded once each, so that
+/// every device uses the same bits.
+struct AdamWScalars {
+  float beta1 = 0, one_minus_beta1 = 0;
+  float beta2 = 0, one_minus_beta2 = 0;
+  float epsilon = 0;
+  float weight_decay = 0;    ///< used when `l2`
+  float decay_factor = 1;    ///< 1 - lr * wd; used when not `l2`
+  float step_size = 0;       ///< lr / (1 - beta1^t)
+  float inv_sqrt_bias2 = 1;  ///< 1 / sqrt(1 - beta2^t)
+  bool l2 = false;
+};
+
+/// Errors: InternalError when `step` < 1.
+AdamWScalars make_adamw_scalars(const AdamWParams& params);
+
+/// Launchers; arguments were checked by `adamw`. `spans.param.data == spans.master.data` means: no
+/// rounded copy is written.
+///   g = grad * factor
+///   l2 ? g = fma(weight_decay, p, g) : p = p * decay_factor
+///   m = fma(beta1, m, one_minus_beta1 * g)
+///   v = fma(beta2, v, one_minus_beta2 * (g * g))
+///   q = m / (sqrt(v) * inv_sqrt_bias2 + epsilon)      each operation rounded on its own
+///   p = fma(-step_size, q, p)
+/// Every operation is IEEE fp32, round to nearest, denormals kept. Rounding into a 16-bit `param`:
+/// nearest even; NaN becomes 0x7fff (both in bf16 and fp16).
+void adamw_cpu(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor);
+void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor,
+                void* stream);
+
+}  // namespace zt::kernels
