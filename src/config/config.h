@@ -6,18 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "base/policy.h"
 #include "base/units.h"
 
 namespace zt::config {
 
-/// Where a sharded thing lives (DeepSpeed `offload_*.device`).
-enum class Place : std::uint8_t { device, host, nvme };
-/// What a layer keeps between forward and backward (DESIGN section 2, "stash").
-enum class Recompute : std::uint8_t { none, selective, full };
-/// When gradients are reduced.
-enum class ReduceAt : std::uint8_t { boundary, micro_step };
-/// `ordered`: all-to-all and a local fp32 sum in rank order. `native`: the library's reduce-scatter.
-enum class Reduce : std::uint8_t { ordered, native };
+using zt::Place;
+using zt::Recompute;
+using zt::Reduce;
+using zt::ReduceAt;
+
 enum class PackingRule : std::uint8_t { stream, hf };
 enum class Sampling : std::uint8_t { random, sequential, group_by_length };
 enum class DeviceKind : std::uint8_t { cpu, cuda };

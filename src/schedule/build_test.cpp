@@ -1,0 +1,134 @@
+#include "schedule/build.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "schedule/check.h"
+#include "schedule/place.h"
+#include "schedule/test_model.h"
+
+namespace zt::schedule {
+namespace {
+
+Residency row(int stage, ReduceAt reduce_at) {
+  Residency residency;
+  residency.states_sharded = stage >= 1;
+  residency.grads_sharded = stage >= 2;
+  residency.params_sharded = stage >= 3;
+  residency.reduce_at = reduce_at;
+  return residency;
+}
+
+/// Every combination of the options that changes the list of operations.
+template <typename F>
+void for_all(F&& visit) {
+  for (int stage = 0; stage <= 3; ++stage)
+    for (const auto at : {ReduceAt::boundary, ReduceAt::micro_step})
+      for (const int world : {1, 2, 4})
+        for (const int micro_steps : {1, 2, 4})
+          for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full})
+            for (const int variant : {0, 1, 2, 3, 4}) {
+              BuildOptions options;
+              options.world = world;
+              options.micro_steps = micro_steps;
+              options.recompute = recompute;
+              options.residency = row(stage, at);
+              options.compute = variant % 2 == 0 ? DType::bf16 : DType::f32;
+              options.wire = options.compute;
+              options.retain = variant == 1 || variant == 4;
+              options.prefetch = {variant == 2 ? 0 : 300};
+              options.persistence_threshold = {variant == 3 ? 128 * world : 0};
+              if (variant >= 3 && stage >= 1) options.residency.state_place = Place::host;
+              if (variant == 4 && stage == 3) options.residency.param_place = Place::host;
+              visit(options, stage);
+            }
+}
+
+TEST(BuildTest, EveryCombinationIsProvenByTheChecker) {
+  int count = 0;
+  for_all([&](const BuildOptions& options, int stage) {
+    const auto model = test_model(4, stage % 2 == 0, options.world, {200});
+    const auto program = build(model, options);
+    const auto problems = check(program, options.micro_steps);
+    ASSERT_TRUE(problems.empty()) << problems.front() << "\nstage " << stage << "\n" << print(program);
+    ++count;
+  });
+  EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 5);
+}
+
+TEST(BuildTest, BuildingTwiceGivesTheSameProgram) {
+  BuildOptions options;
+  options.world = 4;
+  options.micro_steps = 4;
+  options.residency = row(3, ReduceAt::micro_step);
+  const auto model = test_model(4, true, 4, {200});
+  EXPECT_EQ(print(build(model, options)), print(build(model, options)));
+}
+
+std::int64_t arena(int stage, ReduceAt at, Numel bucket = {100000}) {
+  BuildOptions options;
+  options.world = 4;
+  options.micro_steps = 4;
+  options.compute = options.wire = DType::bf16;
+  options.residency = row(stage, at);
+  options.prefetch = {0};
+  const auto model = test_model(40, true, 4, bucket);
+  return build(model, options).device_arena.value;
+}
+
+TEST(BuildTest, MemoryFallsFromStageToStage) {
+  EXPECT_GT(arena(0, ReduceAt::boundary), arena(1, ReduceAt::boundary));
+  EXPECT_GT(arena(1, ReduceAt::boundary), arena(2, ReduceAt::micro_step));
+  EXPECT_GT(arena(2, ReduceAt::micro_step), arena(3, ReduceAt::micro_step));
+}
+
+TEST(BuildTest, StatesTakeTwelveBytesPerParameterOverTheWorld) {
+  BuildOptions options;
+  options.world = 4;
+  options.compute = options.wire = DType::bf16;
+  options.residency = row(1, ReduceAt::boundary);
+  const auto model = test_model(4, true, 4, {1000});
+  const auto program = build(model, options);
+  std::int64_t states = 0;
+  std::int64_t padded = 0;
+  for (const auto& buffer : program.buffers) {
+    if (buffer.kind == BufferKind::master_shard || buffer.kind == BufferKind::exp_avg ||
+        buffer.kind == BufferKind::exp_avg_sq) {
+      states += buffer.bytes().value;
+    }
+  }
+  for (const auto& unit : model.units) padded += unit.padded.value;
+  EXPECT_EQ(states, 12 * padded / 4);
+}
+
+TEST(BuildTest, GathersFollowTheLiveLimitAndPrefetch) {
+  BuildOptions options;
+  options.world = 2;
+  options.residency = row(3, ReduceAt::micro_step);
+  const auto model = test_model(6, false, 2, {1000});
+  for (const std::int64_t prefetch : {0, 300, 100000}) {
+    options.prefetch = {prefetch};
+    const auto& ops = build(model, options).variant(VariantKind::only).operations;
+    const auto first_forward = std::find_if(ops.begin(), ops.end(), [](const Operation& op) {
+      return op.kind == OpKind::forward;
+    });
+    const auto gathers = first_forward - ops.begin();
+    if (prefetch == 0) EXPECT_EQ(gathers, 1);
+    if (prefetch == 300) EXPECT_EQ(gathers, 2);
+    if (prefetch == 100000) EXPECT_EQ(gathers, 8);
+  }
+}
+
+TEST(BuildTest, AWaitCoversEarlierOnesOfItsStream) {
+  BuildOptions options;
+  options.world = 2;
+  options.residency = row(3, ReduceAt::micro_step);
+  const auto program = build(test_model(6, true, 2, {100}), options);
+  for (const auto& variant : program.variants) {
+    for (const auto& op : variant.operations) EXPECT_LE(op.waits.size(), 2U);
+  }
+}
+
+}  // namespace
+}  // namespace zt::schedule

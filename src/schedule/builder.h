@@ -1,0 +1,65 @@
+#pragma once
+
+#include <vector>
+
+#include "schedule/build.h"
+
+namespace zt::schedule {
+
+/// Emits the operations of a program; an implementation detail of `build`.
+class Builder {
+ public:
+  Builder(const ModelInfo& model, const BuildOptions& options);
+  Program run() &&;
+
+ private:
+  // builder_buffers.cpp: what lives for the run or for a step
+  void add_unit_buffers(int unit);
+  void add_grad_buffers(int unit, UnitBuffers& buffers);
+  void add_state_buffers(int unit, UnitBuffers& buffers);
+  BufferId add_buffer(BufferKind kind, int index, Numel numel, DType dtype, Lifetime lifetime,
+                      Place where = Place::device);
+
+  // builder_micro.cpp: one micro-step, or evaluation
+  struct Use {  ///< one compute operation of a variant, in order
+    OpKind kind;
+    int layer;
+    std::vector<int> units;  ///< whose parameters it reads
+  };
+  struct MicroState;
+  void build_micro(VariantKind kind);
+  std::vector<Use> uses(bool training) const;
+  void gather(MicroState& state, int unit);
+  void gather_ahead(MicroState& state, std::size_t position);
+  void release_after(MicroState& state, std::size_t position);
+  void emit_forward(MicroState& state, const Use& use);
+  void emit_recompute(MicroState& state, int layer);
+  void emit_backward(MicroState& state, int layer);
+  void add_param_reads(MicroState& state, const std::vector<int>& units, Operation& op) const;
+  BufferId grad_buffer(MicroState& state, int unit, Operation& op);
+  void emit_reduce(MicroState& state, int unit);
+  void emit_bucket(MicroState& state, int unit, int bucket, const Ref& target);
+
+  // builder_boundary.cpp
+  void build_boundary();
+  void emit_norms(std::vector<Operation>& out);
+  void emit_step(std::vector<Operation>& out, int unit);
+
+  [[nodiscard]] const UnitInfo& unit_info(int unit) const;
+  [[nodiscard]] const LayerInfo& layer_info(int layer) const;
+  [[nodiscard]] int num_units() const { return static_cast<int>(model_.units.size()); }
+  [[nodiscard]] int num_layers() const { return static_cast<int>(model_.layers.size()); }
+  [[nodiscard]] UnitBuffers& unit(int index) {
+    return program_.units.at(static_cast<std::size_t>(index));
+  }
+  [[nodiscard]] bool host_optimizer() const { return options_.residency.state_place == Place::host; }
+  [[nodiscard]] bool reduce_each_micro_step() const {
+    return options_.residency.reduce_at == ReduceAt::micro_step;
+  }
+
+  const ModelInfo& model_;
+  const BuildOptions& options_;
+  Program program_;
+};
+
+}  // namespace zt::schedule

@@ -1,0 +1,137 @@
+#include "schedule/builder.h"
+#include "schedule/place.h"
+
+namespace zt::schedule {
+
+Builder::Builder(const ModelInfo& model, const BuildOptions& options)
+    : model_(model), options_(options) {
+  ZT_ASSERT(options.world >= 1 && options.micro_steps >= 1, "world and micro_steps are positive");
+  ZT_ASSERT(!model.units.empty() && !model.layers.empty() && model.layers.back().gives_loss,
+            "a model ends with its loss layer");
+}
+
+Program Builder::run() && {
+  program_.variants.resize(kNumVariants);
+  for (int v = 0; v < kNumVariants; ++v) {
+    program_.variants[static_cast<std::size_t>(v)].kind = static_cast<VariantKind>(v);
+  }
+  const Numel scalars{static_cast<std::int64_t>(options_.world) * num_units() + 4};
+  // fp64 has no DType of its own: twice as many fp32 elements.
+  program_.scalars =
+      add_buffer(BufferKind::scalars, 0, scalars * 2, DType::f32, Lifetime::run);
+  if (host_optimizer()) {
+    program_.host_scalars =
+        add_buffer(BufferKind::scalars, 1, scalars * 2, DType::f32, Lifetime::run, Place::host);
+  }
+  program_.units.resize(model_.units.size());
+  Numel retained;
+  for (int u = 0; u < num_units(); ++u) {
+    retained += unit_info(u).padded;
+    unit(u).retained =
+        options_.retain && options_.micro_steps > 1 && retained <= options_.max_live;
+    add_unit_buffers(u);
+  }
+  if (options_.micro_steps == 1) {
+    build_micro(VariantKind::only);
+  } else {
+    build_micro(VariantKind::first);
+    if (options_.micro_steps > 2) build_micro(VariantKind::middle);
+    build_micro(VariantKind::last);
+  }
+  build_boundary();
+  build_micro(VariantKind::evaluation);
+  place(program_);
+  derive_waits(program_);
+  return std::move(program_);
+}
+
+Program build(const ModelInfo& model, const BuildOptions& options) {
+  return Builder(model, options).run();
+}
+
+const UnitInfo& Builder::unit_info(int unit) const {
+  return model_.units.at(static_cast<std::size_t>(unit));
+}
+
+const LayerInfo& Builder::layer_info(int layer) const {
+  return model_.layers.at(static_cast<std::size_t>(layer));
+}
+
+BufferId Builder::add_buffer(BufferKind kind, int index, Numel numel, DType dtype,
+                             Lifetime lifetime, Place where) {
+  Buffer buffer;
+  buffer.kind = kind;
+  buffer.index = index;
+  buffer.numel = numel;
+  buffer.dtype = dtype;
+  buffer.lifetime = lifetime;
+  buffer.where = where;
+  program_.buffers.push_back(buffer);
+  return {static_cast<int>(program_.buffers.size()) - 1};
+}
+
+void Builder::add_unit_buffers(int u) {
+  const auto& info = unit_info(u);
+  const auto& residency = options_.residency;
+  auto& buffers = unit(u);
+  buffers.always_gathered = !residency.params_sharded ||
+                            info.padded <= options_.persistence_threshold ||
+                            (options_.world == 1 && residency.param_place == Place::device);
+  if (buffers.always_gathered) {
+    const auto id = add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::run);
+    buffers.param_full = {id, info.padded, false};
+    buffers.param_shard = {id, info.shard, true};
+  } else {
+    const auto id = add_buffer(BufferKind::param_shard, u, info.shard, options_.compute,
+                               Lifetime::run, residency.param_place);
+    buffers.param_shard = {id, info.shard, false};
+    if (buffers.retained) {
+      buffers.param_full = {add_buffer(BufferKind::param_full, u, info.padded, options_.compute,
+                                       Lifetime::step), info.padded, false};
+    }
+  }
+  add_grad_buffers(u, buffers);
+  add_state_buffers(u, buffers);
+}
+
+void Builder::add_grad_buffers(int u, UnitBuffers& buffers) {
+  const auto& info = unit_info(u);
+  if (!reduce_each_micro_step()) {
+    const auto id = add_buffer(BufferKind::grad_full, u, info.padded, options_.grad_accum, Lifetime::step);
+    buffers.grad_full = {id, info.padded, false};
+    buffers.grad_shard = {id, info.shard, true};  // the reduction writes onto the rank's own slice
+  } else if (!host_optimizer()) {
+    const auto id = add_buffer(BufferKind::grad_shard, u, info.shard, options_.grad_accum, Lifetime::step);
+    buffers.grad_shard = {id, info.shard, false};
+  }
+  if (host_optimizer()) {
+    const auto id = add_buffer(BufferKind::grad_shard, u, info.shard, options_.grad_accum,
+                               Lifetime::run, Place::host);
+    buffers.grad_shard = {id, info.shard, false};
+  }
+}
+
+void Builder::add_state_buffers(int u, UnitBuffers& buffers) {
+  const auto& info = unit_info(u);
+  const bool sharded = options_.residency.states_sharded;
+  const auto numel = sharded ? info.shard : info.padded;
+  const auto where = options_.residency.state_place;
+  const auto add = [&](BufferKind kind) {
+    return Ref{add_buffer(kind, u, numel, DType::f32, Lifetime::run, where), numel, false};
+  };
+  const Ref device_param = sharded ? buffers.param_shard : buffers.param_full;
+  const bool param_on_host = program_.buffer(device_param.buffer).where == Place::host;
+  const bool needs_out = host_optimizer() && !param_on_host;
+  buffers.master = options_.compute != DType::f32 || needs_out ? add(BufferKind::master_shard)
+                                                               : device_param;
+  buffers.exp_avg = add(BufferKind::exp_avg);
+  buffers.exp_avg_sq = add(BufferKind::exp_avg_sq);
+  buffers.update_grad = buffers.grad_shard;  // stage 0: replaced by the gathered gradient at the boundary
+  buffers.update_param = device_param;
+  if (needs_out) {
+    buffers.update_param = {add_buffer(BufferKind::param_out, u, numel, options_.compute,
+                                       Lifetime::run, Place::host), numel, false};
+  }
+}
+
+}  // namespace zt::schedule

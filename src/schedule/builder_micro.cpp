@@ -1,0 +1,273 @@
+#include <algorithm>
+#include <map>
+
+#include "schedule/builder.h"
+
+namespace zt::schedule {
+
+/// What is known while the operations of one variant are emitted.
+struct Builder::MicroState {
+  VariantKind kind = VariantKind::only;
+  bool training = true;
+  std::vector<Operation>* out = nullptr;
+  std::vector<Use> uses;
+  std::map<int, BufferId> gathered;      ///< unit -> param_full that is live now
+  Numel gathered_numel;
+  std::map<int, BufferId> grads;         ///< unit -> grad_full of this variant
+  std::map<int, int> grad_uses_left;     ///< unit -> backward operations still to come
+  std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
+
+  [[nodiscard]] bool first() const {
+    return kind == VariantKind::first || kind == VariantKind::only;
+  }
+  [[nodiscard]] bool last() const { return kind == VariantKind::last || kind == VariantKind::only; }
+};
+
+std::vector<Builder::Use> Builder::uses(bool training) const {
+  std::vector<Use> result;
+  for (int l = 0; l < num_layers(); ++l) {
+    if (training && layer_info(l).gives_loss) continue;  // its backward computes the loss too
+    result.push_back({OpKind::forward, l, layer_info(l).units});
+  }
+  if (!training) return result;
+  for (int l = num_layers() - 1; l >= 0; --l) {
+    const auto& layer = layer_info(l);
+    if (options_.recompute == Recompute::full && !layer.gives_loss && layer.stash_all.value > 0) {
+      result.push_back({OpKind::recompute, l, layer.units});
+    }
+    result.push_back(
+        {OpKind::backward, l, layer.backward_reads_params ? layer.units : std::vector<int>{}});
+  }
+  return result;
+}
+
+void Builder::build_micro(VariantKind kind) {
+  MicroState state;
+  state.kind = kind;
+  state.training = kind != VariantKind::evaluation;
+  state.out = &program_.variants.at(static_cast<std::size_t>(kind)).operations;
+  state.uses = uses(state.training);
+  state.activations.resize(model_.layers.size());
+  state.grad_activations.resize(model_.layers.size());
+  state.stashes.resize(model_.layers.size());
+  for (int u = 0; u < num_units(); ++u) {
+    const bool live = unit(u).always_gathered ||
+                      (unit(u).retained && state.training && !state.first());
+    if (live) state.gathered[u] = unit(u).param_full.buffer;
+  }
+  for (const auto& layer : model_.layers) {
+    for (const int u : layer.units) ++state.grad_uses_left[u];
+  }
+  for (std::size_t i = 0; i < state.uses.size(); ++i) {
+    const auto& use = state.uses[i];
+    for (const int u : use.units) gather(state, u);
+    gather_ahead(state, i);
+    switch (use.kind) {
+      case OpKind::forward: emit_forward(state, use); break;
+      case OpKind::recompute: emit_recompute(state, use.layer); break;
+      default: emit_backward(state, use.layer); break;
+    }
+    release_after(state, i);
+  }
+}
+
+void Builder::gather(MicroState& state, int u) {
+  if (state.gathered.count(u) != 0) return;
+  const auto& info = unit_info(u);
+  const bool keep = unit(u).retained && state.training;
+  const auto full = keep ? unit(u).param_full.buffer
+                         : add_buffer(BufferKind::param_full, u, info.padded, options_.compute,
+                                      Lifetime::micro);
+  Operation op{.kind = OpKind::gather, .stream = Stream::comm, .unit = u};
+  const auto shard = unit(u).param_shard.buffer;
+  if (program_.buffer(shard).where == Place::host) {
+    const auto stage = add_buffer(BufferKind::param_stage, u, info.shard, options_.compute,
+                                  Lifetime::micro);
+    state.out->push_back({.kind = OpKind::fetch, .stream = Stream::host, .unit = u,
+                          .reads = {shard}, .writes = {stage}, .starts = {stage}});
+    op.reads = {stage};
+    op.ends = {stage};
+  } else {
+    op.reads = {shard};
+  }
+  op.writes = {full};
+  op.starts = {full};
+  state.out->push_back(std::move(op));
+  state.gathered[u] = full;
+  state.gathered_numel += info.padded;
+}
+
+void Builder::gather_ahead(MicroState& state, std::size_t position) {
+  Numel ahead;
+  for (std::size_t i = position + 1; i < state.uses.size(); ++i) {
+    for (const int u : state.uses[i].units) {
+      if (state.gathered.count(u) != 0) continue;
+      const auto size = unit_info(u).padded;
+      if (ahead + size > options_.prefetch || state.gathered_numel + size > options_.max_live) return;
+      ahead += size;
+      gather(state, u);
+    }
+  }
+}
+
+void Builder::release_after(MicroState& state, std::size_t position) {
+  constexpr std::size_t kReuseWithin = 2;  // operations; keeps the last block for the first backward
+  for (const int u : state.uses[position].units) {
+    if (unit(u).always_gathered || (unit(u).retained && state.training)) continue;
+    if (state.gathered.count(u) == 0) continue;
+    bool soon = false;
+    for (std::size_t i = position + 1;
+         i < std::min(position + 1 + kReuseWithin, state.uses.size()); ++i) {
+      const auto& units = state.uses[i].units;
+      soon = soon || std::find(units.begin(), units.end(), u) != units.end();
+    }
+    if (soon) continue;
+    state.out->push_back({.kind = OpKind::release, .unit = u, .ends = {state.gathered.at(u)}});
+    state.gathered.erase(u);
+    state.gathered_numel = state.gathered_numel - unit_info(u).padded;
+  }
+}
+
+void Builder::add_param_reads(MicroState& state, const std::vector<int>& units, Operation& op) const {
+  for (const int u : units) op.reads.push_back(state.gathered.at(u));
+}
+
+void Builder::emit_forward(MicroState& state, const Use& use) {
+  const int l = use.layer;
+  const auto& layer = layer_info(l);
+  const auto at = static_cast<std::size_t>(l);
+  Operation op{.kind = OpKind::forward, .layer = l};
+  add_param_reads(state, use.units, op);
+  if (l > 0) op.reads.push_back(state.activations[at - 1]);
+  const auto add = [&](BufferKind kind, Bytes bytes, bool ends) {
+    const auto id = add_buffer(kind, l, {bytes.value}, DType::u8, Lifetime::micro);
+    op.writes.push_back(id);
+    op.starts.push_back(id);
+    if (ends) op.ends.push_back(id);
+    return id;
+  };
+  if (layer.output.value > 0) state.activations[at] = add(BufferKind::activation, layer.output, false);
+  const bool keeps = state.training && options_.recompute != Recompute::full;
+  const auto stash = keeps && options_.recompute == Recompute::selective ? layer.stash_selective
+                                                                         : layer.stash_all;
+  if (stash.value > 0) state.stashes[at] = add(BufferKind::stash, stash, !keeps);
+  if (layer.forward_scratch.value > 0) add(BufferKind::scratch, layer.forward_scratch, true);
+  if (!state.training && l > 0) op.ends.push_back(state.activations[at - 1]);
+  state.out->push_back(std::move(op));
+}
+
+void Builder::emit_recompute(MicroState& state, int l) {
+  const auto& layer = layer_info(l);
+  const auto at = static_cast<std::size_t>(l);
+  Operation op{.kind = OpKind::recompute, .layer = l};
+  add_param_reads(state, layer.units, op);
+  if (l > 0) op.reads.push_back(state.activations[at - 1]);
+  const auto add = [&](BufferKind kind, Bytes bytes, bool ends) {
+    const auto id = add_buffer(kind, l, {bytes.value}, DType::u8, Lifetime::micro);
+    op.writes.push_back(id);
+    op.starts.push_back(id);
+    if (ends) op.ends.push_back(id);
+    return id;
+  };
+  add(BufferKind::activation, layer.output, true);  // not needed again, but the forward writes it
+  state.stashes[at] = add(BufferKind::stash, layer.stash_all, false);
+  if (layer.forward_scratch.value > 0) add(BufferKind::scratch, layer.forward_scratch, true);
+  state.out->push_back(std::move(op));
+}
+
+BufferId Builder::grad_buffer(MicroState& state, int u, Operation& op) {
+  const auto found = state.grads.find(u);
+  if (found != state.grads.end()) return found->second;
+  BufferId id = unit(u).grad_full.buffer;
+  const bool starts = reduce_each_micro_step() || state.first();
+  if (reduce_each_micro_step()) {
+    id = add_buffer(BufferKind::grad_full, u, unit_info(u).padded, options_.compute, Lifetime::micro);
+  }
+  if (starts) op.starts.push_back(id);
+  state.grads[u] = id;
+  return id;
+}
+
+void Builder::emit_backward(MicroState& state, int l) {
+  const auto& layer = layer_info(l);
+  const auto at = static_cast<std::size_t>(l);
+  Operation op{.kind = OpKind::backward, .layer = l};
+  if (layer.backward_reads_params) add_param_reads(state, layer.units, op);
+  for (const int u : layer.units) op.writes.push_back(grad_buffer(state, u, op));
+  if (l > 0) {
+    op.reads.push_back(state.activations[at - 1]);
+    op.ends.push_back(state.activations[at - 1]);
+    state.grad_activations[at - 1] =
+        add_buffer(BufferKind::grad_activation, l - 1,
+                   {layer_info(l - 1).output.value}, DType::u8, Lifetime::micro);
+    op.writes.push_back(state.grad_activations[at - 1]);
+    op.starts.push_back(state.grad_activations[at - 1]);
+  }
+  for (const auto id : {state.grad_activations[at], state.stashes[at]}) {
+    if (!id.valid()) continue;
+    op.reads.push_back(id);
+    op.ends.push_back(id);
+  }
+  const auto scratch = options_.recompute == Recompute::selective ? layer.backward_scratch_selective
+                                                                  : layer.backward_scratch_all;
+  if (scratch.value > 0) {
+    const auto id = add_buffer(BufferKind::scratch, l, {scratch.value}, DType::u8, Lifetime::micro);
+    op.writes.push_back(id);
+    op.starts.push_back(id);
+    op.ends.push_back(id);
+  }
+  state.out->push_back(std::move(op));
+  for (const int u : layer.units) {
+    if (--state.grad_uses_left[u] == 0) emit_reduce(state, u);
+  }
+}
+
+void Builder::emit_reduce(MicroState& state, int u) {
+  if (!reduce_each_micro_step() && !state.last()) return;
+  auto& buffers = unit(u);
+  Ref target = buffers.grad_shard;
+  const auto full = state.grads.at(u);
+  if (!reduce_each_micro_step()) {
+    target = {full, unit_info(u).shard, true};
+  } else if (host_optimizer()) {
+    const auto part = add_buffer(BufferKind::grad_part, u, unit_info(u).shard, options_.grad_accum,
+                                 Lifetime::micro);
+    target = {part, unit_info(u).shard, false};
+  }
+  if (options_.world > 1 || reduce_each_micro_step()) {
+    const auto buckets = static_cast<int>(unit_info(u).bucket_lengths.size());
+    for (int b = 0; b < buckets; ++b) emit_bucket(state, u, b, target);
+    if (reduce_each_micro_step()) state.out->back().ends.push_back(full);
+  }
+  if (!host_optimizer()) return;
+  state.out->push_back({.kind = OpKind::accumulate, .stream = Stream::host, .unit = u,
+                        .overwrite = state.first() || !reduce_each_micro_step(),
+                        .reads = {target.buffer}, .writes = {buffers.grad_shard.buffer},
+                        .ends = {target.buffer}});
+}
+
+void Builder::emit_bucket(MicroState& state, int u, int bucket, const Ref& target) {
+  const auto full = state.grads.at(u);
+  const auto& lengths = unit_info(u).bucket_lengths;
+  const auto length = lengths.at(static_cast<std::size_t>(bucket)) * options_.world;
+  Operation op{.kind = OpKind::reduce, .stream = Stream::comm, .unit = u, .bucket = bucket,
+               .overwrite = state.first() || target.buffer != unit(u).grad_shard.buffer ||
+                            !reduce_each_micro_step(),
+               .reads = {full}, .writes = {target.buffer}};
+  const bool new_target = program_.buffer(target.buffer).kind == BufferKind::grad_part ||
+                          (reduce_each_micro_step() && state.first());
+  if (bucket == 0 && new_target) op.starts.push_back(target.buffer);
+  if (options_.world > 1) {
+    const bool direct = lengths.size() == 1 && program_.buffer(full).dtype == options_.wire;
+    const int num_wires = (direct ? 0 : 1) + 1;
+    for (int i = 0; i < num_wires; ++i) {
+      const auto id = add_buffer(BufferKind::wire, u, length, options_.wire, Lifetime::micro);
+      op.writes.push_back(id);
+      op.starts.push_back(id);
+      op.ends.push_back(id);
+    }
+  }
+  state.out->push_back(std::move(op));
+}
+
+}  // namespace zt::schedule

@@ -1,0 +1,236 @@
+#include "schedule/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace zt::schedule {
+namespace {
+
+using Clock = std::array<int, kNumStreams>;  ///< operations of each stream known to be finished
+
+struct Point {  ///< one operation of the variant
+  std::size_t stream = 0;
+  int sequence = 0;  ///< position on its stream, from 1
+};
+
+struct BufferState {
+  bool live = false, written = false;
+  std::vector<Point> readers;  ///< since the last write
+  std::vector<Point> writers;
+};
+
+class Checker {
+ public:
+  explicit Checker(const Program& program) : program_(program), states_(program.buffers.size()) {
+    for (std::size_t b = 0; b < states_.size(); ++b) {
+      if (program.buffers[b].lifetime == Lifetime::run) states_[b] = {.live = true, .written = true};
+    }
+  }
+
+  /// Variants do not overlap in time: everything before is ordered before everything in this one.
+  void run(VariantKind kind) {
+    variant_ = &program_.variant(kind);
+    clocks_.assign(variant_->operations.size(), Clock{});
+    last_on_stream_ = {};
+    sequence_ = {};
+    for (auto& state : states_) {
+      state.readers.clear();
+      state.writers.clear();
+    }
+    for (index_ = 0; index_ < static_cast<int>(variant_->operations.size()); ++index_) visit();
+    for (std::size_t b = 0; b < states_.size(); ++b) {
+      if (states_[b].live && program_.buffers[b].lifetime == Lifetime::micro) {
+        report(b, "still lives at the end of its variant");
+        states_[b].live = false;
+      }
+    }
+  }
+
+  void end_step() {
+    for (std::size_t b = 0; b < states_.size(); ++b) {
+      if (states_[b].live && program_.buffers[b].lifetime == Lifetime::step) {
+        report(b, "still lives at the end of the step");
+      }
+    }
+  }
+
+  std::vector<std::string> take() && { return std::move(problems_); }
+
+ private:
+  void report(std::size_t b, const std::string& what) {
+    const auto& buffer = program_.buffers[b];
+    report(fmt::format("{}[{}] (buffer {}) {}", to_string(buffer.kind), buffer.index, b, what));
+  }
+
+  void report(const std::string& what) {
+    constexpr std::size_t kMaxProblems = 50;
+    if (problems_.size() >= kMaxProblems) return;
+    const auto count = static_cast<int>(variant_->operations.size());
+    const auto place = index_ < count
+                           ? fmt::format("operation {} '{}'", index_, to_string(variant_->operations[
+                                                                       static_cast<std::size_t>(index_)]))
+                           : std::string("end");
+    problems_.push_back(
+        fmt::format("[schedule.check] {} {}: {}", to_string(variant_->kind), place, what));
+  }
+
+  void visit() {
+    const auto& op = variant_->operations[static_cast<std::size_t>(index_)];
+    const auto stream = static_cast<std::size_t>(op.stream);
+    Clock clock = last_on_stream_.at(stream);
+    for (const int wait : op.waits) {
+      if (wait < 0 || wait >= index_) {
+        report(fmt::format("waits for operation {}, which is not before it", wait));
+        continue;
+      }
+      const auto& other = clocks_[static_cast<std::size_t>(wait)];
+      for (std::size_t s = 0; s < clock.size(); ++s) clock.at(s) = std::max(clock.at(s), other.at(s));
+    }
+    if (is_collective(op.kind) && op.stream != Stream::comm) {
+      report("is a collective outside the communication stream; ranks could order it differently");
+    }
+    now_ = {stream, ++sequence_.at(stream)};
+    for (const auto id : op.starts) start(id, clock);
+    for (const auto id : op.reads) read(id, clock);
+    for (const auto id : op.writes) write(id, clock);
+    for (const auto id : op.ends) end(id, clock);
+    clock.at(stream) = now_.sequence;
+    last_on_stream_.at(stream) = clock;
+    clocks_[static_cast<std::size_t>(index_)] = clock;
+  }
+
+  BufferState* find(BufferId id) {
+    if (id.value < 0 || id.value >= static_cast<int>(states_.size())) {
+      report(fmt::format("names buffer {}, which does not exist", id.value));
+      return nullptr;
+    }
+    return &states_[static_cast<std::size_t>(id.value)];
+  }
+
+  [[nodiscard]] bool ordered(const std::vector<Point>& points, const Clock& clock) const {
+    return std::all_of(points.begin(), points.end(), [&](const Point& point) {
+      return point.stream == now_.stream || clock.at(point.stream) >= point.sequence;
+    });
+  }
+
+  void start(BufferId id, const Clock& clock) {
+    auto* state = find(id);
+    if (state == nullptr) return;
+    const auto b = static_cast<std::size_t>(id.value);
+    const auto& mine = program_.buffers[b];
+    if (state->live) report(b, "starts while it lives");
+    if (!ordered(state->readers, clock) || !ordered(state->writers, clock)) {
+      report(b, "starts again without waiting for its earlier users");
+    }
+    if (mine.offset.value < 0) report(b, "has no place in its arena");
+    for (std::size_t o = 0; o < states_.size(); ++o) {
+      const auto& other = program_.buffers[o];
+      const bool overlaps = o != b && other.where == mine.where &&
+                            other.offset.value < mine.offset.value + mine.bytes().value &&
+                            mine.offset.value < other.offset.value + other.bytes().value;
+      if (!overlaps) continue;
+      if (states_[o].live) {
+        report(b, fmt::format("is placed over live {}[{}]", to_string(other.kind), other.index));
+      } else if (!ordered(states_[o].readers, clock) || !ordered(states_[o].writers, clock)) {
+        report(b, fmt::format("takes the memory of {}[{}] without waiting for its users",
+                              to_string(other.kind), other.index));
+      }
+    }
+    *state = {.live = true};
+  }
+
+  void read(BufferId id, const Clock& clock) {
+    auto* state = find(id);
+    if (state == nullptr) return;
+    const auto b = static_cast<std::size_t>(id.value);
+    if (!state->live) report(b, "is read while it does not live (not gathered, or after its release)");
+    else if (!state->written) report(b, "is read before it is written");
+    if (!ordered(state->writers, clock)) report(b, "is read without waiting for its writer");
+    state->readers.push_back(now_);
+  }
+
+  void write(BufferId id, const Clock& clock) {
+    auto* state = find(id);
+    if (state == nullptr) return;
+    const auto b = static_cast<std::size_t>(id.value);
+    if (!state->live) report(b, "is written while it does not live");
+    if (!ordered(state->writers, clock) || !ordered(state->readers, clock)) {
+      report(b, "is written without waiting for its earlier users");
+    }
+    state->written = true;
+    state->writers = {now_};
+    state->readers.clear();
+  }
+
+  void end(BufferId id, const Clock& clock) {
+    auto* state = find(id);
+    if (state == nullptr) return;
+    const auto b = static_cast<std::size_t>(id.value);
+    if (!state->live) report(b, "ends while it does not live");
+    if (!ordered(state->writers, clock) || !ordered(state->readers, clock)) {
+      report(b, "ends without waiting for its users");
+    }
+    state->live = false;
+    state->readers.push_back(now_);
+  }
+
+  const Program& program_;
+  const Variant* variant_ = nullptr;
+  int index_ = 0;
+  Point now_;
+  std::vector<BufferState> states_;
+  std::vector<Clock> clocks_;                    ///< by operation
+  std::array<Clock, kNumStreams> last_on_stream_{};
+  Clock sequence_{};
+  std::vector<std::string> problems_;
+};
+
+std::vector<std::string> collectives(const Program& program) {
+  std::vector<std::string> result;
+  for (const auto& variant : program.variants) {
+    for (const auto& op : variant.operations) {
+      if (!is_collective(op.kind)) continue;
+      std::int64_t numel = 0;
+      for (const auto id : op.writes) numel += program.buffer(id).numel.value;
+      result.push_back(fmt::format("{}: {} ({} elements)", to_string(variant.kind), to_string(op), numel));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<std::string> check(const Program& program, int micro_steps) {
+  Checker checker(program);
+  for (int step = 0; step < 2; ++step) {
+    for (int m = 0; m < micro_steps; ++m) {
+      const bool first = m == 0;
+      const bool last = m == micro_steps - 1;
+      checker.run(first && last ? VariantKind::only
+                  : first       ? VariantKind::first
+                  : last        ? VariantKind::last
+                                : VariantKind::middle);
+    }
+    checker.run(VariantKind::boundary);
+    checker.end_step();
+    checker.run(VariantKind::evaluation);
+  }
+  return std::move(checker).take();
+}
+
+std::string compare_collectives(const Program& mine, const Program& theirs) {
+  const auto a = collectives(mine);
+  const auto b = collectives(theirs);
+  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+    const auto& x = i < a.size() ? a[i] : std::string("nothing");
+    const auto& y = i < b.size() ? b[i] : std::string("nothing");
+    if (x != y) {
+      return fmt::format("[schedule.compare] collective {}: this rank issues '{}', the other '{}'", i, x, y);
+    }
+  }
+  return {};
+}
+
+}  // namespace zt::schedule

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/policy.h"
+#include "base/units.h"
+
+namespace zt::schedule {
+
+/// Index into Program::buffers.
+struct BufferId {
+  int value = -1;
+  [[nodiscard]] bool valid() const { return value >= 0; }
+  friend constexpr auto operator<=>(BufferId, BufferId) = default;
+};
+
+/// What a buffer is, in the words of the design.
+enum class BufferKind : std::uint8_t {
+  param_full, param_shard, param_stage, grad_full, grad_part, grad_shard, grad_reduced,
+  master_shard, exp_avg, exp_avg_sq, param_out, wire, activation, grad_activation, stash, scratch,
+  scalars
+};
+inline constexpr int kNumBufferKinds = 17;
+
+/// How long a buffer's memory is reserved.
+enum class Lifetime : std::uint8_t {
+  run,   ///< from before step 1 to the end
+  step,  ///< across the micro-steps of a step
+  micro  ///< inside one variant
+};
+
+/// A planned piece of memory. `offset` is assigned by `place` inside the arena of `place_kind`.
+struct Buffer {
+  BufferKind kind = BufferKind::scratch;
+  int index = -1;  ///< unit or layer
+  Numel numel;
+  DType dtype = DType::f32;
+  Place where = Place::device;
+  Lifetime lifetime = Lifetime::micro;
+  Bytes offset{-1};
+  [[nodiscard]] Bytes bytes() const { return storage(numel, dtype); }
+};
+
+enum class OpKind : std::uint8_t {
+  fetch,         ///< host param_shard -> device param_stage
+  gather,        ///< all-gather param_shard -> param_full
+  release,       ///< param_full ends; no work
+  forward, recompute, backward,
+  reduce,        ///< one bucket: grad_full of all ranks -> own slice of the reduced gradient
+  accumulate,    ///< device grad_part -> host grad_shard (+=)
+  norm,          ///< sum of squares of one unit's grad_shard
+  clip,          ///< partial sums of all ranks -> norm, clip factor
+  gather_grad,   ///< reduced gradient shards -> whole gradient (states replicated)
+  step,          ///< optimizer over the unit's range
+  upload,        ///< host param_out -> device
+  publish        ///< all-gather of updated parameters that stay gathered
+};
+inline constexpr int kNumOpKinds = 14;
+
+/// In-order queues. compute and comm run on the device; host is a worker of the host.
+enum class Stream : std::uint8_t { compute, comm, host };
+inline constexpr int kNumStreams = 3;
+
+/// One operation. `waits` are indices of earlier operations of the same variant, on other streams.
+struct Operation {
+  OpKind kind = OpKind::release;
+  Stream stream = Stream::compute;
+  int unit = -1;
+  int layer = -1;
+  int bucket = -1;
+  bool overwrite = false;  ///< reduce, accumulate: first of the step, do not add
+  std::vector<BufferId> reads, writes, starts, ends;
+  std::vector<int> waits;
+};
+
+/// True for operations in which all ranks take part together.
+[[nodiscard]] bool is_collective(OpKind kind);
+
+/// Which part of a step a list of operations is.
+enum class VariantKind : std::uint8_t { first, middle, last, only, boundary, evaluation };
+inline constexpr int kNumVariants = 6;
+
+struct Variant {
+  VariantKind kind = VariantKind::only;
+  std::vector<Operation> operations;
+};
+
+/// A buffer, or the slice of it that belongs to the executing rank: elements
+/// [rank x numel, (rank + 1) x numel). The program itself is the same on every rank.
+struct Ref {
+  BufferId buffer;
+  Numel numel;
+  bool own_slice = false;
+};
+
+/// Where the things of one unit are. Refs may share a buffer (fp32 training needs no second
+/// master; a replicated parameter's shard is its own slice). A gathered parameter that is released
+/// again, and a gradient of one micro-step, are buffers of their variant and not listed here.
+struct UnitBuffers {
+  bool always_gathered = true;  ///< param_full lives as long as the run
+  bool retained = false;        ///< param_full lives across the micro-steps of a step
+  Ref param_full, param_shard, grad_full, grad_shard, master, exp_avg, exp_avg_sq;
+  Ref update_grad;   ///< what the optimizer reads: grad_shard, or the whole reduced gradient
+  Ref update_param;  ///< what the optimizer writes: param_shard, param_full or param_out
+};
+
+/// Buffers that belong to a layer in one operation are found through the operation's lists by kind.
+struct Program {
+  std::vector<Buffer> buffers;
+  std::vector<UnitBuffers> units;
+  std::vector<Variant> variants;  ///< indexed by VariantKind; unused ones are empty
+  BufferId scalars;       ///< device, fp64 [world x units + 4]: partials of all ranks, norm, factor
+  BufferId host_scalars;  ///< the same on the host, when the optimizer runs there
+  Bytes device_arena, host_arena;
+
+  [[nodiscard]] const Variant& variant(VariantKind kind) const {
+    return variants.at(static_cast<std::size_t>(kind));
+  }
+  [[nodiscard]] const Buffer& buffer(BufferId id) const {
+    return buffers.at(static_cast<std::size_t>(id.value));
+  }
+};
+
+const char* to_string(BufferKind kind);
+const char* to_string(OpKind kind);
+const char* to_string(Stream stream);
+const char* to_string(VariantKind kind);
+
+/// `gather u3`, `forward L2`, `reduce u7 bucket 1`.
+std::string to_string(const Operation& op);
+
+/// The program as text, one line per operation, for `zt plan --schedule` and the documentation.
+std::string print(const Program& program);
+
+/// Hash of the sequence of collectives of all variants. Ranks compare it before step 1.
+std::uint64_t collective_hash(const Program& program);
+
+}  // namespace zt::schedule
