@@ -64,7 +64,7 @@ struct Forward {
   const Tensors& params;  ///< views of param_full, compute dtype
   at::Tensor x;           ///< input activation; undefined for the first layer
   at::Tensor y;           ///< output activation to fill; undefined for the loss layer
-  const Tensors& stash;   ///< to fill, as stash(shape, keep) declares; empty when nothing is kept
+  const Tensors& stash;   ///< to fill, as stash(shape, keep) declares (always there, if only for this call)
   const Tensors& scratch; ///< free for use inside the call
 };
 
@@ -99,6 +99,8 @@ class Layer {
   /// True for the last layer: forward adds the loss of the batch to Context::loss_sum. In training
   /// its forward is not scheduled: its backward computes the loss, grad_x and its gradients in one pass.
   [[nodiscard]] virtual bool gives_loss() const { return false; }
+  /// False when backward needs gradients and inputs only (embedding): its unit is not gathered for it.
+  [[nodiscard]] virtual bool backward_reads_params() const { return true; }
   /// What a forward keeps. Keep::selective is a subset that a backward can complete.
   [[nodiscard]] virtual std::vector<TensorSpec> stash(const BatchShape& shape, DType compute,
                                                       Keep keep) const = 0;
@@ -113,8 +115,8 @@ class Layer {
   /// Multiply-add FLOPs (2 per multiply-add) of one forward.
   [[nodiscard]] virtual double forward_flops(const BatchShape& shape) const = 0;
 
-  /// `keep` says which stash was declared; an empty stash means that nothing is kept (evaluation,
-  /// or full recomputation).
+  /// `keep` says which stash was declared. In evaluation and before a full recomputation the stash
+  /// of Keep::all is given for the duration of the call.
   virtual void forward(const Context& context, Keep keep, const Forward& io) const = 0;
   virtual void backward(const Context& context, Keep keep, const Backward& io) const = 0;
 };

@@ -114,9 +114,7 @@ TEST(BuildTest, GathersFollowTheLiveLimitAndPrefetch) {
       return op.kind == OpKind::forward;
     });
     const auto gathers = first_forward - ops.begin();
-    if (prefetch == 0) EXPECT_EQ(gathers, 1);
-    if (prefetch == 300) EXPECT_EQ(gathers, 2);
-    if (prefetch == 100000) EXPECT_EQ(gathers, 8);
+    EXPECT_EQ(gathers, prefetch == 0 ? 1 : prefetch == 300 ? 2 : 8) << prefetch;
   }
 }
 

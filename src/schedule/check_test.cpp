@@ -78,8 +78,6 @@ INSTANTIATE_TEST_SUITE_P(
               [](Program& p) {
                 auto& ops = first(p);
                 const auto f = find(ops, OpKind::forward, 1);
-                const auto param = ops[f].reads.front();
-                Operation early{.kind = OpKind::release, .ends = {param}};
                 ops[f].ends.push_back(ops[f].reads.back());  // the input of its own backward
               }},
         Break{"DoubleRelease", "ends while it does not live",
@@ -122,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(
               }},
         Break{"UnknownBuffer", "does not exist",
               [](Program& p) { first(p)[1].reads.push_back({99999}); }}),
-    [](const testing::TestParamInfo<Break>& info) { return std::string(info.param.name); });
+    [](const testing::TestParamInfo<Break>& broken) { return std::string(broken.param.name); });
 
 TEST(CompareTest, ADifferentOrderOnOneRankIsFound) {
   const auto mine = good_program();

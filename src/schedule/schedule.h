@@ -111,7 +111,7 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<UnitBuffers> units;
   std::vector<Variant> variants;  ///< indexed by VariantKind; unused ones are empty
-  BufferId scalars;       ///< device, fp64 [world x units + 4]: partials of all ranks, norm, factor
+  BufferId scalars;       ///< device, fp64 [world x units | world | 4]: partials, losses, norm and factor
   BufferId host_scalars;  ///< the same on the host, when the optimizer runs there
   Bytes device_arena, host_arena;
 

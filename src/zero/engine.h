@@ -1,0 +1,104 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "config/config.h"
+#include "layer/layer.h"
+#include "layout/layout.h"
+#include "schedule/build.h"
+
+namespace zt::zero {
+
+/// A model as the engine takes it: any list of layers that ends with a loss layer.
+struct ModelParts {
+  std::vector<layout::ParamSpec> params;
+  std::vector<layout::UnitSpec> units;
+  std::vector<std::unique_ptr<layer::Layer>> layers;
+};
+
+/// What a rank is and runs on. Owns nothing; everything outlives the engine.
+struct RankContext {
+  comm::Communicator* communicator = nullptr;
+  Device device = Device::cpu;
+  int device_index = 0;
+};
+
+struct EngineOptions {
+  config::ZeroConfig zero;
+  config::PrecisionConfig precision;
+  config::OptimizerConfig optimizer;
+  layer::BatchShape shape;  ///< of every micro-step and of evaluation batches
+  int micro_steps = 1;      ///< per step
+};
+
+/// What a step did.
+struct StepResult {
+  double loss = 0;          ///< sum of token losses of the step over all ranks / their count
+  double grad_norm = 0;     ///< global, before clipping
+  bool skipped = false;     ///< not finite: parameters, moments and the step count are untouched
+};
+
+/// Where initial values come from: fills `values` (fp32, host) with elements
+/// [begin, begin + values.size()) of a parameter. Called only for what this rank keeps.
+using ParamSource =
+    std::function<void(layout::ParamId id, std::int64_t begin, std::span<float> values)>;
+
+/// Receives one whole parameter in host memory (rank 0 only), in unit order.
+using ParamSink = std::function<void(layout::ParamId id, const View& values)>;
+
+/// Trains one model with ZeRO on this rank: holds its part of parameters, gradients and optimizer
+/// states, and executes the schedule.
+///
+/// One step: begin_step, then micro_steps times micro_step (or forward + backward), then step.
+/// All ranks call the same functions in the same order.
+/// Errors: ConfigError when the options contradict each other; DeviceError when memory does not
+/// suffice; CommError when a peer fails or ranks have different schedules; InternalError on misuse.
+/// Source: ZeRO (Rajbhandari et al., 2020).
+class Engine {
+ public:
+  Engine(ModelParts model, EngineOptions options, const RankContext& context);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Fills parameters (and fp32 masters) and zeroes the moments.
+  void load_params(const ParamSource& source);
+  /// Gathers unit after unit; `sink` gets every parameter, in the compute dtype, on rank 0.
+  void export_params(const ParamSink& sink);
+
+  /// Starts a step. `target_tokens`: targets that are not -100 in all its micro-steps on all ranks.
+  void begin_step(std::int64_t target_tokens);
+  /// Forward and backward of one micro-batch. Returns nothing: the loss is read with the step.
+  void micro_step(const layer::Batch& batch);
+  /// The same in two calls. forward returns this rank's sum of token losses of the batch (blocks the host).
+  double forward(const layer::Batch& batch);
+  /// Errors: InternalError when `loss` is not the value the last forward returned, or without a forward.
+  void backward(double loss);
+  /// Norm, clipping, optimizer, publication of the parameters.
+  StepResult step(double learning_rate);
+  /// This rank's sum of token losses of one batch, without gradients. Blocks the host.
+  double evaluate(const layer::Batch& batch);
+
+  /// Optimizer steps applied so far (skipped ones do not count).
+  [[nodiscard]] std::int64_t applied_steps() const;
+  [[nodiscard]] const schedule::Program& program() const;
+  [[nodiscard]] const layout::ModelLayout& layout() const;
+  /// The operation that runs now, for reports of a hang: `backward L7 (middle, 41 of 120)`. Thread-safe.
+  [[nodiscard]] std::string position() const;
+  /// Most bytes ATen held at once beside the arenas ("library" of the plan); CUDA only, else 0.
+  [[nodiscard]] Bytes library_peak() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Hash over every parameter's bytes, equal on rank 0 for equal parameters, whatever the stage. Collective.
+std::uint64_t hash_params(Engine& engine);
+
+}  // namespace zt::zero
