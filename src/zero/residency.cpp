@@ -1,0 +1,104 @@
+#include "zero/residency.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace zt::zero {
+
+schedule::Residency residency(const config::ZeroConfig& zero) {
+  struct Row {
+    bool params, grads, states;
+    ReduceAt reduce_at;
+  };
+  // DESIGN section 1: what each stage shards, and when gradients are reduced by default.
+  constexpr Row kRows[] = {{false, false, false, ReduceAt::boundary},
+                           {false, false, true, ReduceAt::boundary},
+                           {false, true, true, ReduceAt::micro_step},
+                           {true, true, true, ReduceAt::micro_step}};
+  if (zero.stage < 0 || zero.stage > 3) {
+    throw ConfigError(fmt::format("[zero.residency] zero_optimization.stage: got {}, expected 0 to 3.",
+                                  zero.stage));
+  }
+  const auto& row = kRows[zero.stage];
+  if (zero.optimizer_place == Place::nvme || zero.param_place == Place::nvme) {
+    throw ConfigError("[zero.residency] offload to nvme is not built yet. Use \"device\": \"cpu\".");
+  }
+  if (zero.optimizer_place == Place::host && !row.states) {
+    throw ConfigError("[zero.residency] offload_optimizer needs sharded optimizer states: got stage 0, "
+                      "expected 1, 2 or 3.");
+  }
+  if (zero.param_place == Place::host && !row.params) {
+    throw ConfigError(fmt::format(
+        "[zero.residency] offload_param needs sharded parameters: got stage {}, expected 3.", zero.stage));
+  }
+  return {.params_sharded = row.params, .grads_sharded = row.grads, .states_sharded = row.states,
+          .param_place = zero.param_place, .state_place = zero.optimizer_place,
+          .reduce_at = zero.reduce_at.value_or(row.reduce_at)};
+}
+
+schedule::BuildOptions build_options(const EngineOptions& options, int world) {
+  const auto& zero = options.zero;
+  schedule::BuildOptions result;
+  result.world = world;
+  result.residency = residency(zero);
+  result.compute = options.precision.compute;
+  result.grad_accum = options.precision.grad_accum;
+  result.wire = options.precision.communication.value_or(options.precision.compute);
+  result.reduce = zero.reduce;
+  result.recompute = zero.recompute.value_or(Recompute::none);
+  result.micro_steps = options.micro_steps;
+  result.prefetch = {zero.overlap_comm ? zero.prefetch_bucket_size : 0};
+  result.persistence_threshold = {zero.param_persistence_threshold};
+  result.max_live = {zero.max_live_parameters};
+  result.retain = zero.retain_auto;
+  return result;
+}
+
+Bytes packed_bytes(const std::vector<layer::TensorSpec>& specs) {
+  constexpr std::int64_t kTensorAlignment = 256;
+  std::int64_t end = 0;
+  for (const auto& spec : specs) end = round_up(end, kTensorAlignment) + spec.bytes().value;
+  return {end};
+}
+
+schedule::ModelInfo describe(const ModelParts& model, const layout::ModelLayout& layout,
+                             const EngineOptions& options, Device device) {
+  schedule::ModelInfo info;
+  for (const auto& unit : layout.units) {
+    schedule::UnitInfo entry{unit.unit().name, unit.padded(), unit.shard(), {}};
+    for (const auto& bucket : unit.buckets({options.zero.reduce_bucket_size})) {
+      entry.bucket_lengths.push_back(bucket.length);
+    }
+    info.units.push_back(std::move(entry));
+  }
+  const auto& shape = options.shape;
+  const auto compute = options.precision.compute;
+  using layer::Keep;
+  for (const auto& layer : model.layers) {
+    schedule::LayerInfo entry;
+    entry.name = layer->name();
+    for (const auto id : layer->params()) {
+      const int unit = layout.unit_of.at(static_cast<std::size_t>(id.value)).value;
+      if (std::find(entry.units.begin(), entry.units.end(), unit) == entry.units.end()) {
+        entry.units.push_back(unit);
+      }
+    }
+    entry.gives_loss = layer->gives_loss();
+    if (!entry.gives_loss) entry.output = layer->output(shape, compute).bytes();
+    entry.stash_all = packed_bytes(layer->stash(shape, compute, Keep::all));
+    entry.stash_selective = packed_bytes(layer->stash(shape, compute, Keep::selective));
+    entry.forward_scratch = std::max(packed_bytes(layer->forward_scratch(shape, compute, Keep::all)),
+                                     packed_bytes(layer->forward_scratch(shape, compute, Keep::selective)));
+    entry.backward_scratch_all = packed_bytes(layer->backward_scratch(shape, compute, Keep::all));
+    entry.backward_scratch_selective =
+        packed_bytes(layer->backward_scratch(shape, compute, Keep::selective));
+    entry.library = layer->library(shape, compute, device);
+    entry.backward_reads_params = layer->backward_reads_params();
+    entry.forward_flops = layer->forward_flops(shape);
+    info.layers.push_back(std::move(entry));
+  }
+  return info;
+}
+
+}  // namespace zt::zero
