@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/policy.h"
+#include "base/units.h"
+#include "memory/view.h"
+
+namespace zt::memory {
+
+/// One allocation that holds every planned buffer of one place. Reserved before step 1, zeroed.
+///
+/// Place::device on a CPU rank is ordinary memory; Place::host is a separate allocation with real
+/// copies between the two, page-locked on a CUDA rank.
+/// Errors: DeviceError with the size and what is free when the allocation fails.
+class Arena {
+ public:
+  Arena(Place place, Device device, Bytes size);
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  [[nodiscard]] void* at(Bytes offset) const { return static_cast<std::byte*>(base_) + offset.value; }
+  [[nodiscard]] Bytes size() const { return size_; }
+
+ private:
+  Place place_;
+  Device device_;
+  Bytes size_;
+  void* base_ = nullptr;
+};
+
+/// Copies between any two places of a rank; sizes and dtypes are equal. Queued on launch.stream on CUDA.
+void copy(const View& from, const View& to, const Launch& launch);
+
+/// Blocks the host until everything queued on launch.stream is done. Nothing to do on the CPU.
+void synchronize(const Launch& launch);
+
+/// Most bytes ATen's allocator held on the current CUDA device since reset_library_peak; 0 on the CPU.
+Bytes library_peak(Device device);
+void reset_library_peak(Device device);
+
+/// Makes `index` the current CUDA device of this thread; nothing on the CPU.
+void set_device(Device device, int index);
+/// CUDA devices of this machine; 0 without CUDA.
+int num_cuda_devices();
+/// Total memory of the current CUDA device; 0 on the CPU.
+Bytes device_capacity(Device device);
+/// Bytes in use on the current CUDA device by all processes (context included); 0 on the CPU.
+Bytes device_used(Device device);
+
+}  // namespace zt::memory

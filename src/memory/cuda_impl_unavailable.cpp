@@ -1,0 +1,31 @@
+#include "memory/cuda_impl.h"
+#include "memory/queues.h"
+
+namespace zt::memory {
+namespace cuda {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw DeviceError("[memory.cuda] this build has no CUDA. Run on the CPU (--use_cpu), or build with "
+                    "-DZT_WITH_CUDA=ON.");
+}
+
+}  // namespace
+
+void* allocate_device(Bytes /*size*/) { refuse(); }
+void free_device(void* /*base*/) {}
+void* allocate_pinned(Bytes /*size*/) { refuse(); }
+void free_pinned(void* /*base*/) {}
+void copy_async(const View& /*from*/, const View& /*to*/, void* /*stream*/) { refuse(); }
+void synchronize_stream(void* /*stream*/) { refuse(); }
+Bytes library_peak() { refuse(); }
+void reset_library_peak() { refuse(); }
+void set_device(int /*index*/) { refuse(); }
+int num_devices() { return 0; }
+std::pair<Bytes, Bytes> memory_info() { refuse(); }
+
+}  // namespace cuda
+
+std::unique_ptr<Queues> make_cuda_queues(int /*device_index*/) { cuda::refuse(); }
+
+}  // namespace zt::memory

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "memory/view.h"
+
+namespace zt::memory {
+
+/// The in-order queues that execute a list of operations: 0 compute, 1 communication, 2 host.
+///
+/// On a CPU rank queue 0 is the calling thread and the others are one thread each. On CUDA 0 and
+/// 1 are streams and 2 is a thread with a stream of its own.
+class Queues {
+ public:
+  virtual ~Queues() = default;
+  Queues() = default;
+  Queues(const Queues&) = delete;
+  Queues& operator=(const Queues&) = delete;
+
+  using Work = std::function<void(const Launch&)>;
+
+  /// Starts a list of `count` operations, ordered after everything submitted before.
+  virtual void begin(int count) = 0;
+  /// Runs `work` on `queue` after the operations `waits`; then operation `index` is complete.
+  /// `waited_on`: some operation of another queue waits for it.
+  /// `work` stays alive until synchronize. Errors: rethrows the first failure of any queue.
+  virtual void submit(int queue, int index, std::span<const int> waits, bool waited_on,
+                      const Work& work) = 0;
+  /// Blocks the host until every queue is empty. Errors: rethrows the first failure.
+  virtual void synchronize() = 0;
+  /// A launch on the compute queue, for work outside of a list.
+  [[nodiscard]] virtual Launch compute() const = 0;
+};
+
+std::unique_ptr<Queues> make_cpu_queues();
+/// Errors: DeviceError without CUDA.
+std::unique_ptr<Queues> make_cuda_queues(int device_index);
+
+}  // namespace zt::memory
