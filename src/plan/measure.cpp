@@ -1,0 +1,182 @@
+#include "plan/measure.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "plan/device_costs.h"
+#include "schedule/place.h"
+
+namespace zt::plan {
+namespace {
+
+using schedule::Buffer;
+using schedule::Lifetime;
+using schedule::Program;
+using schedule::Span;
+using schedule::Variant;
+
+/// The operation of a variant at which its own buffers take most, and how much that is.
+struct Peak {
+  int operation = -1;
+  std::int64_t bytes = 0;
+};
+
+Peak peak_of(const Program& program, const std::vector<Span>& lives, std::size_t operations,
+             Place where) {
+  std::vector<std::int64_t> change(operations + 1, 0);
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    const auto& buffer = program.buffers[b];
+    if (buffer.lifetime != Lifetime::micro || buffer.where != where || lives[b].first < 0) continue;
+    change[static_cast<std::size_t>(lives[b].first)] += buffer.bytes().value;
+    change[static_cast<std::size_t>(lives[b].last) + 1] -= buffer.bytes().value;
+  }
+  Peak peak;
+  std::int64_t live = 0;
+  for (std::size_t i = 0; i < operations; ++i) {
+    live += change[i];
+    if (peak.operation < 0 || live > peak.bytes) peak = {static_cast<int>(i), live};
+  }
+  return peak;
+}
+
+void add_items(ArenaPeak& arena, const Program& program, const std::vector<Span>& lives,
+               Place where) {
+  std::map<std::pair<schedule::BufferKind, int>, LiveItem> items;
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    const auto& buffer = program.buffers[b];
+    if (buffer.where != where) continue;
+    const bool live = buffer.lifetime != Lifetime::micro ||
+                      (!lives.empty() && lives[b].first >= 0 && lives[b].first <= arena.operation &&
+                       arena.operation <= lives[b].last);
+    if (!live) continue;
+    arena.kinds.at(static_cast<std::size_t>(buffer.kind)) += buffer.bytes();
+    auto& item = items[{buffer.kind, buffer.index}];
+    item = {buffer.kind, buffer.index, item.count + 1, item.bytes + buffer.bytes()};
+  }
+  for (const auto& [key, item] : items) arena.items.push_back(item);
+  std::stable_sort(arena.items.begin(), arena.items.end(),
+                   [](const LiveItem& a, const LiveItem& b) { return a.bytes > b.bytes; });
+}
+
+ArenaPeak walk(const Program& program, Place where, Bytes size) {
+  ArenaPeak result;
+  result.arena = size;
+  std::int64_t most = -1;
+  std::vector<Span> at_peak;
+  for (const auto& variant : program.variants) {
+    if (variant.operations.empty()) continue;
+    auto lives = schedule::spans(program, variant);
+    const auto peak = peak_of(program, lives, variant.operations.size(), where);
+    if (peak.bytes <= most) continue;
+    most = peak.bytes;
+    at_peak = std::move(lives);
+    result.variant = variant.kind;
+    result.operation = peak.operation;
+    result.operation_text = to_string(variant.operations[static_cast<std::size_t>(peak.operation)]);
+  }
+  add_items(result, program, at_peak, where);
+  result.unused = size;
+  for (const auto kind : result.kinds) result.unused -= kind;
+  return result;
+}
+
+/// How often a step runs a variant.
+std::int64_t runs(schedule::VariantKind kind, int micro_steps) {
+  if (kind == schedule::VariantKind::evaluation) return 0;
+  return kind == schedule::VariantKind::middle ? std::max(0, micro_steps - 2) : 1;
+}
+
+Bytes sent_by(const Program& program, const schedule::Operation& op, int world) {
+  using schedule::OpKind;
+  if (!is_collective(op.kind) || op.kind == OpKind::clip) return {};
+  for (const auto id : op.writes) {
+    const auto& buffer = program.buffer(id);
+    if (op.kind == OpKind::reduce && buffer.kind != schedule::BufferKind::wire) continue;
+    return {buffer.bytes().value / world * (world - 1)};
+  }
+  return {};
+}
+
+Bytes over_host_link(const Program& program, const schedule::Operation& op) {
+  using schedule::OpKind;
+  if (op.kind == OpKind::fetch || op.kind == OpKind::accumulate) {
+    return program.buffer(op.writes.front()).bytes();
+  }
+  return op.kind == OpKind::upload ? program.buffer(op.reads.front()).bytes() : Bytes{};
+}
+
+double flops_of(const schedule::Operation& op, const schedule::ModelInfo& model) {
+  using schedule::OpKind;
+  if (op.layer < 0) return 0;
+  const auto& layer = model.layers.at(static_cast<std::size_t>(op.layer));
+  if (op.kind != OpKind::backward) return layer.forward_flops;
+  return layer.forward_flops * (layer.gives_loss ? 3 : 2);  // the loss layer's forward runs inside
+}
+
+void print_arena(std::string& text, const char* name, const ArenaPeak& arena) {
+  constexpr std::size_t kItems = 12;
+  if (arena.arena.value == 0) return;
+  text +=
+      fmt::format("{} arena {} (peak at {} operation {}, {})\n", name, format_bytes(arena.arena),
+                  to_string(arena.variant), arena.operation, arena.operation_text);
+  for (std::size_t k = 0; k < arena.kinds.size(); ++k) {
+    if (arena.kinds[k].value == 0) continue;
+    text += fmt::format("  {:16} {:>12}\n", to_string(static_cast<schedule::BufferKind>(k)),
+                        format_bytes(arena.kinds[k]));
+  }
+  text += fmt::format("  {:16} {:>12}\n", "gaps", format_bytes(arena.unused));
+  text += "  largest:";
+  for (std::size_t i = 0; i < std::min(kItems, arena.items.size()); ++i) {
+    const auto& item = arena.items[i];
+    text += fmt::format("{} {}[{}] {}", i == 0 ? "" : ",", to_string(item.kind), item.index,
+                        format_bytes(item.bytes));
+  }
+  text += '\n';
+}
+
+}  // namespace
+
+MemoryReport measure(const Program& program, const schedule::ModelInfo& model, Device device,
+                     int world) {
+  MemoryReport report;
+  report.device = walk(program, Place::device, program.device_arena);
+  report.host = walk(program, Place::host, program.host_arena);
+  for (const auto& layer : model.layers) {
+    if (layer.library <= report.library) continue;
+    report.library = layer.library;
+    report.library_layer = layer.name;
+  }
+  const auto costs = device_costs(device, world);
+  report.context = costs.context;
+  report.communicator = costs.communicator;
+  return report;
+}
+
+StepCosts step_costs(const Program& program, const schedule::ModelInfo& model, int world,
+                     int micro_steps) {
+  StepCosts total;
+  for (const auto& variant : program.variants) {
+    const auto times = runs(variant.kind, micro_steps);
+    for (const auto& op : variant.operations) {
+      total.sent += sent_by(program, op, world) * times;
+      total.host_link += over_host_link(program, op) * times;
+      total.flops += flops_of(op, model) * static_cast<double>(times);
+    }
+  }
+  return total;
+}
+
+std::string print(const MemoryReport& report) {
+  auto text = fmt::format("device {}: arena {}, library {} ({}), context {}, communicator {}\n",
+                          format_bytes(report.device_total()), format_bytes(report.device.arena),
+                          format_bytes(report.library),
+                          report.library_layer.empty() ? "none" : report.library_layer,
+                          format_bytes(report.context), format_bytes(report.communicator));
+  print_arena(text, "device", report.device);
+  print_arena(text, "host", report.host);
+  return text;
+}
+
+}  // namespace zt::plan

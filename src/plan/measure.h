@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "memory/view.h"
+#include "schedule/build.h"
+
+namespace zt::plan {
+
+/// Buffers of one kind and unit (or layer) that live at the peak.
+struct LiveItem {
+  schedule::BufferKind kind = schedule::BufferKind::scratch;
+  int index = -1;  ///< unit or layer
+  int count = 0;   ///< buffers
+  Bytes bytes;
+};
+
+/// One arena at the operation where most of it is live.
+struct ArenaPeak {
+  Bytes arena;  ///< what is allocated
+  schedule::VariantKind variant = schedule::VariantKind::only;
+  int operation = -1;          ///< index in the variant
+  std::string operation_text;  ///< `backward L7`
+  std::array<Bytes, schedule::kNumBufferKinds>
+      kinds{};                  ///< buffers of the run and step count always
+  Bytes unused;                 ///< alignment and gaps: arena less the sum of kinds
+  std::vector<LiveItem> items;  ///< largest first
+
+  [[nodiscard]] Bytes of(schedule::BufferKind kind) const {
+    return kinds.at(static_cast<std::size_t>(kind));
+  }
+};
+
+/// Memory of one rank, known before step 1.
+struct MemoryReport {
+  ArenaPeak device, host;
+  Bytes library;                ///< most that ATen allocates by itself during one call
+  std::string library_layer;    ///< whose call that is
+  Bytes context, communicator;  ///< see device_costs.h
+
+  [[nodiscard]] Bytes device_total() const {
+    return device.arena + library + context + communicator;
+  }
+  [[nodiscard]] Bytes host_total() const { return host.arena; }
+};
+
+/// Walks every variant with sizes instead of tensors.
+MemoryReport measure(const schedule::Program& program, const schedule::ModelInfo& model,
+                     Device device, int world);
+
+/// Work of one rank in one step.
+struct StepCosts {
+  Bytes sent;        ///< to other ranks: gathers, reductions, publications
+  Bytes host_link;   ///< between device and host, both ways
+  double flops = 0;  ///< forward, recomputation and backward (twice a forward); 2 per multiply-add
+};
+
+StepCosts step_costs(const schedule::Program& program, const schedule::ModelInfo& model, int world,
+                     int micro_steps);
+
+/// The report as text: totals, then kinds and the largest items of each arena at its peak.
+std::string print(const MemoryReport& report);
+
+}  // namespace zt::plan
