@@ -1,0 +1,48 @@
+#pragma once
+
+#include "kernels/cuda_common.cuh"
+
+namespace zt::kernels {
+
+inline constexpr int kSumLanes = 32;
+
+/// total[c] += sum over r of partials[r * stride + c]: lane y of 32 adds rows y, y + 32, ... in
+/// order, then lanes 0 to 31 are added in order; the sum is formed first and rounded once into
+/// `total`. Grid: one block of 32 x 32 threads per 32 columns.
+template <typename T>
+__global__ void column_sums_kernel(const float* partials, std::int64_t rows, std::int64_t stride,
+                                   std::int64_t cols, T* total) {
+  __shared__ float sums[kSumLanes][kWarp + 1];
+  const std::int64_t col = static_cast<std::int64_t>(blockIdx.x) * kWarp + threadIdx.x;
+  float sum = 0.0F;
+  if (col < cols) {
+#pragma unroll 8
+    for (std::int64_t row = threadIdx.y; row < rows; row += kSumLanes) {
+      sum += partials[row * stride + col];
+    }
+  }
+  sums[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y == 0 && col < cols) {
+    float all = 0.0F;
+#pragma unroll
+    for (int lane = 0; lane < kSumLanes; ++lane) {
+      all += sums[lane][threadIdx.x];
+    }
+    total[col] = from_float<T>(to_float(total[col]) + all);
+  }
+}
+
+/// Adds the column sums of `partials` ([rows x cols], rows `stride` apart) to `total` [cols] (fp32,
+/// bf16 or fp16).
+inline void add_column_sums(const char* kernel, const float* partials, std::int64_t rows,
+                            std::int64_t stride, std::int64_t cols, const View& total,
+                            void* stream) {
+  dispatch_float(total.dtype, kernel, [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    launch_kernel(kernel, column_sums_kernel<T>, dim3(static_cast<unsigned>(ceil_div(cols, kWarp))),
+                  dim3(kWarp, kSumLanes), 0, stream, partials, rows, stride, cols, total.as<T>());
+  });
+}
+
+}  // namespace zt::kernels

@@ -1,0 +1,463 @@
+#include <algorithm>
+
+#include "kernels/column_sums.cuh"
+#include "kernels/cuda_common.cuh"
+#include "kernels/qk_norm_rope/qk_norm_rope_impl.h"
+
+namespace zt::kernels {
+namespace {
+
+// kLanes neighbouring threads own one head at a time; a thread owns elements i .. i + kCount of the
+// first half of the head and their partners i + D/2 (the half-split pairing), kTurns times. All the
+// heads of a token belong to one block, so its cosines and sines are read once per thread.
+constexpr int kThreads = 128;
+constexpr int kScalarTurns = 8;
+constexpr std::int64_t kMaxHeadDim = 2LL * kWarp * kScalarTurns;
+constexpr std::int64_t kMaxPartials = 1024;
+
+struct Shape {
+  std::int64_t tokens;
+  int q_heads, kv_heads, half;
+  bool qk_norm;
+  float epsilon;
+};
+
+template <typename T>
+struct Forward {
+  const T *qkv, *q_weight, *k_weight;
+  const float* cos_sin;
+  const std::int64_t* positions;
+  T *q, *k, *v;
+  float* rstd;
+};
+
+template <typename T>
+struct Backward {
+  const T *qkv, *q_weight, *k_weight;
+  const float* cos_sin;
+  const std::int64_t* positions;
+  const float* rstd;
+  const T *grad_q, *grad_k, *grad_v;
+  T* grad_qkv;
+  float* partials;  ///< [gridDim.x x 2 D], q then k
+};
+
+/// A thread's elements of one head: `low` in the first half, `high` their partners.
+template <int kCount, int kTurns>
+struct Pairs {
+  float low[kTurns][kCount] = {}, high[kTurns][kCount] = {};
+};
+
+template <int kCount, int kLanes>
+__device__ __forceinline__ int pair_index(int turn) {
+  return (turn * kLanes + static_cast<int>(threadIdx.x) % kLanes) * kCount;
+}
+
+template <typename T, int kCount, int kLanes, int kTurns>
+__device__ __forceinline__ Pairs<kCount, kTurns> load_head(const T* head, int half) {
+  Pairs<kCount, kTurns> pairs;
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int i = pair_index<kCount, kLanes>(turn);
+    if (i < half) {
+      constexpr int kWidth = sizeof(T) * kCount > 16 ? kPack<T> : kCount;
+#pragma unroll
+      for (int part = 0; part < kCount; part += kWidth) {
+        const auto low = load_pack<T, kWidth>(head + i + part);
+        const auto high = load_pack<T, kWidth>(head + half + i + part);
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+          pairs.low[turn][part + j] = to_float(low.at[j]);
+          pairs.high[turn][part + j] = to_float(high.at[j]);
+        }
+      }
+    }
+  }
+  return pairs;
+}
+
+template <typename T, int kCount, int kLanes, int kTurns>
+__device__ __forceinline__ void store_head(T* head, int half, const Pairs<kCount, kTurns>& pairs) {
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int i = pair_index<kCount, kLanes>(turn);
+    if (i < half) {
+      Pack<T, kCount> low;
+      Pack<T, kCount> high;
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        low.at[j] = from_float<T>(pairs.low[turn][j]);
+        high.at[j] = from_float<T>(pairs.high[turn][j]);
+      }
+      store_pack(head + i, low);
+      store_pack(head + half + i, high);
+    }
+  }
+}
+
+/// `low` holds the cosines and `high` the sines of a position, rounded to T.
+template <typename T, int kCount, int kLanes, int kTurns>
+__device__ __forceinline__ Pairs<kCount, kTurns> load_angles(const float* table, int half) {
+  auto angles = load_head<float, kCount, kLanes, kTurns>(table, half);
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      angles.low[turn][j] = round_through<T>(angles.low[turn][j]);
+      angles.high[turn][j] = round_through<T>(angles.high[turn][j]);
+    }
+  }
+  return angles;
+}
+
+/// Where head `head` of a token lies in the fused projection's three parts.
+struct Slot {
+  int kind;   ///< 0 q, 1 k, 2 v
+  int index;  ///< inside its part
+};
+__device__ __forceinline__ Slot slot_of(int head, const Shape& shape) {
+  if (head < shape.q_heads) {
+    return {0, head};
+  }
+  head -= shape.q_heads;
+  return head < shape.kv_heads ? Slot{1, head} : Slot{2, head - shape.kv_heads};
+}
+
+template <int kCount, int kLanes, int kTurns>
+__device__ __forceinline__ float dot(const Pairs<kCount, kTurns>& a,
+                                     const Pairs<kCount, kTurns>& b) {
+  float sum = 0.0F;
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      sum += a.low[turn][j] * b.low[turn][j];
+      sum += a.high[turn][j] * b.high[turn][j];
+    }
+  }
+  return lane_sum<kLanes>(sum);
+}
+
+template <typename T, int kCount, int kTurns>
+__device__ __forceinline__ void normalise(Pairs<kCount, kTurns>& x,
+                                          const Pairs<kCount, kTurns>& weight, float rstd) {
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      x.low[turn][j] =
+          round_through<T>(weight.low[turn][j] * round_through<T>(x.low[turn][j] * rstd));
+      x.high[turn][j] =
+          round_through<T>(weight.high[turn][j] * round_through<T>(x.high[turn][j] * rstd));
+    }
+  }
+}
+
+/// Turns each pair by its angle (kSign = 1) or back (-1).
+template <int kSign, int kCount, int kTurns>
+__device__ __forceinline__ void rotate(Pairs<kCount, kTurns>& x,
+                                       const Pairs<kCount, kTurns>& angles) {
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const float cosine = angles.low[turn][j];
+      const float sine = kSign * angles.high[turn][j];
+      const float low = x.low[turn][j];
+      const float high = x.high[turn][j];
+      x.low[turn][j] = low * cosine - high * sine;
+      x.high[turn][j] = high * cosine + low * sine;
+    }
+  }
+}
+
+template <typename T, int kCount, int kLanes, int kTurns>
+__global__ void __launch_bounds__(kThreads) forward_kernel(Forward<T> io, Shape shape) {
+  constexpr int kGroups = kThreads / kLanes;
+  const int group = static_cast<int>(threadIdx.x) / kLanes;
+  const int half = shape.half;
+  const int heads = shape.q_heads + 2 * shape.kv_heads;
+  const std::int64_t token = blockIdx.x;
+  const auto angles =
+      load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + io.positions[token] * 2 * half, half);
+  // Every thread takes part in every turn of the loop: the sums exchange between lanes.
+  for (int first = 0; first < heads; first += kGroups) {
+    const int head = first + group;
+    const bool active = head < heads;
+    const Slot slot = slot_of(active ? head : 0, shape);
+    Pairs<kCount, kTurns> x;
+    if (active) {
+      x = load_head<T, kCount, kLanes, kTurns>(io.qkv + (token * heads + head) * 2 * half, half);
+    }
+    if (shape.qk_norm) {
+      const float squares = dot<kCount, kLanes, kTurns>(x, x);
+      const float rstd = 1.0F / sqrtf(squares / static_cast<float>(2 * half) + shape.epsilon);
+      if (slot.kind != 2) {
+        const auto weight =
+            load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight, half);
+        normalise<T>(x, weight, rstd);
+        if (active && threadIdx.x % kLanes == 0) {
+          io.rstd[token * (shape.q_heads + shape.kv_heads) + head] = rstd;
+        }
+      }
+    }
+    if (slot.kind != 2) {
+      rotate<1>(x, angles);
+    }
+    if (active) {
+      T* part = slot.kind == 0 ? io.q : (slot.kind == 1 ? io.k : io.v);
+      const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
+      store_head<T, kCount, kLanes, kTurns>(part + (token * part_heads + slot.index) * 2 * half,
+                                            half, x);
+    }
+  }
+}
+
+/// Turns `grad`, the gradient of a normalised head, into the gradient of `x` and returns the head's
+/// gradient of the weight. Heads that are not normalised (`normed` false) only join the exchange.
+template <typename T, int kCount, int kLanes, int kTurns>
+__device__ __forceinline__ Pairs<kCount, kTurns> norm_backward(Pairs<kCount, kTurns>& grad,
+                                                               Pairs<kCount, kTurns> x,
+                                                               const Pairs<kCount, kTurns>& weight,
+                                                               float rstd, int head_dim,
+                                                               bool normed) {
+  Pairs<kCount, kTurns> grad_weight;
+  float sum = 0.0F;
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      x.low[turn][j] *= rstd;
+      x.high[turn][j] *= rstd;
+      sum += grad.low[turn][j] * weight.low[turn][j] * x.low[turn][j];
+      sum += grad.high[turn][j] * weight.high[turn][j] * x.high[turn][j];
+    }
+  }
+  const float mean = lane_sum<kLanes>(sum) / static_cast<float>(head_dim);
+  if (!normed) {
+    return grad_weight;
+  }
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      grad_weight.low[turn][j] = grad.low[turn][j] * round_through<T>(x.low[turn][j]);
+      grad_weight.high[turn][j] = grad.high[turn][j] * round_through<T>(x.high[turn][j]);
+      grad.low[turn][j] = rstd * (grad.low[turn][j] * weight.low[turn][j] - x.low[turn][j] * mean);
+      grad.high[turn][j] =
+          rstd * (grad.high[turn][j] * weight.high[turn][j] - x.high[turn][j] * mean);
+    }
+  }
+  return grad_weight;
+}
+
+template <int kCount, int kTurns>
+__device__ __forceinline__ void add(Pairs<kCount, kTurns>& to, const Pairs<kCount, kTurns>& from) {
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      to.low[turn][j] += from.low[turn][j];
+      to.high[turn][j] += from.high[turn][j];
+    }
+  }
+}
+
+/// Writes a group's weight gradient to its row of shared memory.
+template <int kCount, int kLanes, int kTurns>
+__device__ __forceinline__ void stage(float* row, int half, const Pairs<kCount, kTurns>& pairs) {
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int i = pair_index<kCount, kLanes>(turn);
+    if (i < half) {
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        row[i + j] = pairs.low[turn][j];
+        row[half + i + j] = pairs.high[turn][j];
+      }
+    }
+  }
+}
+
+/// Block b takes tokens b, b + gridDim.x, ...; the weight gradients stay in registers until the
+/// end, when the groups of the block are added in index order.
+template <typename T, int kCount, int kLanes, int kTurns>
+__global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io, Shape shape) {
+  extern __shared__ float staged[];  // [groups x 2 D]
+  constexpr int kGroups = kThreads / kLanes;
+  const int group = static_cast<int>(threadIdx.x) / kLanes;
+  const int half = shape.half;
+  const int heads = shape.q_heads + 2 * shape.kv_heads;
+  Pairs<kCount, kTurns> grad_q_weight;
+  Pairs<kCount, kTurns> grad_k_weight;
+  for (std::int64_t token = blockIdx.x; token < shape.tokens; token += gridDim.x) {
+    const auto angles =
+        load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + io.positions[token] * 2 * half, half);
+    for (int first = 0; first < heads; first += kGroups) {
+      const int head = first + group;
+      const bool active = head < heads;
+      const Slot slot = slot_of(active ? head : 0, shape);
+      Pairs<kCount, kTurns> grad;
+      Pairs<kCount, kTurns> x;
+      const std::int64_t at = (token * heads + head) * 2 * half;
+      if (active) {
+        const T* part = slot.kind == 0 ? io.grad_q : (slot.kind == 1 ? io.grad_k : io.grad_v);
+        const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
+        grad = load_head<T, kCount, kLanes, kTurns>(
+            part + (token * part_heads + slot.index) * 2 * half, half);
+        if (shape.qk_norm && slot.kind != 2) {
+          x = load_head<T, kCount, kLanes, kTurns>(io.qkv + at, half);
+        }
+      }
+      if (slot.kind != 2) {
+        rotate<-1>(grad, angles);
+      }
+      if (shape.qk_norm) {
+        // Value heads and idle groups run along with zeros: the sums exchange between lanes.
+        Pairs<kCount, kTurns> weight;
+        float rstd = 0.0F;
+        if (active && slot.kind != 2) {
+          weight = load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight,
+                                                        half);
+          rstd = io.rstd[token * (shape.q_heads + shape.kv_heads) + head];
+        }
+        const auto part = norm_backward<T, kCount, kLanes, kTurns>(grad, x, weight, rstd, 2 * half,
+                                                                   active && slot.kind != 2);
+        if (slot.kind == 0) {
+          add(grad_q_weight, part);
+        } else if (slot.kind == 1) {
+          add(grad_k_weight, part);
+        }
+      }
+      if (active) {
+        store_head<T, kCount, kLanes, kTurns>(io.grad_qkv + at, half, grad);
+      }
+    }
+  }
+  if (!shape.qk_norm) {
+    return;
+  }
+  stage<kCount, kLanes, kTurns>(staged + group * 4 * half, half, grad_q_weight);
+  stage<kCount, kLanes, kTurns>(staged + group * 4 * half + 2 * half, half, grad_k_weight);
+  __syncthreads();
+  for (int col = static_cast<int>(threadIdx.x); col < 4 * half; col += kThreads) {
+    float sum = 0.0F;
+    for (int g = 0; g < kGroups; ++g) {
+      sum += staged[g * 4 * half + col];
+    }
+    io.partials[static_cast<std::int64_t>(blockIdx.x) * 4 * half + col] = sum;
+  }
+}
+
+Shape device_shape(const QkNormRopeShape& shape) {
+  if (shape.head_dim % 2 != 0 || shape.head_dim > kMaxHeadDim) {
+    throw DeviceError("[kernels.qk_norm_rope] head_dim: got " + std::to_string(shape.head_dim) +
+                      ", expected an even number up to " + std::to_string(kMaxHeadDim) + ".");
+  }
+  return {shape.batch * shape.sequence,
+          static_cast<int>(shape.q_heads),
+          static_cast<int>(shape.kv_heads),
+          static_cast<int>(shape.head_dim / 2),
+          shape.qk_norm,
+          shape.epsilon};
+}
+
+/// Calls `body(count, lanes, turns)` (as integral constants) with the layout that fits: 16-byte
+/// packs on the fewest lanes, or single elements on a whole warp.
+template <typename T, typename Body>
+void choose_layout(int half, bool packed, Body body) {
+  constexpr auto kOne = std::integral_constant<int, 1>{};
+  constexpr auto kCount = std::integral_constant<int, kPack<T>>{};
+  if (!packed || half % kPack<T> != 0 || half > kWarp * kPack<T>) {
+    return body(kOne, std::integral_constant<int, kWarp>{},
+                std::integral_constant<int, kScalarTurns>{});
+  }
+  const int lanes = half / kPack<T>;
+  if (lanes <= 4) {
+    return body(kCount, std::integral_constant<int, 4>{}, kOne);
+  }
+  if (lanes <= 8) {
+    return body(kCount, std::integral_constant<int, 8>{}, kOne);
+  }
+  if (lanes <= 16) {
+    return body(kCount, std::integral_constant<int, 16>{}, kOne);
+  }
+  return body(kCount, std::integral_constant<int, kWarp>{}, kOne);
+}
+
+}  // namespace
+
+void qk_norm_rope_forward_cuda(const QkNormRopeForward& io, const QkNormRopeShape& shape,
+                               void* stream) {
+  const Shape on_device = device_shape(shape);
+  if (on_device.tokens == 0) {
+    return;
+  }
+  dispatch_float(io.qkv.dtype, "qk_norm_rope_forward", [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    const Forward<T> at{io.qkv.as<T>(),
+                        io.q_weight.as<T>(),
+                        io.k_weight.as<T>(),
+                        io.cos_sin.as<float>(),
+                        io.positions.as<std::int64_t>(),
+                        io.q.as<T>(),
+                        io.k.as<T>(),
+                        io.v.as<T>(),
+                        io.rstd.as<float>()};
+    const bool packed = aligned16(at.qkv, at.q_weight, at.k_weight, at.cos_sin, at.q, at.k, at.v);
+    choose_layout<T>(on_device.half, packed, [&](auto count, auto lanes, auto turns) {
+      launch_kernel(
+          "qk_norm_rope_forward",
+          forward_kernel<T, decltype(count)::value, decltype(lanes)::value, decltype(turns)::value>,
+          dim3(static_cast<unsigned>(on_device.tokens)), dim3(kThreads), 0, stream, at, on_device);
+    });
+  });
+}
+
+void qk_norm_rope_backward_cuda(const QkNormRopeBackward& io, const QkNormRopeShape& shape,
+                                void* stream) {
+  const Shape on_device = device_shape(shape);
+  if (on_device.tokens == 0) {
+    return;
+  }
+  const std::int64_t width = 2 * shape.head_dim;
+  std::int64_t partials = std::min(on_device.tokens, kMaxPartials);
+  if (shape.qk_norm) {
+    partials = std::min(partials, io.workspace.numel / width);
+    ZT_ASSERT(partials > 0, "qk_norm_rope backward needs its workspace");
+  }
+  dispatch_float(io.qkv.dtype, "qk_norm_rope_backward", [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    const Backward<T> at{io.qkv.as<T>(),
+                         io.q_weight.as<T>(),
+                         io.k_weight.as<T>(),
+                         io.cos_sin.as<float>(),
+                         io.positions.as<std::int64_t>(),
+                         io.rstd.as<float>(),
+                         io.grad_q.as<T>(),
+                         io.grad_k.as<T>(),
+                         io.grad_v.as<T>(),
+                         io.grad_qkv.as<T>(),
+                         io.workspace.as<float>()};
+    const bool packed = aligned16(at.qkv, at.q_weight, at.k_weight, at.cos_sin, at.grad_q,
+                                  at.grad_k, at.grad_v, at.grad_qkv);
+    choose_layout<T>(on_device.half, packed, [&](auto count, auto lanes, auto turns) {
+      constexpr int kLanes = decltype(lanes)::value;
+      const std::size_t staged = sizeof(float) * static_cast<std::size_t>(kThreads / kLanes) *
+                                 static_cast<std::size_t>(width);
+      launch_kernel("qk_norm_rope_backward",
+                    backward_kernel<T, decltype(count)::value, kLanes, decltype(turns)::value>,
+                    dim3(static_cast<unsigned>(partials)), dim3(kThreads), staged, stream, at,
+                    on_device);
+    });
+  });
+  if (shape.qk_norm) {
+    const auto* sums = io.workspace.as<float>();
+    add_column_sums("qk_norm_rope_backward", sums, partials, width, shape.head_dim,
+                    io.grad_q_weight, stream);
+    add_column_sums("qk_norm_rope_backward", sums + shape.head_dim, partials, width, shape.head_dim,
+                    io.grad_k_weight, stream);
+  }
+}
+
+}  // namespace zt::kernels

@@ -1,0 +1,229 @@
+#include <algorithm>
+
+#include "kernels/column_sums.cuh"
+#include "kernels/cuda_common.cuh"
+#include "kernels/rms_norm/rms_norm_impl.h"
+
+namespace zt::kernels {
+namespace {
+
+// One block per row (forward) or per set of rows (backward). A thread holds kTurns packs of kCount
+// neighbouring elements in registers, so that each row is read once.
+constexpr int kWide = 32;   ///< elements per thread of the forward and of long backward rows
+constexpr int kNarrow = 8;  ///< elements per thread of backward rows up to 8192
+constexpr int kWideThreads = 512;
+constexpr int kNarrowThreads = 1024;
+constexpr std::int64_t kMaxCols = static_cast<std::int64_t>(kWide) * kWideThreads;
+constexpr std::int64_t kMaxPartials = 1024;
+
+template <typename T>
+struct Forward {
+  const T* x;
+  const T* residual;  ///< may be null
+  T* sum;
+  const T* weight;
+  T* y;
+  float* rstd;  ///< may be null
+};
+
+template <typename T, int kCount, int kTurns>
+__global__ void __launch_bounds__(kWideThreads)
+    forward_kernel(Forward<T> io, int cols, float epsilon) {
+  __shared__ float scratch[kWarp];
+  const std::int64_t base = static_cast<std::int64_t>(blockIdx.x) * cols;
+  Pack<T, kCount> held[kTurns];
+  float squares = 0.0F;
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int col = (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
+    if (col >= cols) {
+      continue;
+    }
+    held[turn] = load_pack<T, kCount>(io.x + base + col);
+    if (io.residual != nullptr) {
+      const auto other = load_pack<T, kCount>(io.residual + base + col);
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        held[turn].at[j] = from_float<T>(to_float(held[turn].at[j]) + to_float(other.at[j]));
+      }
+      store_pack(io.sum + base + col, held[turn]);
+    }
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const float value = to_float(held[turn].at[j]);
+      squares += value * value;
+    }
+  }
+  const float mean = block_sum(squares, scratch) / static_cast<float>(cols);
+  const float rstd = 1.0F / sqrtf(mean + epsilon);
+  if (io.rstd != nullptr && threadIdx.x == 0) {
+    io.rstd[blockIdx.x] = rstd;
+  }
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int col = (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
+    if (col >= cols) {
+      continue;
+    }
+    const auto weight = load_pack<T, kCount>(io.weight + col);
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const float normed = round_through<T>(to_float(held[turn].at[j]) * rstd);
+      held[turn].at[j] = from_float<T>(to_float(weight.at[j]) * normed);
+    }
+    store_pack(io.y + base + col, held[turn]);
+  }
+}
+
+template <typename T>
+struct Backward {
+  const T* x;
+  const T* weight;
+  const float* rstd;
+  const T* grad_y;
+  const T* grad_residual;  ///< may be null
+  T* grad_x;
+  float* partials;  ///< [gridDim.x x cols]
+};
+
+/// Block b takes rows b, b + gridDim.x, ... and keeps their weight gradient in registers.
+template <typename T, int kCount, int kTurns, int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    backward_kernel(Backward<T> io, std::int64_t rows, int cols) {
+  __shared__ float scratch[kWarp];
+  float grad_weight[kTurns][kCount] = {};
+  for (std::int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const std::int64_t base = row * cols;
+    const float rstd = io.rstd[row];
+    float normed[kTurns][kCount];
+    float grad[kTurns][kCount];  // grad_y * weight
+    Pack<T, kCount> other[kTurns];
+    float dot = 0.0F;
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn) {
+      const int col =
+          (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
+      if (col >= cols) {
+        continue;
+      }
+      const auto x = load_pack<T, kCount>(io.x + base + col);
+      const auto grad_y = load_pack<T, kCount>(io.grad_y + base + col);
+      const auto weight = load_pack<T, kCount>(io.weight + col);
+      if (io.grad_residual != nullptr) {
+        other[turn] = load_pack<T, kCount>(io.grad_residual + base + col);
+      }
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        normed[turn][j] = to_float(x.at[j]) * rstd;
+        grad[turn][j] = to_float(grad_y.at[j]) * to_float(weight.at[j]);
+        dot += grad[turn][j] * normed[turn][j];
+        grad_weight[turn][j] += to_float(grad_y.at[j]) * round_through<T>(normed[turn][j]);
+      }
+    }
+    const float mean = block_sum(dot, scratch) / static_cast<float>(cols);
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn) {
+      const int col =
+          (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
+      if (col >= cols) {
+        continue;
+      }
+      Pack<T, kCount> grad_x;
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        const float value = rstd * (grad[turn][j] - normed[turn][j] * mean);
+        grad_x.at[j] = from_float<T>(
+            io.grad_residual != nullptr ? value + to_float(other[turn].at[j]) : value);
+      }
+      store_pack(io.grad_x + base + col, grad_x);
+    }
+  }
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int col = (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
+    if (col < cols) {
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        io.partials[blockIdx.x * static_cast<std::int64_t>(cols) + col + j] = grad_weight[turn][j];
+      }
+    }
+  }
+}
+
+unsigned threads_for(std::int64_t cols, int per_thread) {
+  return static_cast<unsigned>(round_up(ceil_div(cols, per_thread), kWarp));
+}
+
+void check_cols(const RmsNormShape& shape) {
+  if (shape.cols > kMaxCols) {
+    throw DeviceError("[kernels.rms_norm] row length: got " + std::to_string(shape.cols) +
+                      ", expected at most " + std::to_string(kMaxCols) + " on CUDA.");
+  }
+}
+
+template <typename T, int kElements, int kThreads>
+void launch_backward(const Backward<T>& at, const RmsNormShape& shape, std::int64_t partials,
+                     bool packed, void* stream) {
+  constexpr int kCount = kPack<T>;
+  launch_kernel("rms_norm_backward",
+                packed ? backward_kernel<T, kCount, kElements / kCount, kThreads>
+                       : backward_kernel<T, 1, kElements, kThreads>,
+                dim3(static_cast<unsigned>(partials)), dim3(threads_for(shape.cols, kElements)), 0,
+                stream, at, shape.rows, static_cast<int>(shape.cols));
+}
+
+}  // namespace
+
+void rms_norm_forward_cuda(const RmsNormForward& io, const RmsNormShape& shape, void* stream) {
+  check_cols(shape);
+  if (shape.rows == 0) {
+    return;
+  }
+  dispatch_float(io.x.dtype, "rms_norm_forward", [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    constexpr int kCount = kPack<T>;
+    const bool fused = io.residual.numel != 0;
+    const Forward<T> at{io.x.as<T>(),   fused ? io.residual.as<T>() : nullptr,
+                        io.sum.as<T>(), io.weight.as<T>(),
+                        io.y.as<T>(),   io.rstd.numel != 0 ? io.rstd.as<float>() : nullptr};
+    const bool packed = shape.cols % kCount == 0 && aligned16(at.x, at.weight, at.y) &&
+                        (!fused || aligned16(at.residual, at.sum));
+    launch_kernel("rms_norm_forward",
+                  packed ? forward_kernel<T, kCount, kWide / kCount> : forward_kernel<T, 1, kWide>,
+                  dim3(static_cast<unsigned>(shape.rows)), dim3(threads_for(shape.cols, kWide)), 0,
+                  stream, at, static_cast<int>(shape.cols), shape.epsilon);
+  });
+}
+
+void rms_norm_backward_cuda(const RmsNormBackward& io, const RmsNormShape& shape, void* stream) {
+  check_cols(shape);
+  if (shape.rows == 0) {
+    return;
+  }
+  // The number of partial sums depends on the shape only, never on the device: same bits
+  // everywhere.
+  const std::int64_t partials =
+      std::min({shape.rows, kMaxPartials, io.workspace.numel / shape.cols});
+  ZT_ASSERT(partials > 0, "rms_norm backward needs its workspace");
+  dispatch_float(io.x.dtype, "rms_norm_backward", [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    const Backward<T> at{io.x.as<T>(),
+                         io.weight.as<T>(),
+                         io.rstd.as<float>(),
+                         io.grad_y.as<T>(),
+                         io.grad_residual.numel != 0 ? io.grad_residual.as<T>() : nullptr,
+                         io.grad_x.as<T>(),
+                         io.workspace.as<float>()};
+    const bool packed = shape.cols % kPack<T> == 0 &&
+                        aligned16(at.x, at.weight, at.grad_y, at.grad_residual, at.grad_x);
+    if (shape.cols <= static_cast<std::int64_t>(kNarrow) * kNarrowThreads) {
+      launch_backward<T, kNarrow, kNarrowThreads>(at, shape, partials, packed, stream);
+    } else {
+      launch_backward<T, kWide, kWideThreads>(at, shape, partials, packed, stream);
+    }
+  });
+  add_column_sums("rms_norm_backward", io.workspace.as<float>(), partials, shape.cols, shape.cols,
+                  io.grad_weight, stream);
+}
+
+}  // namespace zt::kernels
