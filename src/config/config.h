@@ -33,7 +33,7 @@ struct DataConfig {
   std::int64_t block_size = 1024;
   bool packing = true;
   PackingRule packing_rule = PackingRule::stream;
-  bool document_mask = false;        ///< no attention across documents inside a packed block
+  bool document_mask = false;  ///< no attention across documents inside a packed block
   bool keep_linebreaks = true;
   bool overwrite_cache = false;
   std::int64_t max_train_samples = -1;  ///< blocks; -1: all
@@ -51,12 +51,19 @@ struct OptimizerConfig {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0.0;
   bool bias_correction = true;
-  bool decay_all = false;  ///< one group, norms and biases decayed too (DeepSpeed `optimizer` section)
+  bool decay_all =
+      false;  ///< one group, norms and biases decayed too (DeepSpeed `optimizer` section)
   double max_grad_norm = 1.0;  ///< 0: no clipping
 };
 
 enum class ScheduleKind : std::uint8_t {
-  constant, constant_with_warmup, linear, cosine, ds_warmup, ds_warmup_decay, ds_warmup_cosine
+  constant,
+  constant_with_warmup,
+  linear,
+  cosine,
+  ds_warmup,
+  ds_warmup_decay,
+  ds_warmup_cosine
 };
 
 struct LrScheduleConfig {
@@ -100,10 +107,10 @@ struct ZeroConfig {
   std::int64_t max_live_parameters = 1'000'000'000;
   std::int64_t param_persistence_threshold = 100'000;
   bool gather_16bit_on_save = false;
-  std::optional<ReduceAt> reduce_at;  ///< absent: auto
-  bool retain_auto = true;            ///< `--retain auto|off`
-  int coalesce = 0;                   ///< 0: auto, 1: off, k: k micro-batches as one
-  std::optional<Recompute> recompute; ///< absent: auto
+  std::optional<ReduceAt> reduce_at;   ///< absent: auto
+  bool retain_auto = true;             ///< `--retain auto|off`
+  int coalesce = 0;                    ///< 0: auto, 1: off, k: k micro-batches as one
+  std::optional<Recompute> recompute;  ///< absent: auto
   Reduce reduce = Reduce::ordered;
   bool deterministic = false;
 };
@@ -152,7 +159,8 @@ struct Config {
   LaunchConfig launch;
   std::map<std::string, Origin> origins;  ///< field path of this tree -> where its value came from
   std::vector<std::string> notices;       ///< accepted without effect, each with its reason
-  /// Fields that wait for a fact, as `zero.reduce_bucket_size (needs hidden_size)`. Empty: complete.
+  /// Fields that wait for a fact, as `zero.reduce_bucket_size (needs hidden_size)`. Empty:
+  /// complete.
   std::vector<std::string> unresolved;
 };
 

@@ -13,11 +13,16 @@ void Problems::add(const std::string& place, const std::string& text) {
   }
 }
 
-void Problems::throw_if_any() const {
+void Problems::throw_if_any(const std::vector<std::string>& notices) const {
   if (lines_.empty()) return;
-  if (lines_.size() == 1) throw ConfigError("[" + operation_ + "] " + lines_.front());
-  std::string text = "[" + operation_ + "] " + std::to_string(lines_.size()) + " problems:";
-  for (const std::string& line : lines_) text += "\n  " + line;
+  std::string text = "[" + operation_ + "] ";
+  if (lines_.size() == 1) {
+    text += lines_.front();
+  } else {
+    text += std::to_string(lines_.size()) + " problems:";
+    for (const std::string& line : lines_) text += "\n  " + line;
+  }
+  for (const std::string& notice : notices) text += "\n  notice: " + notice;
   throw ConfigError(text);
 }
 

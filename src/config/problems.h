@@ -17,8 +17,8 @@ class Problems {
   [[nodiscard]] bool empty() const { return lines_.empty(); }
   [[nodiscard]] std::size_t count() const { return lines_.size(); }
 
-  /// Errors: ConfigError with one line per problem, in the order they were found.
-  void throw_if_any() const;
+  /// Errors: ConfigError with one line per problem, in the order they were found, then `notices`.
+  void throw_if_any(const std::vector<std::string>& notices = {}) const;
 
  private:
   std::string operation_;

@@ -20,6 +20,9 @@ struct Features {
 struct Facts {
   std::optional<std::int64_t> world_size;   ///< data-parallel ranks; absent: `--nproc` if given
   std::optional<std::int64_t> hidden_size;  ///< of the model; three `"auto"` keys need it
+  bool has_gpu = false;                     ///< this machine has a GPU that the build can use
+  bool reads_data =
+      true;  ///< false (`zt plan`): data and output folders are neither required nor checked
   Features features;
 };
 

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "config/resolve.h"
+
+namespace zt::config {
+
+/// A temporary folder with a model, a data folder and a way to write configurations; removed at
+/// the end.
+class TestFiles {
+ public:
+  TestFiles() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "zt_config_XXXXXX").string();
+    root_ = mkdtemp(pattern.data());
+    std::filesystem::create_directory(root_ / "model");
+    std::filesystem::create_directory(root_ / "data");
+  }
+  ~TestFiles() { std::filesystem::remove_all(root_); }
+  TestFiles(const TestFiles&) = delete;
+  TestFiles& operator=(const TestFiles&) = delete;
+
+  /// Writes a file and returns its path.
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(root_ / name, std::ios::binary) << text;
+    return path(name);
+  }
+  [[nodiscard]] std::string path(const std::string& name) const { return (root_ / name).string(); }
+
+  /// The flags that every run needs, then `more`.
+  [[nodiscard]] std::vector<std::string> args(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all = {"--model_name_or_path", path("model"),  "--train_file_dir",
+                                    path("data"),           "--output_dir", path("out")};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+
+ private:
+  std::filesystem::path root_;
+};
+
+/// The message of the ConfigError that `call` throws; empty when it throws none.
+template <typename Call>
+std::string config_error(const Call& call) {
+  try {
+    call();
+    return "";
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// True when one of the notices contains `part`.
+inline bool has_notice(const Config& config, const std::string& part) {
+  for (const std::string& notice : config.notices) {
+    if (contains(notice, part)) return true;
+  }
+  return false;
+}
+
+}  // namespace zt::config

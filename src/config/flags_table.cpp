@@ -1,0 +1,59 @@
+#include "config/flags_table.h"
+
+#include "config/fields.h"
+
+namespace zt::config {
+namespace {
+
+std::vector<Flag> make_table() {
+  std::vector<Flag> all = run_flags();
+  for (auto* part : {&tuning_flags, &accepted_flags, &refused_flags}) {
+    for (Flag& flag : (*part)()) all.push_back(std::move(flag));
+  }
+  return all;
+}
+
+}  // namespace
+
+const std::vector<Flag>& flag_table() {
+  static const std::vector<Flag> table = make_table();
+  return table;
+}
+
+const std::vector<FlagAlias>& flag_aliases() {
+  static const std::vector<FlagAlias> aliases = {
+      {"nproc_per_node", "nproc"},
+      {"num_gpus", "nproc"},
+      {"gpus", "nproc"},
+      {"evaluation_strategy", "eval_strategy"},
+      {"no_cuda", "use_cpu"},
+      {"per_gpu_train_batch_size", "per_device_train_batch_size"},
+      {"deepspeed_config", "deepspeed"},
+      {"per_gpu_eval_batch_size", "per_device_eval_batch_size"}};
+  return aliases;
+}
+
+const Flag* find_flag(const std::string& name) {
+  std::string wanted = name;
+  for (const FlagAlias& alias : flag_aliases()) {
+    if (alias.alias == name) wanted = alias.name;
+  }
+  for (const Flag& flag : flag_table()) {
+    if (flag.name == wanted) return &flag;
+  }
+  return nullptr;
+}
+
+std::string default_of(const Flag& flag) {
+  if (!flag.default_text.empty() || flag.field.empty()) return flag.default_text;
+  return field_at(flag.field).get(Config{});
+}
+
+bool has_no_form(const Flag& flag) {
+  const bool is_boolean =
+      flag.type == FlagType::boolean ||
+      (flag.type == FlagType::field && field_at(flag.field).type == FieldType::boolean);
+  return is_boolean && (default_of(flag) == "true" || default_of(flag) == "True");
+}
+
+}  // namespace zt::config

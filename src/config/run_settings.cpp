@@ -1,0 +1,148 @@
+#include <cmath>
+
+#include "config/fields.h"
+#include "config/resolve_parts.h"
+#include "config/text_values.h"
+
+namespace zt::config {
+namespace {
+
+constexpr const char* kCommandLine = "command line";
+constexpr const char* kLevels = "debug|info|warning|error|critical|passive";
+
+void resolve_evaluation(Context& context) {
+  RunConfig& run = context.config.run;
+  const std::string* strategy = context.flags.find("eval_strategy");
+  const std::string* steps = context.flags.find("eval_steps");
+  const bool by_steps = strategy != nullptr && lower_case(*strategy) == "steps";
+  if (!by_steps) {
+    if (steps != nullptr) {
+      context.notice("--eval_steps: no effect without --eval_strategy steps (command line)");
+    }
+    return;
+  }
+  run.do_eval = true;
+  context.set_origin("run.do_eval", "--eval_strategy", kCommandLine);
+  if (steps == nullptr || lower_case(*steps) == "none") {
+    run.eval_steps = run.logging_steps;
+    context.set_origin("run.eval_steps", "--logging_steps", "default of --eval_steps");
+    return;
+  }
+  const std::optional<double> value = parse_real(*steps);
+  if (!value) return;  // reported with the other flags
+  if (*value <= 0) {
+    context.problems.add(kCommandLine,
+                         "--eval_steps: got " + shown(*steps) + ", expected a number > 0");
+  }
+  run.eval_steps = *value;
+  context.set_origin("run.eval_steps", "--eval_steps", kCommandLine);
+}
+
+void check_whole_steps(Context& context) {
+  const std::pair<const char*, double> steps[] = {
+      {"--eval_steps", context.config.run.eval_steps},
+      {"--logging_steps", context.config.run.logging_steps}};
+  for (const auto& [name, value] : steps) {
+    if (value > 1 && std::floor(value) != value) {
+      context.problems.add(kCommandLine, std::string(name) + ": got " + format_real(value) +
+                                             ", expected a whole number or a share below 1");
+    }
+  }
+}
+
+void resolve_data_order(Context& context) {
+  DataConfig& data = context.config.data;
+  const std::string* seed = context.flags.find("data_seed");
+  if (seed == nullptr || lower_case(*seed) == "none") {
+    data.data_seed = context.config.run.seed;
+    if (context.flags.find("seed") != nullptr) {
+      context.set_origin("data.data_seed", "--seed", kCommandLine);
+    }
+  }
+  if (!context.flags.boolean("group_by_length", false)) return;
+  if (context.flags.find("train_sampling_strategy") != nullptr &&
+      data.train_sampling_strategy != Sampling::group_by_length) {
+    context.problems.add(kCommandLine,
+                         "--group_by_length contradicts --train_sampling_strategy. Keep one");
+  }
+  data.train_sampling_strategy = Sampling::group_by_length;
+  context.set_origin("data.train_sampling_strategy", "--group_by_length", kCommandLine);
+}
+
+void resolve_recompute(Context& context) {
+  const std::string* flag = context.flags.find("gradient_checkpointing");
+  if (flag == nullptr || !parse_bool(*flag)) return;
+  const Recompute wanted = *parse_bool(*flag) ? Recompute::full : Recompute::none;
+  std::optional<Recompute>& recompute = context.config.zero.recompute;
+  if (context.flags.find("recompute") != nullptr && recompute != wanted) {
+    context.problems.add(kCommandLine,
+                         "--gradient_checkpointing " + shown(*flag) + " contradicts --recompute " +
+                             field_at("zero.recompute").get(context.config) + ". Keep one");
+    return;
+  }
+  recompute = wanted;
+  context.set_origin("zero.recompute", "--gradient_checkpointing", kCommandLine);
+}
+
+void resolve_memory_flags(Context& context) {
+  ZeroConfig& zero = context.config.zero;
+  if (const std::string* retain = context.flags.find("retain")) {
+    zero.retain_auto = lower_case(*retain) != "off";
+    context.set_origin("zero.retain_auto", "--retain", kCommandLine);
+  }
+  if (const std::string* coalesce = context.flags.find("coalesce")) {
+    const std::string text = *coalesce == "auto" ? "0" : *coalesce == "off" ? "1" : *coalesce;
+    const bool is_zero = parse_integer(*coalesce) == 0;
+    if (is_zero || !set_field(context.config, field_at("zero.coalesce"), text).empty()) {
+      context.problems.add(kCommandLine, "--coalesce: got '" + shown(*coalesce) +
+                                             "', expected auto, off or a whole number >= 1");
+    }
+    context.set_origin("zero.coalesce", "--coalesce", kCommandLine);
+  }
+  if (context.flags.boolean("full_determinism", false)) {
+    zero.deterministic = true;
+    context.set_origin("zero.deterministic", "--full_determinism", kCommandLine);
+  }
+}
+
+void resolve_log(Context& context) {
+  RunConfig& run = context.config.run;
+  if (const std::string* level = context.flags.find("log_level")) {
+    run.log_level = lower_case(*level);
+    if (context.config.origins.count("run.log_level") == 0) {
+      context.set_origin("run.log_level", "--log_level", kCommandLine);
+    }
+  } else if (!is_listed(run.log_level, kLevels)) {
+    const DsEntry* entry = context.entry("log_level");
+    context.problems.add(
+        context.document->place(*entry),
+        "log_level: got " + describe_value(*entry->value) + ", expected one of " + kLevels);
+  }
+}
+
+void resolve_device(Context& context) {
+  LaunchConfig& launch = context.config.launch;
+  const bool on_gpu = context.facts.has_gpu && !launch.use_cpu;
+  launch.device = on_gpu ? DeviceKind::cuda : DeviceKind::cpu;
+  context.set_origin("launch.device", launch.use_cpu ? "--use_cpu" : "this machine",
+                     launch.use_cpu ? kCommandLine : "default");
+  const std::optional<std::int64_t> world = context.facts.world_size;
+  if (world && *world < 1) {
+    context.problems.add("environment", "the number of ranks is " + std::to_string(*world) +
+                                            ", expected at least 1");
+  }
+}
+
+}  // namespace
+
+void resolve_run(Context& context) {
+  resolve_evaluation(context);
+  check_whole_steps(context);
+  resolve_data_order(context);
+  resolve_recompute(context);
+  resolve_memory_flags(context);
+  resolve_log(context);
+  resolve_device(context);
+}
+
+}  // namespace zt::config
