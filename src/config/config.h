@@ -51,8 +51,8 @@ struct OptimizerConfig {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0.0;
   bool bias_correction = true;
-  bool decay_all =
-      false;  ///< one group, norms and biases decayed too (DeepSpeed `optimizer` section)
+  /// One group, norms and biases decayed too (DeepSpeed `optimizer` section).
+  bool decay_all = false;
   double max_grad_norm = 1.0;  ///< 0: no clipping
 };
 
