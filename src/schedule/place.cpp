@@ -125,6 +125,7 @@ void derive_waits(Program& program) {
   for (auto& variant : program.variants) {
     std::vector<LastUse> users(program.buffers.size(), kNever);    // any use
     std::vector<LastUse> writers(program.buffers.size(), kNever);  // last write
+    std::vector<std::size_t> occupants;  // buffers of this variant used so far
     for (int i = 0; i < static_cast<int>(variant.operations.size()); ++i) {
       auto& op = variant.operations[static_cast<std::size_t>(i)];
       op.waits.clear();
@@ -136,16 +137,20 @@ void derive_waits(Program& program) {
       for (const auto id : op.starts) {  // the memory's previous occupants
         const auto& mine = program.buffer(id);
         if (mine.lifetime != Lifetime::micro) continue;
-        for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+        for (const auto b : occupants) {
           const auto& other = program.buffers[b];
-          if (users[b] == kNever || other.where != mine.where || other.lifetime != Lifetime::micro) continue;
+          if (other.where != mine.where) continue;
           if (other.offset.value < mine.offset.value + aligned(mine.bytes()) &&
               mine.offset.value < other.offset.value + aligned(other.bytes())) {
             wait_for(op, users[b]);
           }
         }
       }
-      for (const int b : touched(op)) users[static_cast<std::size_t>(b)].at(s) = i;
+      for (const int id : touched(op)) {
+        const auto b = static_cast<std::size_t>(id);
+        if (users[b] == kNever && program.buffers[b].lifetime == Lifetime::micro) occupants.push_back(b);
+        users[b].at(s) = i;
+      }
       for (const auto id : op.writes) writers[static_cast<std::size_t>(id.value)].at(s) = i;
       drop_covered_waits(variant, op);
     }
