@@ -118,6 +118,31 @@ TEST(BuildTest, GathersFollowTheLiveLimitAndPrefetch) {
   }
 }
 
+TEST(BuildTest, PrefetchBoundsWhatWaitsForItsUseAndGathersOneUnitAtLeast) {
+  BuildOptions options;
+  options.world = 2;
+  options.residency = row(3, ReduceAt::micro_step);
+  const auto model = test_model(40, false, 2, {1000});  // units of 128, 256 and 384 elements
+  for (const std::int64_t prefetch : {1, 400, 700}) {
+    options.prefetch = {prefetch};
+    const auto program = build(model, options);
+    std::int64_t gathered = 0;
+    std::int64_t most = 0;
+    for (const auto& op : program.variant(VariantKind::only).operations) {
+      for (const auto id : op.starts) {
+        if (program.buffer(id).kind == BufferKind::param_full) gathered += program.buffer(id).numel.value;
+      }
+      for (const auto id : op.ends) {
+        if (program.buffer(id).kind == BufferKind::param_full) gathered -= program.buffer(id).numel.value;
+      }
+      if (op.kind == OpKind::forward || op.kind == OpKind::backward) most = std::max(most, gathered);
+    }
+    // The current unit, those kept for a use that is near (one at the turn), and what is ahead.
+    EXPECT_LE(most, 2 * 384 + std::max<std::int64_t>(prefetch, 384)) << prefetch;
+    EXPECT_GE(most, 256 + 384) << "one ahead whatever the limit";
+  }
+}
+
 TEST(BuildTest, AWaitCoversEarlierOnesOfItsStream) {
   BuildOptions options;
   options.world = 2;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "schedule/builder.h"
 
@@ -97,15 +98,21 @@ void Builder::gather(MicroState& state, int u) {
   state.gathered_numel += info.padded;
 }
 
+/// At most `prefetch` elements wait for their use, and always one unit when there is any prefetch.
 void Builder::gather_ahead(MicroState& state, std::size_t position) {
+  if (options_.prefetch.value == 0) return;
   Numel ahead;
+  std::set<int> seen(state.uses[position].units.begin(), state.uses[position].units.end());
   for (std::size_t i = position + 1; i < state.uses.size(); ++i) {
     for (const int u : state.uses[i].units) {
-      if (state.gathered.count(u) != 0) continue;
+      const bool stays = unit(u).always_gathered || (unit(u).retained && state.training);
+      const bool live = state.gathered.count(u) != 0;
+      if ((stays && live) || !seen.insert(u).second) continue;
       const auto size = unit_info(u).padded;
-      if (ahead + size > options_.prefetch || state.gathered_numel + size > options_.max_live) return;
+      if (ahead.value > 0 && ahead + size > options_.prefetch) return;
+      if (!live && state.gathered_numel + size > options_.max_live) return;
       ahead += size;
-      gather(state, u);
+      if (!live) gather(state, u);
     }
   }
 }
