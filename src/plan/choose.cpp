@@ -1,0 +1,125 @@
+#include "plan/choose.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "zero/residency.h"
+
+namespace zt::plan {
+namespace {
+
+using zero::EngineOptions;
+
+/// One pair of choices that decide how fast a step computes.
+struct Way {
+  int coalesce = 1;
+  Recompute recompute = Recompute::none;
+  double time = 0;  ///< relative
+};
+
+/// Relative compute time of a step. Backward is two forwards; full recomputation adds one,
+/// selective about 0.4 (norms, up and gate projections, SwiGLU). Micro-batches of t tokens run
+/// at t / (t + 600) of full speed: from the measured ceilings of a 0.6B model on an H200 at 512
+/// and 8192 tokens (60k and 122k tokens/s).
+double relative_time(Recompute recompute, std::int64_t tokens) {
+  constexpr double kHalfSpeedTokens = 600;
+  const double forwards = recompute == Recompute::none ? 3 : recompute == Recompute::full ? 4 : 3.4;
+  const auto t = static_cast<double>(tokens);
+  return forwards * (t + kHalfSpeedTokens) / t;
+}
+
+std::vector<int> factors(const EngineOptions& options) {
+  const int asked = options.zero.coalesce;
+  if (asked > 0) {
+    if (options.micro_steps % asked != 0) {
+      throw ConfigError("[plan.choose] --coalesce: got " + std::to_string(asked) +
+                        ", expected a divisor of gradient_accumulation_steps " +
+                        std::to_string(options.micro_steps) + ".");
+    }
+    return {asked};
+  }
+  std::vector<int> result;
+  for (int k = 1; k <= options.micro_steps; ++k) {
+    const bool small = options.shape.tokens() * k <= kMaxCoalescedTokens;
+    if (options.micro_steps % k == 0 && (k == 1 || small)) result.push_back(k);
+  }
+  return result;
+}
+
+std::vector<Way> ways(const EngineOptions& options) {
+  std::vector<Recompute> modes{Recompute::none, Recompute::selective, Recompute::full};
+  if (options.zero.recompute) modes = {*options.zero.recompute};
+  std::vector<Way> result;
+  for (const int k : factors(options)) {
+    for (const auto mode : modes) {
+      result.push_back({k, mode, relative_time(mode, options.shape.tokens() * k)});
+    }
+  }
+  std::stable_sort(result.begin(), result.end(),
+                   [](const Way& a, const Way& b) { return a.time < b.time; });
+  return result;
+}
+
+EngineOptions apply(EngineOptions options, const Way& way) {
+  options.shape.batch *= way.coalesce;
+  options.micro_steps /= way.coalesce;
+  options.zero.coalesce = way.coalesce;
+  options.zero.recompute = way.recompute;
+  options.zero.reduce_at = zero::residency(options.zero).reduce_at;
+  options.zero.retain_auto = false;
+  return options;
+}
+
+/// Uses the room that is left to communicate less.
+Candidate send_less(const Planner& planner, const EngineOptions& asked, const Candidate& base) {
+  std::vector<ReduceAt> times{*base.options.zero.reduce_at};
+  if (!asked.zero.reduce_at && times.front() != ReduceAt::boundary) {
+    times.push_back(ReduceAt::boundary);
+  }
+  std::vector<bool> retains{false};
+  if (asked.zero.retain_auto) retains.push_back(true);
+  auto best = base;
+  for (const auto time : times) {
+    for (const bool retain : retains) {
+      auto options = base.options;
+      options.zero.reduce_at = time;
+      options.zero.retain_auto = retain;
+      auto candidate = planner.measure(options);
+      if (!fits(candidate, planner.target(), kUsableShare)) continue;
+      if (candidate.costs.sent + candidate.costs.host_link <
+          best.costs.sent + best.costs.host_link) {
+        best = std::move(candidate);
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+Candidate choose(const Planner& planner, const EngineOptions& options) {
+  if (planner.target().device == Device::cpu) {
+    const Way plain{std::max(1, options.zero.coalesce),
+                    options.zero.recompute.value_or(Recompute::none)};
+    static_cast<void>(factors(options));
+    return planner.measure(apply(options, plain));
+  }
+  std::optional<Candidate> smallest;
+  for (const auto& way : ways(options)) {
+    auto candidate = planner.measure(apply(options, way));
+    if (fits(candidate, planner.target(), kUsableShare)) {
+      return send_less(planner, options, candidate);
+    }
+    if (!smallest || candidate.memory.device_total() < smallest->memory.device_total()) {
+      smallest = std::move(candidate);
+    }
+  }
+  return *smallest;
+}
+
+EngineOptions choose(const EngineOptions& options, const zero::ModelParts& model,
+                     const Target& target) {
+  return choose(Planner(model, target), options).options;
+}
+
+}  // namespace zt::plan

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "plan/candidate.h"
+
+namespace zt::plan {
+
+/// ZeRO stage x offload x recompute: every combination that the residency table allows, in that
+/// order, each as small as its stage promises (reduce_at of the table, nothing retained).
+/// The other options are taken from `options`.
+std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& options);
+
+/// Index of the row to take among those that fit `share` of the memory: no offload before offload
+/// of states before offload of parameters too, then the least recomputation, then the fewest bytes
+/// sent, then the lowest stage. Nothing when no row fits.
+std::optional<std::size_t> pick(const std::vector<Candidate>& rows, const Target& target,
+                                double share = kUsableShare);
+
+/// `none`, `optimizer`, `optimizer+params`, `params`.
+const char* offload_name(const config::ZeroConfig& zero);
+/// `none`, `selective`, `full`.
+const char* recompute_name(Recompute recompute);
+
+}  // namespace zt::plan
