@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <string>
+
+#include "base/units.h"
+
+namespace zt::train {
+
+/// What is recorded about one optimizer step.
+struct StepRecord {
+  std::int64_t step = 0;  ///< from 1; skipped steps count
+  double epoch = 0;
+  double loss = 0;               ///< sum of token losses over all ranks / their count
+  double grad_norm = 0;          ///< global, before clipping
+  double learning_rate = 0;      ///< the one this step used
+  std::int64_t tokens = 0;       ///< input tokens of this step on all ranks, fillers not counted
+  double tokens_per_second = 0;  ///< of this step on all ranks
+  Bytes peak_memory;     ///< of rank 0 so far: device memory, or growth of the process on the CPU
+  bool skipped = false;  ///< not finite: nothing was updated
+};
+
+/// One JSON object without line end. Non-finite numbers become null.
+[[nodiscard]] std::string to_json_line(const StepRecord& record);
+
+/// `metrics.jsonl`: one object per optimizer step, flushed after each.
+class MetricsFile {
+ public:
+  /// Starts the file anew. Errors: FileError when it cannot be written.
+  explicit MetricsFile(std::string path);
+  /// Errors: FileError when the disk refuses.
+  void write(const StepRecord& record);
+
+ private:
+  std::string path_;
+  std::ofstream file_;
+};
+
+}  // namespace zt::train

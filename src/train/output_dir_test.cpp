@@ -1,0 +1,72 @@
+#include "train/output_dir.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace zt::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class OutputDirTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::temp_directory_path() / ("zt_output_" + std::to_string(::getpid()));
+    fs::remove_all(root_);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+  fs::path root_;
+};
+
+TEST_F(OutputDirTest, MissingFoldersAreCreated) {
+  prepare_output_dir(root_ / "a" / "b", false);
+  EXPECT_TRUE(fs::is_directory(root_ / "a" / "b"));
+}
+
+TEST_F(OutputDirTest, FolderWithMetricsIsRefusedAndNamed) {
+  fs::create_directories(root_);
+  std::ofstream(root_ / "metrics.jsonl") << "{}\n";
+  try {
+    prepare_output_dir(root_, false);
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("metrics.jsonl"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("--overwrite_output_dir"), std::string::npos);
+  }
+  EXPECT_TRUE(fs::exists(root_ / "metrics.jsonl"));
+}
+
+TEST_F(OutputDirTest, OverwriteAcceptsAndDeletesNothing) {
+  fs::create_directories(root_ / "checkpoint-5");
+  std::ofstream(root_ / "model.safetensors") << "x";
+  prepare_output_dir(root_, true);
+  EXPECT_TRUE(fs::exists(root_ / "model.safetensors"));
+  EXPECT_TRUE(fs::exists(root_ / "checkpoint-5"));
+}
+
+TEST_F(OutputDirTest, ForeignFilesAndTheTokenCacheAreNoObstacle) {
+  fs::create_directories(root_ / "cache");
+  std::ofstream(root_ / "notes.txt") << "x";
+  EXPECT_NO_THROW(prepare_output_dir(root_, false));
+}
+
+TEST_F(OutputDirTest, FileInPlaceOfTheFolderIsRefused) {
+  std::ofstream(root_) << "x";
+  EXPECT_THROW(prepare_output_dir(root_, false), ConfigError);
+}
+
+TEST_F(OutputDirTest, FolderWithoutWritePermissionIsRefused) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  fs::create_directories(root_);
+  fs::permissions(root_, fs::perms::owner_read | fs::perms::owner_exec);
+  EXPECT_THROW(prepare_output_dir(root_, false), ConfigError);
+  fs::permissions(root_, fs::perms::owner_all);
+}
+
+}  // namespace
+}  // namespace zt::train

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace zt::train {
+
+/// Outcome of one evaluation, over all ranks.
+struct EvalResult {
+  double loss = 0;           ///< token-weighted mean
+  std::int64_t tokens = 0;   ///< targets
+  std::int64_t samples = 0;  ///< blocks
+  std::int64_t batches = 0;  ///< per rank
+  double seconds = 0;
+};
+
+/// exp(loss); infinity when that overflows.
+[[nodiscard]] double perplexity(double loss);
+
+/// Outcome of a whole training run.
+struct TrainResult {
+  double epoch = 0;
+  std::int64_t steps = 0;
+  std::int64_t skipped_steps = 0;
+  double mean_loss = 0;  ///< over steps that were not skipped
+  double seconds = 0;
+  std::int64_t samples = 0;       ///< blocks of the training data
+  std::int64_t samples_seen = 0;  ///< blocks trained on
+  double flops = 0;               ///< 6 x tokens x parameters without embeddings
+};
+
+/// `eval_results.json` of Hugging Face: indent 4, sorted keys, 4 decimals for the run time, 3 for
+/// rates. Source: transformers Trainer.save_metrics.
+[[nodiscard]] std::string eval_results_json(const EvalResult& result, double epoch);
+[[nodiscard]] std::string train_results_json(const TrainResult& result);
+/// The union of result objects, later ones winning.
+[[nodiscard]] std::string merge_results_json(const std::vector<std::string>& objects);
+
+/// Writes a small text file as a whole. Errors: FileError.
+void write_text_file(const std::string& path, const std::string& text);
+
+}  // namespace zt::train
