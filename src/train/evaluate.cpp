@@ -1,0 +1,41 @@
+#include "train/evaluate.h"
+
+#include <chrono>
+
+#include "base/error.h"
+#include "train/rank_values.h"
+#include "train/window.h"
+
+namespace zt::train {
+
+EvalResult evaluate(zero::Engine& engine, BatchSource& source, const zero::RankContext& rank) {
+  const auto start = std::chrono::steady_clock::now();
+  double loss_sum = 0;
+  std::int64_t targets = 0;
+  const std::int64_t batches = source.batches();
+  for (std::int64_t i = 0; i < batches; ++i) {
+    const auto batch = source.read(0, i);
+    targets += count_targets(batch);
+    loss_sum += engine.evaluate(to_device(batch, rank.device, rank.device_index));
+  }
+  auto& communicator = *rank.communicator;
+  // In rank order on every rank, so that all get the same bits.
+  double total = 0;
+  for (const auto& of_rank : gather_values(communicator, std::vector<double>{loss_sum})) {
+    total += of_rank.front();
+  }
+  const std::int64_t tokens = sum_over_ranks(communicator, targets);
+  if (tokens == 0) {
+    throw FileError(
+        "[train.evaluate] the evaluation data has no token to predict: got 0 targets. Check "
+        "--validation_file_dir and --max_eval_samples.");
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return {.loss = total / static_cast<double>(tokens),
+          .tokens = tokens,
+          .samples = source.samples(),
+          .batches = batches,
+          .seconds = seconds.count()};
+}
+
+}  // namespace zt::train

@@ -1,0 +1,129 @@
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "train/evaluate.h"
+#include "train/memory_report.h"
+#include "train/rank_values.h"
+
+namespace zt::train {
+namespace {
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainerParts parts, TrainerOptions options)
+    : parts_(std::move(parts)), options_(std::move(options)) {}
+
+TrainResult Trainer::run() {
+  const auto& plan = options_.plan;
+  started_ = step_ended_ = now_seconds();
+  double loss_sum = 0;
+  for (std::int64_t step = 1; step <= plan.total_steps; ++step) {
+    const StepRecord record = run_step(step);
+    if (!record.skipped) loss_sum += record.loss;
+    report(record);
+    check_finite(record);
+    if (parts_.eval_data != nullptr && plan.evaluates(step)) {
+      const auto eval = evaluate(*parts_.engine, *parts_.eval_data, parts_.rank);
+      if (parts_.progress != nullptr) parts_.progress->end_line();
+      log::info("train",
+                fmt::format("step {}: eval_loss {:.4f}, perplexity {:.3f}, {} targets, {:.1f} s",
+                            step, eval.loss, perplexity(eval.loss), eval.tokens, eval.seconds));
+      step_ended_ = now_seconds();
+    }
+  }
+  if (parts_.progress != nullptr) parts_.progress->end_line();
+  result_.epoch = plan.epoch_after(plan.total_steps);
+  result_.steps = plan.total_steps;
+  const auto applied = plan.total_steps - result_.skipped_steps;
+  result_.mean_loss = applied > 0 ? loss_sum / static_cast<double>(applied) : 0;
+  result_.seconds = now_seconds() - started_;
+  result_.samples = parts_.train_data->samples();
+  return result_;
+}
+
+Window Trainer::read_next(std::int64_t step) {
+  const auto& plan = options_.plan;
+  const std::int64_t epoch = (step - 1) / plan.updates_per_epoch;
+  const std::int64_t update = (step - 1) % plan.updates_per_epoch;
+  return read_window(*parts_.train_data, options_.window, epoch, update * plan.accumulation,
+                     plan.window(update));
+}
+
+StepRecord Trainer::run_step(std::int64_t step) {
+  auto& engine = *parts_.engine;
+  auto& rank = parts_.rank;
+  const Window window = read_next(step);
+  const auto counts =
+      gather_values(*rank.communicator, std::vector<std::int64_t>{window.targets, window.tokens});
+  std::int64_t targets = 0, tokens = 0;
+  for (const auto& of_rank : counts) {
+    targets += of_rank[0];
+    tokens += of_rank[1];
+  }
+  engine.begin_step(targets);
+  for (const auto& batch : window.batches) {
+    engine.micro_step(to_device(batch, rank.device, rank.device_index));
+  }
+  const double learning_rate = options_.learning_rate(engine.applied_steps());
+  const auto outcome = engine.step(learning_rate);
+
+  result_.samples_seen += tokens / options_.window.micro_batch.sequence;
+  const double ended = now_seconds();
+  const double seconds = ended - std::exchange(step_ended_, ended);
+  return {.step = step,
+          .epoch = options_.plan.epoch_after(step),
+          .loss = outcome.loss,
+          .grad_norm = outcome.grad_norm,
+          .learning_rate = learning_rate,
+          .tokens = tokens,
+          .tokens_per_second = static_cast<double>(tokens) / seconds,
+          .peak_memory = peak_memory(),
+          .skipped = outcome.skipped};
+}
+
+void Trainer::report(const StepRecord& record) {
+  if (parts_.metrics != nullptr) parts_.metrics->write(record);
+  if (parts_.progress != nullptr) {
+    parts_.progress->step(record, options_.plan.logs(record.step), step_ended_ - started_);
+  }
+}
+
+void Trainer::check_finite(const StepRecord& record) {
+  if (!record.skipped) {
+    nonfinite_steps_ = 0;
+    return;
+  }
+  ++nonfinite_steps_;
+  ++result_.skipped_steps;
+  const auto what = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm);
+  if (parts_.progress != nullptr) parts_.progress->end_line();
+  log::warning("train", fmt::format("step {} skipped, not finite: {} ({} in a row, {} in all)",
+                                    record.step, what, nonfinite_steps_, result_.skipped_steps));
+  if (nonfinite_steps_ < options_.max_nonfinite_steps) return;
+  throw Error(fmt::format(
+      "[train.step] step {}: {} consecutive steps were not finite: got {} (seen by rank {}), "
+      "expected at "
+      "most {} in a row. Lower --learning_rate, check the data, or raise --max_nonfinite_steps.",
+      record.step, nonfinite_steps_, what, parts_.rank.communicator->rank(),
+      options_.max_nonfinite_steps - 1));
+}
+
+Bytes Trainer::peak_memory() const {
+  if (parts_.rank.device == Device::cuda) {
+    return parts_.engine->program().device_arena + parts_.engine->library_peak();
+  }
+  return read_process_memory().peak - options_.memory_base;
+}
+
+}  // namespace zt::train

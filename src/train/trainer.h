@@ -1,0 +1,63 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "config/config.h"
+#include "train/batch_source.h"
+#include "train/metrics.h"
+#include "train/progress.h"
+#include "train/results.h"
+#include "train/step_plan.h"
+#include "train/window.h"
+#include "zero/engine.h"
+
+namespace zt::train {
+
+/// Learning rate of the next step from the number of steps applied before it.
+using LearningRate = std::function<double(std::int64_t applied_steps)>;
+
+/// What the loop works with. Everything outlives the trainer.
+struct TrainerParts {
+  zero::Engine* engine = nullptr;
+  zero::RankContext rank;
+  BatchSource* train_data = nullptr;
+  BatchSource* eval_data = nullptr;  ///< null: no evaluation
+  MetricsFile* metrics = nullptr;    ///< rank 0 only
+  Progress* progress = nullptr;      ///< rank 0 only
+};
+
+struct TrainerOptions {
+  StepPlan plan;
+  WindowShape window;
+  LearningRate learning_rate;
+  int max_nonfinite_steps = 3;  ///< consecutive skipped steps that end the run
+  Bytes memory_base;            ///< peak memory is counted from here on the CPU
+};
+
+/// The training loop of one rank.
+class Trainer {
+ public:
+  Trainer(TrainerParts parts, TrainerOptions options);
+
+  /// Runs all steps and the evaluations between them.
+  /// Errors: Error after too many consecutive steps that are not finite, naming step and ranks;
+  /// whatever engine, data and communicator throw.
+  TrainResult run();
+
+ private:
+  Window read_next(std::int64_t step);
+  StepRecord run_step(std::int64_t step);
+  void check_finite(const StepRecord& record);
+  void report(const StepRecord& record);
+  [[nodiscard]] Bytes peak_memory() const;
+
+  TrainerParts parts_;
+  TrainerOptions options_;
+  double started_ = 0;  ///< seconds of the steady clock at the first step
+  double step_ended_ = 0;
+  int nonfinite_steps_ = 0;  ///< consecutive
+  TrainResult result_;
+};
+
+}  // namespace zt::train
