@@ -36,6 +36,9 @@ class Communicator {
   virtual void broadcast(const View& data, int root, const Launch& launch) = 0;
   /// Returns on every rank after every rank has called it. Blocks the host.
   virtual void barrier() = 0;
+  /// Throws CommError when an operation queued earlier has failed meanwhile. Cheap, does not wait;
+  /// thread-safe. For the watchdog and for loops that wait on CUDA events.
+  virtual void check() {}
   /// Makes pending and later calls on this rank fail promptly. Thread-safe.
   virtual void abort(const std::string& reason) = 0;
 };

@@ -1,0 +1,277 @@
+#include "comm/monitor.h"
+
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "base/error.h"
+#include "comm/process_identity.h"
+
+namespace zt::comm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+std::string key(const char* kind, int rank) { return fmt::format("{}/{}", kind, rank); }
+
+}  // namespace
+
+struct Monitor::State {
+  State(std::unique_ptr<Store> store_in, int rank_in, int world_in, int store_rank_in,
+        const MonitorOptions& options_in)
+      : store(std::move(store_in)),
+        board(*store),
+        rank(rank_in),
+        world(world_in),
+        store_rank(store_rank_in),
+        options(options_in) {}
+
+  // Used by the beating thread alone.
+  std::unique_ptr<Store> store;
+  FailureBoard board;
+  std::string next_identity, store_identity;
+  std::string next_beat;
+  Clock::time_point next_beat_at = Clock::now();
+
+  const int rank, world, store_rank;
+  const MonitorOptions options;
+
+  mutable std::mutex mutex;
+  mutable std::condition_variable changed;
+  // Guarded by mutex.
+  bool leaving = false, left = false, all_left = false;
+  bool stopping = false, beating_ended = false, alarm_ended = false;
+  std::optional<std::string> own_failure;  // to be written to the board
+  std::optional<Failure> failure;
+  Clock::time_point last_cycle = Clock::now();
+  std::function<void(const std::string&)> hook;
+
+  /// Needs mutex.
+  void set_failure(const Failure& first) {
+    if (failure) {
+      return;
+    }
+    failure = first;
+    changed.notify_all();
+    if (hook) {
+      hook(describe(first));
+    }
+  }
+
+  void beat_until_stopped();
+  bool cycle();
+  void watch_next_rank();
+  void write_own_failure();
+  void lose_store(const std::string& error);
+  void linger();
+  void alarm_until_stopped();
+};
+
+void Monitor::State::beat_until_stopped() {
+  try {
+    store->set(key("process", rank), process_identity());
+    while (cycle()) {
+      std::unique_lock lock(mutex);
+      const bool waits_for_others = left && !all_left && rank == store_rank;
+      changed.wait_for(lock, waits_for_others ? milliseconds{20} : options.poll,
+                       [&] { return stopping || (own_failure && !failure) || (leaving && !left); });
+    }
+    linger();
+  } catch (const CommError& error) {
+    lose_store(error.what());
+  }
+  const std::lock_guard lock(mutex);
+  beating_ended = true;
+  changed.notify_all();
+}
+
+/// One round over the store. Returns false when the monitor stops.
+bool Monitor::State::cycle() {
+  bool leave_now = false;
+  {
+    const std::lock_guard lock(mutex);
+    if (stopping && (!own_failure || failure)) {
+      return false;
+    }
+    leave_now = leaving && !left;
+  }
+  if (leave_now) {
+    store->set(key("left", rank), "1");
+    store->add("num_left", 1);
+  }
+  store->add(key("beat", rank), 1);
+  write_own_failure();
+  if (const auto first = board.first()) {
+    const std::lock_guard lock(mutex);
+    set_failure(*first);
+  } else if (world > 1) {
+    watch_next_rank();
+  }
+  if (store_identity.empty() && store_rank >= 0) {
+    store_identity = store->try_get(key("process", store_rank)).value_or("");
+  }
+  const bool others_left = store->add("num_left", 0) == world;
+  const std::lock_guard lock(mutex);
+  left = left || leave_now;
+  all_left = others_left;
+  last_cycle = Clock::now();
+  changed.notify_all();
+  return true;
+}
+
+void Monitor::State::write_own_failure() {
+  std::optional<std::string> message;
+  {
+    const std::lock_guard lock(mutex);
+    message = failure ? std::nullopt : own_failure;
+  }
+  if (message) {
+    const Failure first = board.report({rank, *message});
+    const std::lock_guard lock(mutex);
+    set_failure(first);
+  }
+}
+
+void Monitor::State::watch_next_rank() {
+  const int next = (rank + 1) % world;
+  const auto now = Clock::now();
+  const std::string beat = store->try_get(key("beat", next)).value_or("");
+  if (beat != next_beat) {
+    next_beat = beat;
+    next_beat_at = now;
+  }
+  if (next_identity.empty()) {
+    next_identity = store->try_get(key("process", next)).value_or("");
+  }
+  const bool ended = !next_identity.empty() && has_ended(next_identity);
+  // A rank that never beat is still starting; the connect timeout covers it.
+  const bool silent = !next_beat.empty() && now - next_beat_at > options.silence;
+  if ((!ended && !silent) || store->try_get(key("left", next))) {
+    return;
+  }
+  const std::string why =
+      ended ? "its process has ended without leaving the run (killed or crashed)"
+            : fmt::format("it has been silent for {} ms (stopped, hung or unreachable machine)",
+                          options.silence.count());
+  const Failure first = board.report({next, why + fmt::format(", noticed by rank {}", rank)});
+  const std::lock_guard lock(mutex);
+  set_failure(first);
+}
+
+void Monitor::State::lose_store(const std::string& error) {
+  const bool ended = !store_identity.empty() && has_ended(store_identity);
+  const std::lock_guard lock(mutex);
+  if (left || (stopping && !own_failure)) {
+    return;
+  }
+  const std::string why =
+      ended ? "its process, which holds the rendezvous store, has ended without leaving the run "
+              "(killed or crashed)"
+            : "the rendezvous store was lost: " + error;
+  set_failure({store_rank, fmt::format("{}, noticed by rank {}", why, rank)});
+}
+
+/// The host of the store gives the others time to read the failure.
+void Monitor::State::linger() {
+  {
+    const std::lock_guard lock(mutex);
+    if (!failure) {
+      return;
+    }
+  }
+  const std::int64_t seen = store->add("num_seen", 1);
+  const auto deadline = Clock::now() + options.grace;
+  for (std::int64_t now = seen; rank == store_rank && now < world && Clock::now() < deadline;
+       now = store->add("num_seen", 0)) {
+    std::this_thread::sleep_for(milliseconds{50});
+  }
+}
+
+/// Only looks at the clock: the beating thread may be stuck in a store that does not answer.
+void Monitor::State::alarm_until_stopped() {
+  std::unique_lock lock(mutex);
+  while (!stopping && !beating_ended && !failure) {
+    changed.wait_for(lock, options.poll, [&] { return stopping || beating_ended || failure; });
+    if (!left && Clock::now() - last_cycle > options.silence) {
+      set_failure({store_rank, fmt::format("its rendezvous store has not answered for {} ms "
+                                           "(stopped, hung or unreachable machine), noticed by "
+                                           "rank {}",
+                                           options.silence.count(), rank)});
+    }
+  }
+  alarm_ended = true;
+  changed.notify_all();
+}
+
+Monitor::Monitor(std::unique_ptr<Store> store, int rank, int world, int store_rank,
+                 const MonitorOptions& options)
+    : state_(std::make_shared<State>(std::move(store), rank, world, store_rank, options)) {
+  std::thread([state = state_] { state->beat_until_stopped(); }).detach();
+  std::thread([state = state_] { state->alarm_until_stopped(); }).detach();
+}
+
+Monitor::~Monitor() {
+  std::unique_lock lock(state_->mutex);
+  state_->hook = nullptr;
+  state_->stopping = true;
+  state_->changed.notify_all();
+  state_->changed.wait_for(lock, state_->options.grace + milliseconds{1000},
+                           [&] { return state_->beating_ended && state_->alarm_ended; });
+}
+
+void Monitor::set_abort_hook(std::function<void(const std::string&)> hook) {
+  const std::lock_guard lock(state_->mutex);
+  state_->hook = std::move(hook);
+  if (state_->hook && state_->failure) {
+    state_->hook(describe(*state_->failure));
+  }
+}
+
+Failure Monitor::report(const std::string& message) {
+  std::unique_lock lock(state_->mutex);
+  state_->own_failure = message;
+  state_->changed.notify_all();
+  state_->changed.wait_for(lock, state_->options.silence,
+                           [&] { return state_->failure || state_->beating_ended; });
+  return state_->failure.value_or(Failure{state_->rank, message});
+}
+
+std::optional<Failure> Monitor::first_failure() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->failure;
+}
+
+std::optional<Failure> Monitor::wait_first_failure(milliseconds timeout) const {
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait_for(lock, timeout, [&] { return state_->failure.has_value(); });
+  return state_->failure;
+}
+
+milliseconds Monitor::notice_time() const {
+  return state_->options.silence + 3 * state_->options.poll + milliseconds{500};
+}
+
+void Monitor::leave() {
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  state.leaving = true;
+  state.changed.notify_all();
+  state.changed.wait(lock, [&] {
+    const bool done = state.rank == state.store_rank ? state.all_left : state.left;
+    return done || state.failure || state.beating_ended;
+  });
+  if (state.failure) {
+    throw CommError(
+        fmt::format("[comm.leave] {} (rank {}).", describe(*state.failure), state.rank));
+  }
+}
+
+std::string describe(const Failure& failure) {
+  return failure.rank < 0 ? "the launcher failed first: " + failure.message
+                          : fmt::format("rank {} failed first: {}", failure.rank, failure.message);
+}
+
+}  // namespace zt::comm
