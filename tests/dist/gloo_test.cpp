@@ -1,0 +1,178 @@
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "testing/collective_checks.h"
+#include "testing/rank_launcher.h"
+
+namespace zt {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Inodes of the sockets of this process.
+std::set<std::string> own_sockets() {
+  std::set<std::string> inodes;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code error;
+    const std::string target = std::filesystem::read_symlink(entry.path(), error).string();
+    if (target.rfind("socket:[", 0) == 0) {
+      inodes.insert(target.substr(8, target.size() - 9));
+    }
+  }
+  return inodes;
+}
+
+/// Hexadecimal local addresses on which this process listens.
+std::vector<std::string> listening_addresses() {
+  const std::set<std::string> own = own_sockets();
+  std::vector<std::string> addresses;
+  for (const char* table : {"/proc/self/net/tcp", "/proc/self/net/tcp6"}) {
+    std::ifstream file(table);
+    std::string line;
+    std::getline(file, line);
+    while (std::getline(file, line)) {
+      std::istringstream fields(line);
+      std::string slot, local, remote, state, inode;
+      fields >> slot >> local >> remote >> state;
+      for (int field = 4; field < 10; ++field) {
+        fields >> inode;
+      }
+      if (state == "0A" && own.count(inode) > 0) {
+        addresses.push_back(local.substr(0, local.find(':')));
+      }
+    }
+  }
+  return addresses;
+}
+
+TEST(GlooTest, ListensOnTheLoopbackAddressAlone) {
+  testing::run_processes(2, [](comm::RankGroup& group) {
+    const auto addresses = listening_addresses();
+    EXPECT_GE(addresses.size(), group.communicator().rank() == 0 ? 2U : 1U);
+    for (const std::string& address : addresses) {
+      EXPECT_TRUE(address == "0100007F" || address == "0000000000000000FFFF00000100007F")
+          << address;
+    }
+  });
+}
+
+class GlooWorlds : public ::testing::TestWithParam<int> {};
+
+TEST_P(GlooWorlds, EveryCollectiveMovesEveryElement) {
+  testing::run_processes(
+      GetParam(), [](comm::RankGroup& group) { testing::check_collectives(group.communicator()); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Worlds, GlooWorlds, ::testing::Values(1, 2, 3, 4));
+
+/// Ranks exchange until something happens; each message then has to name `culprit`.
+void expect_all_name(int culprit, int signal, const std::string& why,
+                     const comm::MonitorOptions& monitor) {
+  testing::ProcessOptions options;
+  options.expect_success = false;
+  options.monitor = monitor;
+  options.timeout = std::chrono::seconds(40);
+  options.operation_timeout = milliseconds(600'000);
+  options.interfere = [&](const std::vector<pid_t>& pids) {
+    std::this_thread::sleep_for(milliseconds(400));
+    kill(pids[static_cast<std::size_t>(culprit)], signal);
+    if (signal == SIGSTOP) {
+      std::thread([pid = pids[static_cast<std::size_t>(culprit)]] {
+        std::this_thread::sleep_for(milliseconds(4500));
+        kill(pid, SIGKILL);
+      }).detach();
+    }
+  };
+  const auto results = testing::run_processes(
+      4,
+      [](comm::RankGroup& group) {
+        std::vector<float> send(400'000), recv(400'000);
+        for (int i = 0; i < 1'000'000; ++i) {
+          group.communicator().all_to_all({send.data(), 400'000, DType::f32},
+                                          {recv.data(), 400'000, DType::f32}, {});
+        }
+      },
+      options);
+  const std::string name = "rank " + std::to_string(culprit) + " failed first";
+  for (const auto& result : results) {
+    EXPECT_FALSE(result.succeeded);
+    if (result.rank != culprit) {
+      EXPECT_EQ(result.exit_code, 1) << "rank " << result.rank << " signal " << result.signal;
+      EXPECT_LT(result.seconds, 30);
+      EXPECT_NE(result.message.find(name), std::string::npos)
+          << "rank " << result.rank << ": " << result.message;
+      EXPECT_NE(result.message.find(why), std::string::npos)
+          << "rank " << result.rank << ": " << result.message;
+      GTEST_LOG_(INFO) << "rank " << result.rank << " left after " << result.seconds << " s";
+    }
+  }
+}
+
+TEST(GlooFailureTest, KilledRankIsNamedByAllOthers) {
+  expect_all_name(2, SIGKILL, "killed or crashed", {});
+}
+
+TEST(GlooFailureTest, KilledHostOfTheStoreIsNamedByAllOthers) {
+  expect_all_name(0, SIGKILL, "killed or crashed", {});
+}
+
+TEST(GlooFailureTest, StoppedRankIsNamedByAllOthers) {
+  expect_all_name(1, SIGSTOP, "silent for 1500 ms",
+                  {.silence = milliseconds(1500), .grace = milliseconds(300)});
+}
+
+TEST(GlooFailureTest, StoppedHostOfTheStoreIsNamedByAllOthers) {
+  expect_all_name(0, SIGSTOP, "stopped",
+                  {.silence = milliseconds(1500), .grace = milliseconds(300)});
+}
+
+TEST(GlooFailureTest, ReportedErrorOfOneRankReachesAllOthers) {
+  testing::ProcessOptions options;
+  options.expect_success = false;
+  const auto results = testing::run_processes(
+      3,
+      [](comm::RankGroup& group) {
+        group.communicator().barrier();
+        if (group.communicator().rank() == 1) {
+          throw FileError("[data.read] shard 7 is damaged");
+        }
+        group.communicator().barrier();
+      },
+      options);
+  for (const auto& result : results) {
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_NE(result.message.find("shard 7 is damaged"), std::string::npos) << result.message;
+    EXPECT_LT(result.seconds, 10);
+  }
+}
+
+TEST(GlooFailureTest, OperationTimeoutNamesTheSilentPeer) {
+  testing::ProcessOptions options;
+  options.expect_success = false;
+  options.operation_timeout = milliseconds(500);
+  options.monitor = {.poll = milliseconds(100), .silence = milliseconds(1000)};
+  const auto results = testing::run_processes(
+      2,
+      [](comm::RankGroup& group) {
+        if (group.communicator().rank() == 1) {
+          std::this_thread::sleep_for(milliseconds(3000));  // busy, but its heart beats
+        }
+        group.communicator().barrier();
+      },
+      options);
+  EXPECT_NE(results[0].message.find("exchange with rank 1 failed: no answer within 500 ms"),
+            std::string::npos)
+      << results[0].message;
+  EXPECT_NE(results[1].message.find("rank 0 failed first"), std::string::npos)
+      << results[1].message;
+}
+
+}  // namespace
+}  // namespace zt
