@@ -47,6 +47,16 @@ def length_findings(root, names):
     return found
 
 
+def expand_calls(text):
+    """CMake text without comments, plus the bodies of its functions for every call, as zt_kernel(adamw)."""
+    text = re.sub(r"#.*", "", text)
+    bodies = []
+    for name, parameter, body in re.findall(r"function\((\w+) (\w+)[^)]*\)(.*?)endfunction\(", text, re.DOTALL):
+        for argument in re.findall(rf"(?m)^\s*{name}\(\s*(\w+)", text):
+            bodies.append(body.replace("${" + parameter + "}", argument))
+    return "\n".join([text, *bodies])
+
+
 def registration_findings(root, names):
     """Test sources that no CMakeLists.txt names: they would silently never run."""
     found = []
@@ -56,8 +66,7 @@ def registration_findings(root, names):
         folder, registered = name.parent, False
         while not registered and folder.as_posix() != ".":
             cmake = root / folder / "CMakeLists.txt"
-            text = cmake.read_text(encoding="utf-8") if cmake.exists() else ""
-            text = re.sub(r"#.*", "", text)
+            text = expand_calls(cmake.read_text(encoding="utf-8")) if cmake.exists() else ""
             relative = name.relative_to(folder).as_posix()
             registered = re.search(rf"(?<![\w./]){re.escape(relative)}(?![\w.])", text) is not None
             folder = folder.parent

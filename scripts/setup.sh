@@ -30,7 +30,7 @@ owned="$venv/.zerotrain-venv"         # written first; this folder may be delete
 say() { printf '[setup] %s\n' "$*"; }
 fail() { printf '[setup.%s] %s\n' "$1" "$2" >&2; exit 1; }
 # Log tails go to the screen without addresses or credentials.
-show_log() { tail -n 15 "$1" | sed -E 's#[a-z+]+://[^ ,"]*#<address>#g; s#(host=)[^ ,)]*#\1<address>#g' >&2; }
+show_log() { grep -vE 'Retrying|^Looking in|^Collecting|^Downloading' "$1" | tail -n 15 | sed -E 's#[a-z+]+://[^ ,"]*#<address>#g; s#(host=)[^ ,)]*#\1<address>#g' >&2; }
 
 build_packages=(
   g++ cmake ninja-build ccache python3 python3-venv ca-certificates
@@ -104,6 +104,7 @@ pip_install() {  # requirements files...
 install_venv() {  # requirements files...
   local lock="$venv.lock"
   mkdir -p "$(dirname "$venv")" || fail venv "cannot create $(dirname "$venv"). Point ZT_VENV at a folder you may write."
+  touch "$lock" 2>/dev/null || fail venv "cannot write $lock. Point ZT_VENV at a folder you may write."
   exec 9>"$lock"
   if ! flock -n 9; then
     say "another setup is filling $venv; waiting for it"
