@@ -31,7 +31,7 @@ def main():
     for start in range(0, len(names), 40):
         result = subprocess.run([find_formatter(), "--style=file", *mode, *map(str, names[start:start + 40])],
                                 cwd=arguments.root, capture_output=True, text=True, check=False)
-        findings += [line for line in result.stderr.splitlines() if "error:" in line]
+        findings += [line for line in result.stderr.splitlines() if ": error: " in line]
         if result.returncode != 0 and not findings:
             findings.append(result.stderr.strip())
     source_tree.finish("check_format", findings, len(names))
