@@ -1,0 +1,70 @@
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/exit_code.h"
+
+namespace zt::cli {
+namespace {
+
+std::string error_of(const Arguments& arguments) {
+  try {
+    dispatch(arguments);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string output_of(const Arguments& arguments) {
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(dispatch(arguments), 0);
+  return ::testing::internal::GetCapturedStdout();
+}
+
+TEST(CliTest, UnknownCommandNamesTheNearestOne) {
+  EXPECT_NE(error_of({"hlep"}).find("Did you mean 'help'"), std::string::npos);
+  EXPECT_NE(error_of({"vresion"}).find("Did you mean 'version'"), std::string::npos);
+}
+
+TEST(CliTest, HelpListsEveryCommand) {
+  const auto text = output_of({"help"});
+  std::set<std::string> names;
+  for (const auto& command : commands()) {
+    EXPECT_NE(text.find(command.name), std::string::npos) << command.name;
+    EXPECT_TRUE(names.insert(command.name).second) << command.name << " twice";
+  }
+  EXPECT_EQ(output_of({}), text);
+  EXPECT_EQ(output_of({"--help"}), text);
+}
+
+TEST(CliTest, HelpOfACommandListsItsFlags) {
+  EXPECT_NE(output_of({"help", "train"}).find("--model_name_or_path"), std::string::npos);
+}
+
+TEST(CliTest, VersionTakesNoArgument) {
+  EXPECT_NE(output_of({"version"}).find("zerotrain 0."), std::string::npos);
+  EXPECT_NE(error_of({"version", "now"}).find("now"), std::string::npos);
+}
+
+TEST(CliTest, TokenizeSaysWhatIsMissing) {
+  EXPECT_NE(error_of({"data", "tokenize", "f.txt"}).find("--tokenizer"), std::string::npos);
+  EXPECT_NE(error_of({"data", "tokenize", "--tokenizer", "d"}).find("file"), std::string::npos);
+  EXPECT_NE(error_of({"data", "tokenise"}).find("tokenize"), std::string::npos);
+}
+
+TEST(ExitCodeTest, EachErrorTypeHasItsOwnCode) {
+  EXPECT_EQ(exit_code(ConfigError("")), 2);
+  EXPECT_EQ(exit_code(FileError("")), 3);
+  EXPECT_EQ(exit_code(CheckpointError("")), 3);
+  EXPECT_EQ(exit_code(CommError("")), 4);
+  EXPECT_EQ(exit_code(DeviceError("")), 5);
+  EXPECT_EQ(exit_code(InternalError("")), 70);
+  EXPECT_EQ(exit_code(Error("")), 1);
+  EXPECT_EQ(exit_code(std::bad_alloc()), 1);
+}
+
+}  // namespace
+}  // namespace zt::cli

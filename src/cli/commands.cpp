@@ -1,0 +1,14 @@
+#include "cli/commands.h"
+
+namespace zt::cli {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> kCommands = {
+      {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},
+      {"version", "versions of zerotrain and of what it is built with", run_version},
+      {"help", "this list, or the flags of a command", run_help},
+  };
+  return kCommands;
+}
+
+}  // namespace zt::cli

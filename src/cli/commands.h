@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace zt::cli {
+
+using Arguments = std::vector<std::string>;
+
+/// One subcommand of `zt`. `run` gets what follows the name and returns the exit code; errors leave
+/// it as exceptions.
+struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(const Arguments& arguments);
+};
+
+/// All subcommands, in the order of `zt help`.
+[[nodiscard]] const std::vector<Command>& commands();
+
+/// Runs `zt <arguments>`. Errors: ConfigError for an unknown command, naming the nearest one.
+int dispatch(const Arguments& arguments);
+
+int run_train(const Arguments& arguments);
+int run_data(const Arguments& arguments);
+int run_version(const Arguments& arguments);
+int run_help(const Arguments& arguments);
+
+}  // namespace zt::cli

@@ -1,0 +1,23 @@
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/commands.h"
+#include "config/resolve.h"
+
+namespace zt::cli {
+
+int run_help(const Arguments& arguments) {
+  if (!arguments.empty()) {
+    std::cout << config::help_text(arguments.front());
+    return 0;
+  }
+  std::cout << "zt: trains large language models with ZeRO\n\nusage: zt <command> [flags]\n\n";
+  for (const auto& command : commands()) {
+    std::cout << fmt::format("  {:<10}{}\n", command.name, command.summary);
+  }
+  std::cout << "\n`zt help <command>` lists the flags of a command.\n";
+  return 0;
+}
+
+}  // namespace zt::cli
