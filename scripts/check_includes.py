@@ -19,7 +19,7 @@ DIRECT = {
     "comm": ["memory"],
     "kernels": ["memory"],
     "layer": ["kernels", "layout"],
-    "optim": ["kernels", "layout"],
+    "optim": ["config", "kernels", "layout"],
     "zero": ["config", "schedule", "comm", "optim", "layer"],
     "model": ["layer"],
     "data": ["base"],
