@@ -29,9 +29,11 @@ void require_flag(Context& context, const char* flag, const std::string& value,
 
 void check_paths(Context& context) {
   const Config& config = context.config;
-  require_flag(context, "model_name_or_path", config.model.model_name_or_path,
-               "Give the folder of a Hugging Face model");
-  if (!config.model.model_name_or_path.empty()) {
+  if (context.facts.reads_model) {
+    require_flag(context, "model_name_or_path", config.model.model_name_or_path,
+                 "Give the folder of a Hugging Face model");
+  }
+  if (context.facts.reads_model && !config.model.model_name_or_path.empty()) {
     require_folder(context, "model_name_or_path", config.model.model_name_or_path,
                    "Models are not downloaded: give a local folder");
   }

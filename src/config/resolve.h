@@ -23,6 +23,7 @@ struct Facts {
   bool has_gpu = false;                     ///< this machine has a GPU that the build can use
   bool reads_data =
       true;  ///< false (`zt plan`): data and output folders are neither required nor checked
+  bool reads_model = true;  ///< false (`zt plan`): the model may be a name instead of a folder
   Features features;
 };
 

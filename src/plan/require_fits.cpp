@@ -41,6 +41,8 @@ std::optional<Candidate> cheapest(const Planner& planner, const zero::EngineOpti
   for (auto batch = options.shape.batch; batch >= 1; --batch) {
     if (options.shape.batch % batch != 0) continue;
     auto smaller = options;
+    smaller.zero.recompute.reset();
+    smaller.zero.reduce_at.reset();
     smaller.shape.batch = batch;
     smaller.micro_steps = static_cast<int>(options.micro_steps * (options.shape.batch / batch));
     const auto rows = table(planner, smaller);

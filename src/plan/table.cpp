@@ -33,18 +33,18 @@ std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& 
   constexpr std::array kOffloads{Offload{Place::device, Place::device},
                                  Offload{Place::host, Place::device},
                                  Offload{Place::host, Place::host}};
-  constexpr std::array kRecomputes{Recompute::none, Recompute::selective, Recompute::full};
+  std::vector<Recompute> modes{Recompute::none, Recompute::selective, Recompute::full};
+  if (options.zero.recompute) modes = {*options.zero.recompute};
   std::vector<Candidate> rows;
   for (int stage = 0; stage < kStages; ++stage) {
     for (const auto& offload : kOffloads) {
-      for (const auto recompute : kRecomputes) {
+      for (const auto recompute : modes) {
         auto row = options;
         row.zero.stage = stage;
         row.zero.optimizer_place = offload.optimizer;
         row.zero.param_place = offload.param;
         row.zero.recompute = recompute;
         row.zero.retain_auto = false;
-        row.zero.reduce_at.reset();
         if (allowed(row.zero)) rows.push_back(planner.measure(row));
       }
     }

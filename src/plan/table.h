@@ -8,8 +8,8 @@
 namespace zt::plan {
 
 /// ZeRO stage x offload x recompute: every combination that the residency table allows, in that
-/// order, each as small as its stage promises (reduce_at of the table, nothing retained).
-/// The other options are taken from `options`.
+/// order, each as small as its stage promises (nothing retained, reduce_at of the residency table).
+/// The other options are taken from `options`, also recompute and reduce_at where they are set.
 std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& options);
 
 /// Index of the row to take among those that fit `share` of the memory: no offload before offload

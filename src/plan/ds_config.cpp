@@ -1,0 +1,64 @@
+#include "plan/ds_config.h"
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "zero/residency.h"
+
+namespace zt::plan {
+
+std::string ds_config_json(const zero::EngineOptions& options) {
+  using Json = nlohmann::ordered_json;
+  const auto& zero = options.zero;
+  Json root;
+  root["train_micro_batch_size_per_gpu"] = options.shape.batch;
+  root["gradient_accumulation_steps"] = options.micro_steps;
+  if (options.precision.compute == DType::bf16) root["bf16"] = {{"enabled", true}};
+  if (options.precision.communication) {
+    root["communication_data_type"] = to_string(*options.precision.communication);
+  }
+  Json section;
+  section["stage"] = zero.stage;
+  section["overlap_comm"] = zero.overlap_comm;
+  section["contiguous_gradients"] = true;
+  section["reduce_bucket_size"] = zero.reduce_bucket_size;
+  section["allgather_bucket_size"] = zero.allgather_bucket_size;
+  const auto offload = [&](const char* key, Place place) {
+    if (place == Place::host) {
+      section[key] = {{"device", "cpu"}, {"pin_memory", zero.pin_memory}};
+    }
+  };
+  offload("offload_optimizer", zero.optimizer_place);
+  offload("offload_param", zero.param_place);
+  if (zero::residency(zero).params_sharded) {
+    section["stage3_prefetch_bucket_size"] = zero.prefetch_bucket_size;
+    section["stage3_max_live_parameters"] = zero.max_live_parameters;
+    section["stage3_param_persistence_threshold"] = zero.param_persistence_threshold;
+    section["stage3_gather_16bit_weights_on_model_save"] = true;
+  }
+  root["zero_optimization"] = section;
+  return root.dump(2) + "\n";
+}
+
+void write_new_file(const std::string& path, const std::string& text, bool overwrite) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error) && !overwrite) {
+    throw ConfigError("[plan.output] '" + path +
+                      "' exists. Name another file or give --overwrite.");
+  }
+  const auto part = path + ".part";
+  std::ofstream file(part, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (file) std::filesystem::rename(part, path, error);
+  if (!file || error) {
+    std::error_code ignored;
+    std::filesystem::remove(part, ignored);
+    throw ConfigError("[plan.output] '" + path +
+                      "' cannot be written. Name a file in a folder "
+                      "that exists and may be written.");
+  }
+}
+
+}  // namespace zt::plan

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "zero/engine.h"
+
+namespace zt::plan {
+
+/// DeepSpeed JSON of a run: batch, precision and `zero_optimization`. `"auto"` is not used, so that
+/// zerotrain, DeepSpeed alone and the Hugging Face trainer read the same numbers. The batch is
+/// that of `options`, which must not be coalesced yet.
+std::string ds_config_json(const zero::EngineOptions& options);
+
+/// Writes a new file by rename. Errors: ConfigError when it exists and `overwrite` is false, or
+/// cannot be written.
+void write_new_file(const std::string& path, const std::string& text, bool overwrite);
+
+}  // namespace zt::plan

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+
+namespace zt::plan {
+
+/// The flags of `zt plan` that `zt train` does not have; the rest are its flags.
+struct PlanFlags {
+  std::string model;   ///< --model
+  std::string output;  ///< --output; empty: nothing is written
+  bool overwrite = false, schedule = false, details = false, help = false;
+  std::optional<int> zero_stage;     ///< --zero_stage: only this stage
+  std::optional<Bytes> host_memory;  ///< --host_memory
+  std::vector<std::string> rest;     ///< for config::resolve
+};
+
+/// Splits the arguments. Errors: ConfigError listing every wrong value.
+PlanFlags parse_plan_flags(const std::vector<std::string>& args);
+
+/// What parse_plan_flags reads, as help text.
+std::string plan_flags_help();
+
+}  // namespace zt::plan

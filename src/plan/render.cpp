@@ -1,0 +1,40 @@
+#include "plan/render.h"
+
+#include <fmt/format.h>
+
+namespace zt::plan {
+namespace {
+
+double gib(Bytes bytes) { return static_cast<double>(bytes.value) / (1024. * 1024. * 1024.); }
+
+}  // namespace
+
+std::string render(const std::vector<Candidate>& rows, const Target& target,
+                   std::optional<std::size_t> best) {
+  auto text =
+      fmt::format("  {:<5} {:<16} {:<9} {:>10} {:>9} {:>10} {:>10}  {}\n", "stage", "offload",
+                  "recompute", "device GiB", "host GiB", "sent GB", "host GB", "fits");
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto& row = rows[i];
+    const auto& zero = row.options.zero;
+    text += fmt::format("{} {:<5} {:<16} {:<9} {:>10.2f} {:>9.2f} {:>10.2f} {:>10.2f}  {}\n",
+                        best == i ? '*' : ' ', zero.stage, offload_name(zero),
+                        recompute_name(zero.recompute.value_or(Recompute::none)),
+                        gib(row.memory.device_total()), gib(row.memory.host_total()),
+                        static_cast<double>(row.costs.sent.value) / 1e9,
+                        static_cast<double>(row.costs.host_link.value) / 1e9,
+                        fits(row, target, kUsableShare) ? "yes" : "no");
+  }
+  return text;
+}
+
+std::string describe_choices(const zero::EngineOptions& options) {
+  const auto& zero = options.zero;
+  return fmt::format("recompute {}, coalesce {}, reduce at {}, retain {}",
+                     recompute_name(zero.recompute.value_or(Recompute::none)),
+                     zero.coalesce <= 1 ? "off" : std::to_string(zero.coalesce),
+                     zero.reduce_at == ReduceAt::micro_step ? "each micro-step" : "the boundary",
+                     zero.retain_auto ? "on" : "off");
+}
+
+}  // namespace zt::plan

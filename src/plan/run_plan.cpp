@@ -1,0 +1,142 @@
+#include "plan/run_plan.h"
+
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include "config/resolve.h"
+#include "plan/choose.h"
+#include "plan/ds_config.h"
+#include "plan/plan_flags.h"
+#include "plan/render.h"
+
+namespace zt::plan {
+namespace {
+
+/// Elements of a reduction when no DeepSpeed JSON names them: 100 MB in bf16, large enough for full
+/// link speed and small beside a block.
+constexpr std::int64_t kReduceBucket = 50'000'000;
+
+struct Request {
+  PlanFlags flags;
+  config::Config config;
+  NamedModel model;
+  Target target;
+  zero::EngineOptions options;
+};
+
+config::Config resolve_flags(const PlanFlags& flags, std::int64_t hidden_size) {
+  config::Facts facts;
+  facts.hidden_size = hidden_size;
+  facts.has_gpu = true;  // of the machine that is planned for
+  facts.reads_data = false;
+  facts.reads_model = false;
+  return config::resolve(flags.rest, facts);
+}
+
+Request read_request(const PlanFlags& flags, const ModelSource& source) {
+  if (flags.model.empty()) {
+    throw ConfigError(
+        "[plan.flags] command line: --model is missing. Give a folder with config.json "
+        "or a shape as Qwen3-0.6B.");
+  }
+  static_cast<void>(resolve_flags(flags, 1024));  // wrong flags before a model is read
+  Request request{.flags = flags, .model = source(flags.model)};
+  request.config = resolve_flags(flags, request.model.hidden_size);
+  const auto& config = request.config;
+  const int world = std::max(1, config.launch.nproc);
+  request.target = {.device = config.launch.use_cpu ? Device::cpu : Device::cuda,
+                    .world = world,
+                    .device_memory = config.launch.gpu_memory.value_or(Bytes{}),
+                    .host_memory = flags.host_memory.value_or(Bytes{}),
+                    .local_world = world};
+  auto& options = request.options;
+  options.zero = config.zero;
+  options.precision = config.precision;
+  options.optimizer = config.optimizer;
+  options.shape = {config.run.per_device_train_batch_size, config.data.block_size,
+                   config.data.document_mask};
+  options.micro_steps = static_cast<int>(config.run.gradient_accumulation_steps);
+  if (config.origins.at("zero.reduce_bucket_size").place == "default") {
+    options.zero.reduce_bucket_size = kReduceBucket;
+  }
+  return request;
+}
+
+std::string heading(const Request& request, const Planner& planner) {
+  const auto& options = request.options;
+  const auto& target = request.target;
+  auto text = fmt::format(
+      "{}: {:.2f}B parameters in {} units; {} {} rank{}; block {}, micro-batch {} x {}, {}\n",
+      request.model.name, static_cast<double>(planner.num_params().value) / 1e9,
+      request.model.parts.units.size(), target.world,
+      target.device == Device::cuda ? "CUDA" : "CPU", target.world == 1 ? "" : "s",
+      options.shape.sequence, options.shape.batch, options.micro_steps,
+      to_string(options.precision.compute));
+  if (target.device_memory.value > 0) {
+    text += fmt::format("fits: at most {:.0f} % of {} per rank\n", kUsableShare * 100,
+                        format_bytes(target.device_memory));
+  }
+  return text + "per rank and step (sent: to other ranks; host GB: between device and host)\n";
+}
+
+std::vector<Candidate> rows_of(const Request& request, const Planner& planner) {
+  auto rows = table(planner, request.options);
+  if (request.flags.zero_stage) {
+    std::erase_if(rows, [&](const Candidate& row) {
+      return row.options.zero.stage != *request.flags.zero_stage;
+    });
+  }
+  return rows;
+}
+
+/// What the marked row becomes with the auto choices that are left, and how to run it.
+void show_choice(const Request& request, const Planner& planner, const Candidate& row,
+                 std::ostream& out) {
+  auto options = row.options;
+  options.zero.reduce_at = request.options.zero.reduce_at;
+  options.zero.retain_auto = request.options.zero.retain_auto;
+  options.zero.coalesce = request.options.zero.coalesce;
+  const auto chosen = choose(planner, options);
+  const auto& zero = row.options.zero;
+  out << fmt::format("\ntake: stage {}, offload {}, --recompute {}\n", zero.stage,
+                     offload_name(zero), recompute_name(zero.recompute.value_or(Recompute::none)));
+  out << fmt::format(
+      "zt train uses the room that is left: {} ({} per rank, {:.2f} GB sent per step)\n",
+      describe_choices(chosen.options), format_bytes(chosen.memory.device_total()),
+      static_cast<double>(chosen.costs.sent.value) / 1e9);
+  if (request.flags.details) out << '\n' << print(row.memory);
+  if (request.flags.schedule) out << '\n' << schedule::print(planner.program(row.options));
+  if (request.flags.output.empty()) return;
+  write_new_file(request.flags.output, ds_config_json(row.options), request.flags.overwrite);
+  out << fmt::format("wrote {}\n", request.flags.output);
+}
+
+}  // namespace
+
+std::string plan_help() { return plan_flags_help(); }
+
+int run_plan(const std::vector<std::string>& args, const ModelSource& source, std::ostream& out) {
+  const auto flags = parse_plan_flags(args);
+  if (flags.help) {
+    out << plan_help();
+    return 0;
+  }
+  const auto request = read_request(flags, source);
+  const Planner planner(request.model.parts, request.target);
+  const auto rows = rows_of(request, planner);
+  const auto best = pick(rows, request.target);
+  out << heading(request, planner) << '\n' << render(rows, request.target, best);
+  for (const auto& notice : request.config.notices) out << "note: " << notice << '\n';
+  if (best) {
+    show_choice(request, planner, rows[*best], out);
+    return 0;
+  }
+  out << fmt::format(
+      "\nnothing fits: use more or larger GPUs, a smaller --block_size or "
+      "--per_device_train_batch_size{}\n",
+      request.flags.zero_stage ? ", or another --zero_stage" : "");
+  return 1;
+}
+
+}  // namespace zt::plan

@@ -1,0 +1,157 @@
+#include "plan/run_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "config/resolve.h"
+#include "plan/ds_config.h"
+#include "plan/table.h"
+#include "plan/test_layers.h"
+
+namespace zt::plan {
+namespace {
+
+NamedModel small_model(const std::string& name) {
+  if (name != "small") throw ConfigError("[plan.model] unknown shape '" + name + "'");
+  return {"small", 1024, sized_model({})};
+}
+
+struct Outcome {
+  int code = -1;
+  std::string text, error;
+};
+
+Outcome plan(std::vector<std::string> args) {
+  std::ostringstream out;
+  Outcome outcome;
+  try {
+    outcome.code = run_plan(args, small_model, out);
+  } catch (const ConfigError& error) {
+    outcome.error = error.what();
+  }
+  outcome.text = out.str();
+  return outcome;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+class RunPlanTest : public ::testing::Test {
+ protected:
+  RunPlanTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "zt_plan_XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~RunPlanTest() override { std::filesystem::remove_all(folder_); }
+  [[nodiscard]] std::string path(const std::string& name) const {
+    return (folder_ / name).string();
+  }
+
+  std::filesystem::path folder_;
+};
+
+std::vector<std::string> args(std::vector<std::string> more) {
+  std::vector<std::string> all{"--model", "small", "--nproc", "4", "--bf16", "--block_size", "512"};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+TEST_F(RunPlanTest, MarksOneRowAndSaysHowToRunIt) {
+  const auto outcome = plan(args({"--gpu_memory", "24GB", "--gradient_accumulation_steps", "16",
+                                  "--per_device_train_batch_size", "1"}));
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_TRUE(contains(outcome.text, "4 CUDA ranks; block 512, micro-batch 1 x 16, bf16"))
+      << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "* 1     none             none")) << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "coalesce 16")) << outcome.text;
+  EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '*'), 1) << outcome.text;
+}
+
+TEST_F(RunPlanTest, NothingFitsIsExitCode1) {
+  const auto outcome = plan(args({"--gpu_memory", "1GB"}));
+  EXPECT_EQ(outcome.code, 1) << outcome.error;
+  EXPECT_TRUE(contains(outcome.text, "nothing fits")) << outcome.text;
+}
+
+TEST_F(RunPlanTest, ScheduleAndDetailsAndStagePrintThatProgram) {
+  const auto outcome = plan(args({"--zero_stage", "3", "--schedule", "--details=true"}));
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_TRUE(contains(outcome.text, "* 3 ")) << outcome.text;
+  EXPECT_FALSE(contains(outcome.text, "\n  2 ")) << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "gather u0")) << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "param_shard")) << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "arena: device")) << outcome.text;
+}
+
+TEST_F(RunPlanTest, WrongFlagsAndValuesAreNamed) {
+  EXPECT_TRUE(contains(plan({"--nproc", "4"}).error, "--model is missing"));
+  EXPECT_TRUE(contains(plan(args({"--zero_stage", "5"})).error, "--zero_stage: got '5'"));
+  EXPECT_TRUE(contains(plan(args({"--gpu_memory", "much"})).error, "gpu_memory"));
+  EXPECT_TRUE(contains(plan(args({"--host_memory", "much"})).error, "--host_memory: got 'much'"));
+  EXPECT_TRUE(contains(plan(args({"--blocksize", "512"})).error, "--block_size"));
+  EXPECT_TRUE(contains(plan(args({"--schedule=maybe"})).error, "expected true or false"));
+  EXPECT_TRUE(contains(plan({"--model", "huge", "--nproc", "4"}).error, "unknown shape 'huge'"));
+}
+
+TEST_F(RunPlanTest, WritesAConfigurationOnceAndNeverOverItUnasked) {
+  const auto file = path("ds.json");
+  EXPECT_EQ(plan(args({"--gpu_memory", "24GB", "--output", file})).code, 0);
+  EXPECT_TRUE(std::filesystem::exists(file));
+  const auto again = plan(args({"--gpu_memory", "24GB", "--output", file}));
+  EXPECT_TRUE(contains(again.error, "exists")) << again.error;
+  EXPECT_EQ(plan(args({"--gpu_memory", "24GB", "--output", file, "--overwrite"})).code, 0);
+  EXPECT_TRUE(
+      contains(plan(args({"--output", path("no/such/folder.json")})).error, "cannot be written"));
+}
+
+TEST_F(RunPlanTest, EveryRowsConfigurationReadsBackAsTheSameChoices) {
+  const auto model = sized_model({});
+  const Planner planner(model, {.device = Device::cuda, .world = 4, .local_world = 4});
+  zero::EngineOptions options;
+  options.precision.compute = DType::bf16;
+  options.zero.reduce_bucket_size = 12'345'600;
+  options.zero.prefetch_bucket_size = 7'000'000;
+  options.zero.max_live_parameters = 300'000'000;
+  options.zero.param_persistence_threshold = 5'000;
+  options.shape = {2, 512};
+  options.micro_steps = 8;
+  for (const auto& row : table(planner, options)) {
+    const auto json = ds_config_json(row.options);
+    config::Facts facts;
+    facts.world_size = 4;
+    const auto read = config::from_deepspeed(json, facts);
+    const auto& zero = row.options.zero;
+    EXPECT_EQ(read.zero.stage, zero.stage) << json;
+    EXPECT_EQ(read.zero.optimizer_place, zero.optimizer_place) << json;
+    EXPECT_EQ(read.zero.param_place, zero.param_place) << json;
+    EXPECT_EQ(read.zero.reduce_bucket_size, 12'345'600);
+    if (zero.stage == 3) {
+      EXPECT_EQ(read.zero.prefetch_bucket_size, 7'000'000);
+      EXPECT_EQ(read.zero.max_live_parameters, 300'000'000);
+      EXPECT_EQ(read.zero.param_persistence_threshold, 5'000);
+    }
+    EXPECT_EQ(read.precision.compute, DType::bf16);
+    EXPECT_EQ(read.run.per_device_train_batch_size, 2);
+    EXPECT_EQ(read.run.gradient_accumulation_steps, 8);
+    for (const auto& notice : read.notices) {
+      EXPECT_FALSE(contains(notice, "zero_optimization")) << notice;
+    }
+  }
+}
+
+TEST_F(RunPlanTest, BucketSizesComeFromTheDeepspeedFileWhenThereIsOne) {
+  std::ofstream(path("ds.json"))
+      << R"({"zero_optimization": {"stage": 2, "reduce_bucket_size": "auto"}})";
+  const auto file = path("out.json");
+  EXPECT_EQ(plan(args({"--deepspeed", path("ds.json"), "--output", file})).code, 0);
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  EXPECT_TRUE(contains(text.str(), "\"reduce_bucket_size\": 1048576")) << text.str();
+}
+
+}  // namespace
+}  // namespace zt::plan
