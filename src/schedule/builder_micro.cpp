@@ -247,10 +247,18 @@ void Builder::emit_reduce(MicroState& state, int u) {
     if (reduce_each_micro_step()) state.out->back().ends.push_back(full);
   }
   if (!host_optimizer()) return;
-  state.out->push_back({.kind = OpKind::accumulate, .stream = Stream::host, .unit = u,
-                        .overwrite = state.first() || !reduce_each_micro_step(),
-                        .reads = {target.buffer}, .writes = {buffers.grad_shard.buffer},
-                        .ends = {target.buffer}});
+  Operation op{.kind = OpKind::accumulate, .stream = Stream::host, .unit = u,
+               .overwrite = state.first() || !reduce_each_micro_step(),
+               .reads = {target.buffer}, .writes = {buffers.grad_shard.buffer},
+               .ends = {target.buffer}};
+  if (!op.overwrite) {  // the device's part lands here before it is added
+    const auto stage = add_buffer(BufferKind::grad_part, u, unit_info(u).shard, options_.grad_accum,
+                                  Lifetime::micro, Place::host);
+    op.writes.push_back(stage);
+    op.starts.push_back(stage);
+    op.ends.push_back(stage);
+  }
+  state.out->push_back(std::move(op));
 }
 
 void Builder::emit_bucket(MicroState& state, int u, int bucket, const Ref& target) {

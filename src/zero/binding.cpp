@@ -1,0 +1,248 @@
+#include "zero/binding.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/adamw/adamw.h"
+#include "kernels/cast/cast.h"
+#include "kernels/grad_norm/grad_norm.h"
+#include "kernels/ordered_sum/ordered_sum.h"
+#include "zero/bind_layers.h"
+
+namespace zt::zero {
+namespace {
+
+using memory::Queues;
+using schedule::BufferKind;
+using schedule::OpKind;
+using schedule::Operation;
+using schedule::Ref;
+
+const schedule::UnitBuffers& unit_buffers(const Machine& machine, int unit) {
+  return machine.program->units.at(static_cast<std::size_t>(unit));
+}
+
+const layout::UnitLayout& unit_layout(const Machine& machine, int unit) {
+  return machine.layout->units.at(static_cast<std::size_t>(unit));
+}
+
+Queues::Work bind_copy(const Machine& machine, const View& from, const View& to) {
+  ZT_ASSERT(from.numel == to.numel && machine.program != nullptr, "copied views differ in size");
+  return [from, to](const Launch& launch) { memory::copy(from, to, launch); };
+}
+
+Queues::Work bind_gather(const Machine& machine, const View& part, const View& whole) {
+  auto& communicator = *machine.communicator;
+  return [&communicator, part, whole](const Launch& launch) {
+    communicator.all_gather(part, whole, launch);
+  };
+}
+
+/// One bucket: pack every rank's slice (cast once to the wire dtype), exchange, add in rank order.
+Queues::Work bind_reduce(const Machine& machine, const Operation& op) {
+  const auto& layout = unit_layout(machine, op.unit);
+  const auto slice = layout.buckets({machine.options->zero.reduce_bucket_size})
+                         .at(static_cast<std::size_t>(op.bucket));
+  const auto full = machine.view(op.reads.front());
+  const auto shard = layout.shard().value;
+  const auto begin = slice.begin.value;
+  const auto length = slice.length.value;
+  const auto target_id = op.writes.front();
+  const bool in_place = machine.program->buffer(target_id).kind == BufferKind::grad_full;
+  const auto target =
+      machine.view(Ref{target_id, layout.shard(), in_place}).slice(begin, length);
+  const bool accumulate = !op.overwrite;
+  const int world = machine.world();
+  if (world == 1) {
+    return [=, part = full.slice(begin, length)](const Launch& launch) {
+      kernels::ordered_sum(part, 1, target, accumulate, launch);
+    };
+  }
+  const bool direct = op.writes.size() == 2;  // the gradient itself is what travels
+  const auto send = direct ? full : machine.view(op.writes.at(1));
+  const auto received = machine.view(op.writes.back());
+  const bool native = machine.options->zero.reduce == Reduce::native;
+  auto& communicator = *machine.communicator;
+  return [=, &communicator](const Launch& launch) {
+    if (!direct) kernels::cast_strided(full, begin, shard, world, length, send, launch);
+    if (native) {
+      const auto sum = received.slice(0, length);
+      communicator.reduce_scatter_sum(send, sum, launch);
+      kernels::ordered_sum(sum, 1, target, accumulate, launch);
+    } else {
+      communicator.all_to_all(send, received, launch);
+      kernels::ordered_sum(received, world, target, accumulate, launch);
+    }
+  };
+}
+
+/// Device part -> host gradient. The host adds after its own copy has arrived.
+Queues::Work bind_accumulate(const Machine& machine, const Operation& op) {
+  const auto source = op.reads.front();
+  const auto shard = unit_layout(machine, op.unit).shard();
+  const bool slice = machine.program->buffer(source).kind == BufferKind::grad_full;
+  const auto from = machine.view(Ref{source, shard, slice});
+  const auto to = machine.view(unit_buffers(machine, op.unit).grad_shard);
+  if (op.overwrite) return bind_copy(machine, from, to);
+  const auto stage = machine.view(op.writes.back());
+  return [=](const Launch& launch) {
+    memory::copy(from, stage, launch);
+    memory::synchronize(launch);
+    kernels::ordered_sum(stage, 1, to, true, Launch{});
+  };
+}
+
+Queues::Work bind_norm(const Machine& machine, const Operation& op) {
+  const auto grad = machine.view(unit_buffers(machine, op.unit).grad_shard);
+  const bool on_host = op.stream == schedule::Stream::host;
+  const auto scalars = scalars_of(
+      machine, on_host ? machine.program->host_scalars : machine.program->scalars);
+  const auto out = double_view(scalars.partials(machine.rank()), scalars.units);
+  const auto workspace = on_host ? View{} : machine.view(op.writes.back());
+  const auto index = op.unit;
+  return [=](const Launch& launch) {
+    kernels::sum_of_squares(grad, out, index, workspace, on_host ? Launch{} : launch);
+  };
+}
+
+/// Partial norms and losses of all ranks, then the clip factor, the same on every rank.
+Queues::Work bind_clip(const Machine& machine) {
+  const auto scalars = scalars_of(machine, machine.program->scalars);
+  const int rank = machine.rank();
+  const int world = machine.world();
+  const auto mine = double_view(scalars.partials(rank), scalars.units);
+  const auto all = double_view(scalars.base, static_cast<std::int64_t>(world) * scalars.units);
+  const auto loss = double_view(scalars.losses() + rank, 1);
+  const auto losses = double_view(scalars.losses(), world);
+  const auto result = double_view(scalars.result(), 2);
+  const View factor{scalars.grad_factor(), 1, DType::f32};
+  const double max_norm = machine.options->optimizer.max_grad_norm;
+  auto& communicator = *machine.communicator;
+  View host_mine;
+  View host_result;
+  View device_result;
+  if (machine.program->host_scalars.valid()) {
+    const auto host = scalars_of(machine, machine.program->host_scalars);
+    host_mine = double_view(host.partials(rank), host.units);
+    host_result = double_view(host.result(), 3);
+    device_result = double_view(scalars.result(), 3);
+  }
+  return [=, &communicator](const Launch& launch) {
+    if (host_mine.numel > 0) memory::copy(host_mine, mine, launch);
+    communicator.all_gather(mine, all, launch);
+    communicator.all_gather(loss, losses, launch);
+    kernels::clip_factor(all, max_norm, 1.0, result, factor, launch);
+    if (host_result.numel > 0) memory::copy(device_result, host_result, launch);
+  };
+}
+
+/// Ranges of a unit with one weight decay each; padding belongs to the range before it.
+struct DecayRange {
+  std::int64_t begin = 0, end = 0;
+  bool decay = false;
+};
+
+std::vector<DecayRange> decay_ranges(const Machine& machine, int unit) {
+  const auto& layout = unit_layout(machine, unit);
+  const auto& optimizer = machine.options->optimizer;
+  std::vector<DecayRange> ranges;
+  for (std::size_t i = 0; i < layout.unit().params.size(); ++i) {
+    const auto id = layout.unit().params[i];
+    const bool decay = optimizer.weight_decay != 0 &&
+                       (optimizer.decay_all ||
+                        machine.layout->params.at(static_cast<std::size_t>(id.value)).decay);
+    const auto begin = i == 0 ? 0 : layout.offset(i).value;
+    if (ranges.empty() || ranges.back().decay != decay) {
+      if (!ranges.empty()) ranges.back().end = begin;
+      ranges.push_back({begin, 0, decay});
+    }
+  }
+  ranges.back().end = layout.padded().value;
+  return ranges;
+}
+
+Queues::Work bind_step(const Machine& machine, const Operation& op, StepState& state) {
+  const auto& buffers = unit_buffers(machine, op.unit);
+  const bool on_host = op.stream == schedule::Stream::host;
+  const auto scalars = scalars_of(
+      machine, on_host ? machine.program->host_scalars : machine.program->scalars);
+  const View factor{scalars.grad_factor(), 1, DType::f32};
+  const auto master = machine.view(buffers.master);
+  const auto exp_avg = machine.view(buffers.exp_avg);
+  const auto exp_avg_sq = machine.view(buffers.exp_avg_sq);
+  const auto grad = machine.view(buffers.update_grad);
+  const auto param = machine.view(buffers.update_param);
+  const auto first = master.numel == unit_layout(machine, op.unit).padded().value
+                         ? 0
+                         : machine.rank() * master.numel;
+  struct Part {
+    kernels::AdamWSpans spans;
+    bool decay;
+  };
+  std::vector<Part> parts;
+  for (const auto& range : decay_ranges(machine, op.unit)) {
+    const auto begin = std::max(range.begin - first, std::int64_t{0});
+    const auto end = std::min(range.end - first, master.numel);
+    if (begin >= end) continue;
+    const auto cut = [&](const View& view) { return view.slice(begin, end - begin); };
+    parts.push_back({{cut(master), cut(exp_avg), cut(exp_avg_sq), cut(grad), cut(param)}, range.decay});
+  }
+  const auto& optimizer = machine.options->optimizer;
+  return [parts, factor, on_host, &optimizer, &state](const Launch& launch) {
+    kernels::AdamWParams params;
+    params.learning_rate = state.learning_rate;
+    params.beta1 = optimizer.beta1;
+    params.beta2 = optimizer.beta2;
+    params.epsilon = optimizer.epsilon;
+    params.l2 = optimizer.l2_adam;
+    params.bias_correction = optimizer.bias_correction;
+    params.step = state.next_update;
+    for (const auto& part : parts) {
+      params.weight_decay = part.decay ? optimizer.weight_decay : 0.0;
+      kernels::adamw(part.spans, params, factor, on_host ? Launch{} : launch);
+    }
+  };
+}
+
+Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& state) {
+  switch (op.kind) {
+    case OpKind::forward:
+    case OpKind::recompute:
+    case OpKind::backward: return bind_layer(machine, op, state);
+    case OpKind::release: return [](const Launch& /*launch*/) {};
+    case OpKind::fetch:
+      return bind_copy(machine, machine.view(op.reads.front()), machine.view(op.writes.front()));
+    case OpKind::gather:
+      return bind_gather(machine, machine.view(op.reads.front()), machine.view(op.writes.front()));
+    case OpKind::reduce: return bind_reduce(machine, op);
+    case OpKind::accumulate: return bind_accumulate(machine, op);
+    case OpKind::norm: return bind_norm(machine, op);
+    case OpKind::clip: return bind_clip(machine);
+    case OpKind::step: return bind_step(machine, op, state);
+    case OpKind::gather_grad: {
+      const auto& buffers = unit_buffers(machine, op.unit);
+      return bind_gather(machine, machine.view(buffers.grad_shard), machine.view(buffers.update_grad));
+    }
+    case OpKind::upload: {
+      const auto& buffers = unit_buffers(machine, op.unit);
+      return bind_copy(machine, machine.view(buffers.update_param), machine.view(buffers.param_shard));
+    }
+    case OpKind::publish: {
+      const auto& buffers = unit_buffers(machine, op.unit);
+      return bind_gather(machine, machine.view(buffers.param_shard), machine.view(buffers.param_full));
+    }
+  }
+  ZT_ASSERT(false, "unknown operation");
+}
+
+}  // namespace
+
+std::vector<Queues::Work> bind(const Machine& machine, const schedule::Variant& variant,
+                               StepState& state) {
+  std::vector<Queues::Work> result;
+  result.reserve(variant.operations.size());
+  for (const auto& op : variant.operations) result.push_back(bind_one(machine, op, state));
+  return result;
+}
+
+}  // namespace zt::zero

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "memory/arena.h"
+#include "memory/queues.h"
+#include "schedule/schedule.h"
+#include "zero/engine.h"
+
+namespace zt::zero {
+
+/// What changes from step to step; bound operations read it when they run.
+struct StepState {
+  layer::Context context;
+  layer::Batch batch;
+  double learning_rate = 0;
+  std::int64_t next_update = 1;  ///< Adam's t of the coming step
+};
+
+/// Everything an operation may touch. The pieces outlive the bound operations.
+struct Machine {
+  const ModelParts* model = nullptr;
+  const layout::ModelLayout* layout = nullptr;
+  const EngineOptions* options = nullptr;
+  const schedule::Program* program = nullptr;
+  comm::Communicator* communicator = nullptr;
+  Device device = Device::cpu;
+  int device_index = 0;
+  std::unique_ptr<memory::Arena> device_arena, host_arena;
+
+  [[nodiscard]] int rank() const { return communicator->rank(); }
+  [[nodiscard]] int world() const { return communicator->world(); }
+  /// The memory of a whole buffer, or of the rank's own slice of it.
+  [[nodiscard]] View view(schedule::BufferId id) const;
+  [[nodiscard]] View view(const schedule::Ref& ref) const;
+  /// A tensor over planned memory.
+  [[nodiscard]] at::Tensor tensor(void* data, const std::vector<std::int64_t>& shape, DType dtype) const;
+};
+
+/// Views of the scalars buffer (fp64).
+struct Scalars {
+  double* base = nullptr;
+  int world = 1;
+  int units = 1;
+  [[nodiscard]] double* partials(int rank) const { return base + static_cast<std::ptrdiff_t>(rank) * units; }
+  [[nodiscard]] double* losses() const { return partials(world); }
+  [[nodiscard]] double* result() const { return losses() + world; }  ///< norm, factor
+  [[nodiscard]] float* grad_factor() const { return reinterpret_cast<float*>(result() + 2); }
+  [[nodiscard]] double* evaluation_loss() const { return result() + 3; }
+};
+Scalars scalars_of(const Machine& machine, schedule::BufferId id);
+
+/// A view of fp64 values; View has no fp64, kernels that take such views say so.
+View double_view(double* data, std::int64_t count);
+
+/// Turns each operation of a variant into a call with all its views resolved.
+std::vector<memory::Queues::Work> bind(const Machine& machine, const schedule::Variant& variant,
+                                       StepState& state);
+
+}  // namespace zt::zero

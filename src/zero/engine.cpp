@@ -1,0 +1,201 @@
+#include "zero/engine.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/cast/cast.h"
+#include "schedule/check.h"
+#include "zero/engine_impl.h"
+#include "zero/residency.h"
+
+namespace zt::zero {
+namespace {
+
+/// All ranks compare the hash of their collectives before the first of them runs.
+void compare_schedules(const Machine& machine, const schedule::Program& program,
+                       memory::Queues& queues) {
+  const auto mine = schedule::collective_hash(program);
+  const auto world = machine.world();
+  if (world == 1) return;
+  // The scalars buffer is free now and has one fp64 word per rank (the losses).
+  const auto scalars = scalars_of(machine, program.scalars);
+  const auto launch = queues.compute();
+  std::vector<std::uint64_t> hashes(static_cast<std::size_t>(world), 0);
+  auto own = mine;
+  memory::copy({&own, 1, DType::i64}, double_view(scalars.losses() + machine.rank(), 1), launch);
+  machine.communicator->all_gather(double_view(scalars.losses() + machine.rank(), 1),
+                                   double_view(scalars.losses(), world), launch);
+  memory::copy(double_view(scalars.losses(), world), {hashes.data(), world, DType::i64}, launch);
+  memory::synchronize(launch);
+  for (int r = 0; r < world; ++r) {
+    if (hashes[static_cast<std::size_t>(r)] != mine) {
+      throw CommError(fmt::format(
+          "[zero.engine] rank {} plans other collectives than rank {}: got hash {:x}, expected {:x}. "
+          "All ranks need the same configuration and model.",
+          r, machine.rank(), hashes[static_cast<std::size_t>(r)], mine));
+    }
+  }
+}
+
+void require_valid(const EngineOptions& options, int world) {
+  if (options.precision.grad_accum != DType::f32) {
+    throw ConfigError("[zero.engine] data_types.grad_accum_dtype: only fp32 is built. Remove the key.");
+  }
+  if (options.precision.compute == DType::f16) {
+    throw ConfigError("[zero.engine] fp16 training is not built yet. Use bf16 or fp32.");
+  }
+  if (options.micro_steps < 1 || world < 1 || options.shape.tokens() < 1) {
+    throw ConfigError("[zero.engine] micro_steps, world size and tokens per micro-step are positive.");
+  }
+}
+
+}  // namespace
+
+Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankContext& context)
+    : model(std::move(model_in)), options(std::move(options_in)) {
+  const int world = context.communicator->world();
+  require_valid(options, world);
+  layout = layout::ModelLayout::make(model.params, model.units, world);
+  const auto info = describe(model, layout, options, context.device);
+  program = schedule::build(info, build_options(options, world));
+  const auto problems = schedule::check(program, options.micro_steps);
+  ZT_ASSERT(problems.empty(), problems.front());
+  memory::set_device(context.device, context.device_index);
+  machine.model = &model;
+  machine.layout = &layout;
+  machine.options = &options;
+  machine.program = &program;
+  machine.communicator = context.communicator;
+  machine.device = context.device;
+  machine.device_index = context.device_index;
+  machine.device_arena =
+      std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
+  machine.host_arena =
+      std::make_unique<memory::Arena>(Place::host, context.device, program.host_arena);
+  memory::reset_library_peak(context.device);
+  state.context.batch = &state.batch;
+  state.context.shape = options.shape;
+  state.context.compute = options.precision.compute;
+  state.context.deterministic = options.zero.deterministic;
+  executor = std::make_unique<Executor>(machine, state);
+  compare_schedules(machine, program, executor->queues());
+}
+
+void Engine::Impl::require(bool condition, const char* what) const {
+  if (!condition) {
+    throw InternalError(fmt::format("[zero.engine] {} (rank {}, micro-step {} of {}). This is a bug in "
+                                    "the calling program.",
+                                    what, machine.rank(), micro, options.micro_steps));
+  }
+}
+
+schedule::VariantKind Engine::Impl::variant() const {
+  using schedule::VariantKind;
+  const bool first = micro == 0;
+  const bool last = micro == options.micro_steps - 1;
+  if (first && last) return VariantKind::only;
+  if (first) return VariantKind::first;
+  return last ? VariantKind::last : VariantKind::middle;
+}
+
+std::vector<double> Engine::Impl::read(double* device_values, std::int64_t count) {
+  std::vector<double> values(static_cast<std::size_t>(count));
+  const auto launch = executor->queues().compute();
+  executor->synchronize();
+  memory::copy(double_view(device_values, count), double_view(values.data(), count), launch);
+  memory::synchronize(launch);
+  return values;
+}
+
+void Engine::Impl::set_batch(const layer::Batch& batch, double* loss_sum) {
+  state.batch = batch;
+  state.context.loss_sum = machine.tensor(loss_sum, {1}, DType::i64).view(at::kDouble);
+}
+
+Engine::Engine(ModelParts model, EngineOptions options, const RankContext& context)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(options), context)) {}
+
+Engine::~Engine() = default;
+
+void Engine::begin_step(std::int64_t target_tokens) {
+  auto& self = *impl_;
+  self.require(self.micro == 0 && !self.in_forward, "begin_step inside a step");
+  if (target_tokens < 1) {
+    throw ConfigError("[zero.engine] the step has no target tokens. Check the labels of the data.");
+  }
+  self.target_tokens = target_tokens;
+  self.state.context.loss_scale = 1.0 / static_cast<double>(target_tokens);
+  const auto launch = self.executor->queues().compute();
+  kernels::fill_zero(double_view(self.scalars().losses() + self.machine.rank(), 1), launch);
+}
+
+void Engine::micro_step(const layer::Batch& batch) {
+  auto& self = *impl_;
+  self.require(self.target_tokens > 0, "micro_step before begin_step");
+  self.require(self.micro < self.options.micro_steps && !self.in_forward, "too many micro_steps");
+  self.set_batch(batch, self.scalars().losses() + self.machine.rank());
+  self.executor->run(self.variant());
+  ++self.micro;
+}
+
+double Engine::forward(const layer::Batch& batch) {
+  auto& self = *impl_;
+  self.require(self.target_tokens > 0, "forward before begin_step");
+  self.require(self.micro < self.options.micro_steps && !self.in_forward, "forward before backward");
+  auto* loss = self.scalars().losses() + self.machine.rank();
+  const double before = self.read(loss, 1).front();
+  self.set_batch(batch, loss);
+  self.executor->run_until_loss(self.variant());
+  self.in_forward = true;
+  self.forward_loss = self.read(loss, 1).front() - before;
+  return self.forward_loss;
+}
+
+void Engine::backward(double loss) {
+  auto& self = *impl_;
+  self.require(self.in_forward, "backward without a forward");
+  self.require(loss == self.forward_loss || (std::isnan(loss) && std::isnan(self.forward_loss)),
+               "backward takes only the loss that the last forward returned");
+  self.executor->run_after_loss(self.variant());
+  self.in_forward = false;
+  ++self.micro;
+}
+
+StepResult Engine::step(double learning_rate) {
+  auto& self = *impl_;
+  self.require(self.micro == self.options.micro_steps, "step before all micro_steps");
+  self.state.learning_rate = learning_rate;
+  self.state.next_update = self.applied + 1;
+  self.executor->run(schedule::VariantKind::boundary);
+  const auto world = self.machine.world();
+  const auto values = self.read(self.scalars().losses(), world + 1);  // losses, then the norm
+  StepResult result;
+  for (int r = 0; r < world; ++r) result.loss += values[static_cast<std::size_t>(r)];
+  result.loss /= static_cast<double>(self.target_tokens);
+  result.grad_norm = values.back();
+  result.skipped = !std::isfinite(result.grad_norm);
+  if (!result.skipped) ++self.applied;
+  self.micro = 0;
+  self.target_tokens = 0;
+  return result;
+}
+
+double Engine::evaluate(const layer::Batch& batch) {
+  auto& self = *impl_;
+  self.require(self.micro == 0 && !self.in_forward, "evaluate inside a step");
+  auto* loss = self.scalars().evaluation_loss();
+  kernels::fill_zero(double_view(loss, 1), self.executor->queues().compute());
+  self.set_batch(batch, loss);
+  self.executor->run(schedule::VariantKind::evaluation);
+  return self.read(loss, 1).front();
+}
+
+std::int64_t Engine::applied_steps() const { return impl_->applied; }
+const schedule::Program& Engine::program() const { return impl_->program; }
+const layout::ModelLayout& Engine::layout() const { return impl_->layout; }
+std::string Engine::position() const { return impl_->executor->position(); }
+Bytes Engine::library_peak() const { return memory::library_peak(impl_->machine.device); }
+
+}  // namespace zt::zero

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+
+#include "zero/binding.h"
+#include "zero/engine.h"
+#include "zero/executor.h"
+
+namespace zt::zero {
+
+/// What an engine holds. `machine` points into the other members; the engine does not move.
+struct Engine::Impl {
+  Impl(ModelParts model_in, EngineOptions options_in, const RankContext& context);
+
+  void require(bool condition, const char* what) const;
+  [[nodiscard]] schedule::VariantKind variant() const;
+  [[nodiscard]] Scalars scalars() const { return scalars_of(machine, program.scalars); }
+  /// Copies fp64 values from the device; blocks the host.
+  [[nodiscard]] std::vector<double> read(double* device_values, std::int64_t count);
+  void set_batch(const layer::Batch& batch, double* loss_sum);
+  void load_unit(int unit, const ParamSource& source);
+  /// The whole unit in host memory, in the compute dtype, at rank 0; collective.
+  void export_unit(int unit, const ParamSink& sink);
+
+  ModelParts model;
+  EngineOptions options;
+  layout::ModelLayout layout;
+  schedule::Program program;
+  Machine machine;
+  StepState state;
+  std::unique_ptr<Executor> executor;
+  std::int64_t applied = 0;        ///< optimizer steps
+  std::int64_t target_tokens = 0;  ///< of the current step; 0: no step begun
+  int micro = 0;                   ///< micro-steps done of the current step
+  bool in_forward = false;         ///< between forward and backward
+  double forward_loss = 0;
+};
+
+}  // namespace zt::zero

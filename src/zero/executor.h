@@ -1,0 +1,47 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "memory/queues.h"
+#include "schedule/schedule.h"
+#include "zero/binding.h"
+
+namespace zt::zero {
+
+/// Runs the variants of a program on the queues of a rank.
+class Executor {
+ public:
+  /// Binds every operation once; views are computed here and not again.
+  Executor(const Machine& machine, StepState& state);
+
+  /// Issues all operations of a variant. On the CPU they are done when the last queue is idle.
+  void run(schedule::VariantKind kind);
+  /// The same in two parts: up to and including the loss layer's backward, and the rest.
+  void run_until_loss(schedule::VariantKind kind);
+  void run_after_loss(schedule::VariantKind kind);
+  /// Blocks the host until everything issued is done. Errors: the first failure of any queue.
+  void synchronize() { queues_->synchronize(); }
+  [[nodiscard]] memory::Queues& queues() { return *queues_; }
+  /// Thread-safe: `backward L7 (middle, 41 of 120)`.
+  [[nodiscard]] std::string position() const;
+
+ private:
+  struct Bound {
+    std::vector<memory::Queues::Work> work;
+    std::vector<char> waited_on;
+    std::size_t loss_end = 0;
+  };
+  void issue(schedule::VariantKind kind, std::size_t begin, std::size_t end);
+  [[nodiscard]] const Bound& bound(schedule::VariantKind kind) const;
+
+  const schedule::Program& program_;
+  std::array<Bound, schedule::kNumVariants> bound_;
+  std::atomic<int> position_{-1};  ///< variant x 2^20 + operation
+  std::unique_ptr<memory::Queues> queues_;  // last: stops before what its threads use goes
+};
+
+}  // namespace zt::zero

@@ -1,0 +1,47 @@
+#include <ATen/ops/from_blob.h>
+
+#include "zero/binding.h"
+
+namespace zt::zero {
+namespace {
+
+at::ScalarType scalar_type(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return at::kFloat;
+    case DType::bf16: return at::kBFloat16;
+    case DType::f16: return at::kHalf;
+    case DType::i64: return at::kLong;
+    case DType::i32: return at::kInt;
+    case DType::u8: return at::kByte;
+  }
+  return at::kByte;
+}
+
+}  // namespace
+
+View Machine::view(schedule::BufferId id) const {
+  const auto& buffer = program->buffer(id);
+  const auto& arena = buffer.where == Place::host ? host_arena : device_arena;
+  ZT_ASSERT(buffer.offset.value >= 0, "buffer without a place");
+  return {arena->at(buffer.offset), buffer.numel.value, buffer.dtype};
+}
+
+View Machine::view(const schedule::Ref& ref) const {
+  const auto whole = view(ref.buffer);
+  return ref.own_slice ? whole.slice(rank() * ref.numel.value, ref.numel.value) : whole;
+}
+
+at::Tensor Machine::tensor(void* data, const std::vector<std::int64_t>& shape, DType dtype) const {
+  auto options = at::TensorOptions().dtype(scalar_type(dtype));
+  if (device == Device::cuda) options = options.device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
+  return at::from_blob(data, shape, options);
+}
+
+Scalars scalars_of(const Machine& machine, schedule::BufferId id) {
+  return {machine.view(id).as<double>(), machine.world(),
+          static_cast<int>(machine.layout->units.size())};
+}
+
+View double_view(double* data, std::int64_t count) { return {data, count, DType::i64}; }
+
+}  // namespace zt::zero
