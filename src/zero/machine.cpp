@@ -32,9 +32,9 @@ View Machine::view(const schedule::Ref& ref) const {
 }
 
 at::Tensor Machine::tensor(void* data, const std::vector<std::int64_t>& shape, DType dtype) const {
-  auto options = at::TensorOptions().dtype(scalar_type(dtype));
-  if (device == Device::cuda) options = options.device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
-  return at::from_blob(data, shape, options);
+  auto tensor_options = at::TensorOptions().dtype(scalar_type(dtype));
+  if (device == Device::cuda) tensor_options = tensor_options.device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
+  return at::from_blob(data, shape, tensor_options);
 }
 
 Scalars scalars_of(const Machine& machine, schedule::BufferId id) {

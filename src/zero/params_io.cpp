@@ -79,17 +79,17 @@ void Engine::Impl::export_unit(int unit, const ParamSink& sink) {
     full = machine.view(buffers.param_full);
   } else {
     auto shard = machine.view(buffers.param_shard);
-    auto options = at::TensorOptions().dtype(at::kByte);
+    auto bytes_on_device = at::TensorOptions().dtype(at::kByte);
     if (machine.device == Device::cuda) {
-      options = options.device(at::kCUDA, static_cast<at::DeviceIndex>(machine.device_index));
+      bytes_on_device = bytes_on_device.device(at::kCUDA, static_cast<at::DeviceIndex>(machine.device_index));
     }
     if (program.buffer(buffers.param_shard.buffer).where == Place::host) {
-      staged = at::empty({shard.bytes().value}, options);
+      staged = at::empty({shard.bytes().value}, bytes_on_device);
       const View on_device{staged.data_ptr(), shard.numel, shard.dtype};
       memory::copy(shard, on_device, launch);
       shard = on_device;
     }
-    gathered = at::empty({shard.bytes().value * machine.world()}, options);
+    gathered = at::empty({shard.bytes().value * machine.world()}, bytes_on_device);
     full = {gathered.data_ptr(), shard.numel * machine.world(), shard.dtype};
     machine.communicator->all_gather(shard, full, launch);
   }

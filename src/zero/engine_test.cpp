@@ -1,0 +1,155 @@
+#include "zero/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "testing/mlp_model.h"
+#include "testing/rank_launcher.h"
+#include "zero/residency.h"
+
+namespace zt::zero {
+namespace {
+
+EngineOptions small_options() {
+  EngineOptions options;
+  options.shape = {2, 5, false};
+  options.zero.stage = 2;
+  return options;
+}
+
+TEST(EngineTest, ForwardAndBackwardEqualMicroStep) {
+  const testing::MlpSizes sizes;
+  std::vector<std::uint64_t> hashes;
+  for (const bool split : {false, true}) {
+    testing::run_threads(1, [&](comm::Communicator& communicator) {
+      Engine engine(testing::make_mlp(sizes), small_options(), {&communicator, Device::cpu, 0});
+      engine.load_params(testing::mlp_init(sizes, 1));
+      const auto batch = testing::mlp_batch(sizes, small_options().shape, 3);
+      engine.begin_step(testing::mlp_targets(batch));
+      if (split) {
+        const auto loss = engine.forward(batch);
+        EXPECT_GT(loss, 0);
+        EXPECT_THROW(engine.backward(loss + 1), InternalError);
+        engine.backward(loss);
+      } else {
+        engine.micro_step(batch);
+      }
+      engine.step(1e-2);
+      hashes.push_back(hash_params(engine));
+    });
+  }
+  EXPECT_EQ(hashes.at(0), hashes.at(1));
+}
+
+TEST(EngineTest, EvaluationEqualsTheTrainingLossAndChangesNothing) {
+  const testing::MlpSizes sizes;
+  testing::run_threads(2, [&](comm::Communicator& communicator) {
+    Engine engine(testing::make_mlp(sizes), small_options(), {&communicator, Device::cpu, 0});
+    engine.load_params(testing::mlp_init(sizes, 1));
+    const auto batch = testing::mlp_batch(sizes, small_options().shape, 3);
+    const auto before = hash_params(engine);
+    const auto sum = engine.evaluate(batch);
+    EXPECT_EQ(engine.evaluate(batch), sum);
+    EXPECT_EQ(hash_params(engine), before);
+    const auto targets = testing::mlp_targets(batch) * 2;  // both ranks have the same batch
+    engine.begin_step(targets);
+    engine.micro_step(batch);
+    EXPECT_NEAR(engine.step(1e-2).loss, 2 * sum / static_cast<double>(targets), 1e-6);
+  });
+}
+
+TEST(EngineTest, ANonFiniteGradientSkipsTheStep) {
+  const testing::MlpSizes sizes;
+  testing::run_threads(2, [&](comm::Communicator& communicator) {
+    Engine engine(testing::make_mlp(sizes), small_options(), {&communicator, Device::cpu, 0});
+    const auto init = testing::mlp_init(sizes, 1);
+    engine.load_params([&](layout::ParamId id, std::int64_t begin, std::span<float> values) {
+      init(id, begin, values);
+      if (id.value == 2 && begin == 0) values[0] = std::numeric_limits<float>::infinity();
+    });
+    const auto before = hash_params(engine);
+    const auto batch = testing::mlp_batch(sizes, small_options().shape, 3);
+    engine.begin_step(testing::mlp_targets(batch) * 2);
+    engine.micro_step(batch);
+    const auto result = engine.step(1e-2);
+    EXPECT_TRUE(result.skipped);
+    EXPECT_FALSE(std::isfinite(result.grad_norm));
+    EXPECT_EQ(engine.applied_steps(), 0);
+    EXPECT_EQ(hash_params(engine), before);
+  });
+}
+
+TEST(EngineTest, CallsInTheWrongOrderAreRefused) {
+  const testing::MlpSizes sizes;
+  testing::run_threads(1, [&](comm::Communicator& communicator) {
+    Engine engine(testing::make_mlp(sizes), small_options(), {&communicator, Device::cpu, 0});
+    engine.load_params(testing::mlp_init(sizes, 1));
+    const auto batch = testing::mlp_batch(sizes, small_options().shape, 3);
+    EXPECT_THROW(engine.micro_step(batch), InternalError);
+    EXPECT_THROW(engine.step(1e-3), InternalError);
+    EXPECT_THROW(engine.begin_step(0), ConfigError);
+    engine.begin_step(5);
+    EXPECT_THROW(engine.backward(1.0), InternalError);
+    engine.micro_step(batch);
+    EXPECT_THROW(engine.micro_step(batch), InternalError);
+    EXPECT_THROW(engine.evaluate(batch), InternalError);
+  });
+}
+
+TEST(EngineTest, RanksWithDifferentBucketsRefuseToStart) {
+  const testing::MlpSizes sizes;
+  const auto results = testing::run_threads(
+      2,
+      [&](comm::Communicator& communicator) {
+        auto options = small_options();
+        options.zero.reduce_bucket_size = communicator.rank() == 0 ? 100 : 100000;
+        const Engine engine(testing::make_mlp(sizes), options, {&communicator, Device::cpu, 0});
+      },
+      false);
+  for (const auto& result : results) {
+    EXPECT_FALSE(result.succeeded);
+    EXPECT_NE(result.message.find("plans other collectives"), std::string::npos) << result.message;
+  }
+}
+
+TEST(EngineTest, ExportGivesBackWhatWasLoaded) {
+  const testing::MlpSizes sizes;
+  const auto init = testing::mlp_init(sizes, 9);
+  for (int stage = 0; stage <= 3; ++stage) {
+    testing::run_threads(3, [&](comm::Communicator& communicator) {
+      auto options = small_options();
+      options.zero.stage = stage;
+      options.zero.param_persistence_threshold = 0;
+      Engine engine(testing::make_mlp(sizes), options, {&communicator, Device::cpu, 0});
+      engine.load_params(init);
+      std::size_t visited = 0;
+      engine.export_params([&](layout::ParamId id, const View& values) {
+        std::vector<float> expected(static_cast<std::size_t>(values.numel));
+        init(id, 0, expected);
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), values.as<float>()));
+        ++visited;
+      });
+      EXPECT_EQ(visited, communicator.rank() == 0 ? engine.layout().params.size() : 0U);
+    });
+  }
+}
+
+TEST(ResidencyTest, RefusesOffloadThatTheStageDoesNotShard) {
+  config::ZeroConfig zero;
+  zero.optimizer_place = Place::host;
+  EXPECT_THROW(residency(zero), ConfigError);
+  zero.stage = 2;
+  EXPECT_NO_THROW(residency(zero));
+  zero.param_place = Place::host;
+  EXPECT_THROW(residency(zero), ConfigError);
+  zero.stage = 3;
+  EXPECT_NO_THROW(residency(zero));
+  zero.param_place = Place::nvme;
+  EXPECT_THROW(residency(zero), ConfigError);
+}
+
+}  // namespace
+}  // namespace zt::zero

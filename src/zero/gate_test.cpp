@@ -1,0 +1,166 @@
+// The equivalence gate: at equal reduce_at and world size, every stage, offload, bucket size, recompute
+// mode and gathering policy gives the same bits.
+#include <gtest/gtest.h>
+
+#include <mutex>
+#include <sstream>
+
+#include "testing/mlp_model.h"
+#include "testing/rank_launcher.h"
+#include "zero/engine.h"
+
+namespace zt::zero {
+namespace {
+
+struct Run {
+  std::vector<double> losses, norms;
+  std::uint64_t hash = 0;
+  friend bool operator==(const Run&, const Run&) = default;
+};
+
+struct Setup {
+  int world = 2;
+  int micro_steps = 2;
+  int steps = 3;
+  bool tied = true;
+  EngineOptions options;
+};
+
+Run train(const Setup& setup) {
+  Run run;
+  testing::MlpSizes sizes;
+  sizes.tied = setup.tied;
+  std::mutex mutex;
+  testing::run_threads(setup.world, [&](comm::Communicator& communicator) {
+    Engine engine(testing::make_mlp(sizes), setup.options, {&communicator, Device::cpu, 0});
+    engine.load_params(testing::mlp_init(sizes, 7));
+    for (int step = 0; step < setup.steps; ++step) {
+      std::int64_t targets = 0;
+      for (int i = 0; i < setup.world * setup.micro_steps; ++i) {
+        targets += testing::mlp_targets(testing::mlp_batch(
+            sizes, setup.options.shape, static_cast<std::uint64_t>(step * 1000 + i)));
+      }
+      engine.begin_step(targets);
+      for (int m = 0; m < setup.micro_steps; ++m) {
+        const int index = step * 1000 + m * setup.world + communicator.rank();
+        engine.micro_step(
+            testing::mlp_batch(sizes, setup.options.shape, static_cast<std::uint64_t>(index)));
+      }
+      const auto result = engine.step(1e-2);
+      if (communicator.rank() == 0) {
+        const std::lock_guard lock(mutex);
+        run.losses.push_back(result.loss);
+        run.norms.push_back(result.grad_norm);
+      }
+    }
+    const auto hash = hash_params(engine);
+    if (communicator.rank() == 0) run.hash = hash;
+  });
+  return run;
+}
+
+Setup base(DType dtype, int world, ReduceAt at) {
+  Setup setup;
+  setup.world = world;
+  setup.options.micro_steps = setup.micro_steps;
+  setup.options.shape = {2, 5, false};
+  setup.options.precision.compute = dtype;
+  setup.options.optimizer.weight_decay = 0.1;
+  setup.options.zero.reduce_at = at;
+  setup.options.zero.param_persistence_threshold = 0;
+  setup.options.zero.retain_auto = false;
+  return setup;
+}
+
+struct Case {
+  DType dtype;
+  int world;
+  ReduceAt at;
+};
+
+class GateTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
+  const auto& param = GetParam();
+  auto reference = base(param.dtype, param.world, param.at);
+  const auto expected = train(reference);
+  ASSERT_EQ(expected.losses.size(), 3U);
+  EXPECT_LT(expected.losses.back(), expected.losses.front());
+  int compared = 0;
+  for (int stage = 0; stage <= 3; ++stage) {
+    for (const bool offload : {false, true}) {
+      if (offload && stage == 0) continue;
+      for (int mode = 0; mode < 4; ++mode) {
+        auto setup = reference;
+        auto& zero = setup.options.zero;
+        zero.stage = stage;
+        zero.optimizer_place = offload ? Place::host : Place::device;
+        zero.param_place = offload && stage == 3 && mode % 2 == 0 ? Place::host : Place::device;
+        zero.reduce_bucket_size = mode == 1 ? 1 : mode == 2 ? 700 : 500'000'000;
+        zero.recompute = mode == 0   ? Recompute::full
+                         : mode == 1 ? Recompute::selective
+                                     : Recompute::none;
+        zero.retain_auto = mode == 3;
+        zero.prefetch_bucket_size = mode == 2 ? 0 : 50'000'000;
+        zero.param_persistence_threshold = mode == 3 ? 1000 : 0;
+        const auto run = train(setup);
+        std::ostringstream what;
+        what << "stage " << stage << " offload " << offload << " mode " << mode;
+        EXPECT_EQ(run.losses, expected.losses) << what.str();
+        EXPECT_EQ(run.norms, expected.norms) << what.str();
+        EXPECT_EQ(run.hash, expected.hash) << what.str();
+        ++compared;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 28);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Gate, GateTest,
+    ::testing::Values(Case{DType::f32, 2, ReduceAt::boundary}, Case{DType::f32, 2, ReduceAt::micro_step},
+                      Case{DType::bf16, 2, ReduceAt::boundary},
+                      Case{DType::bf16, 2, ReduceAt::micro_step},
+                      Case{DType::f32, 4, ReduceAt::micro_step}, Case{DType::f32, 3, ReduceAt::boundary},
+                      Case{DType::bf16, 4, ReduceAt::boundary}, Case{DType::bf16, 1, ReduceAt::boundary}),
+    [](const ::testing::TestParamInfo<Case>& it) {
+      return std::string(to_string(it.param.dtype)) + "World" + std::to_string(it.param.world) +
+             (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep");
+    });
+
+double relative(double a, double b) { return std::abs(a - b) / std::abs(b); }
+
+/// The same eight batches per step however they are dealt: world x micro_steps = 8.
+TEST(ConsistencyTest, WorldSizeAccumulationAndReduceAtAgreeUpToRounding) {
+  auto reference = base(DType::f32, 1, ReduceAt::boundary);
+  reference.micro_steps = reference.options.micro_steps = 8;
+  reference.steps = 30;
+  const auto expected = train(reference);
+  for (const int world : {1, 2, 4}) {
+    for (const auto at : {ReduceAt::boundary, ReduceAt::micro_step}) {
+      auto setup = base(DType::f32, world, at);
+      setup.micro_steps = setup.options.micro_steps = 8 / world;
+      setup.steps = 30;
+      setup.options.zero.stage = 3;
+      const auto run = train(setup);
+      for (std::size_t i = 0; i < expected.losses.size(); ++i) {
+        EXPECT_LT(relative(run.losses[i], expected.losses[i]), 1e-6) << world << " step " << i;
+        EXPECT_LT(relative(run.norms[i], expected.norms[i]), 1e-4) << world << " step " << i;
+      }
+    }
+  }
+}
+
+TEST(EngineTest, NativeReductionAgreesUpToRounding) {
+  auto setup = base(DType::f32, 4, ReduceAt::micro_step);
+  const auto expected = train(setup);
+  setup.options.zero.reduce = Reduce::native;
+  setup.options.zero.stage = 2;
+  const auto run = train(setup);
+  for (std::size_t i = 0; i < expected.losses.size(); ++i) {
+    EXPECT_LT(relative(run.losses[i], expected.losses[i]), 1e-6);
+  }
+}
+
+}  // namespace
+}  // namespace zt::zero
