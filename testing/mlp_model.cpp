@@ -1,5 +1,6 @@
 #include "testing/mlp_model.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>

@@ -1,0 +1,57 @@
+#include "kernels/rms_norm/rms_norm.h"
+
+#include <algorithm>
+
+#include "kernels/rms_norm/rms_norm_impl.h"
+
+namespace zt::kernels {
+namespace {
+
+void check(const View& view, std::int64_t numel, DType dtype) {
+  ZT_ASSERT(view.numel == numel && view.dtype == dtype, "rms_norm view of a wrong size or dtype");
+}
+
+}  // namespace
+
+std::int64_t rms_norm_workspace(const RmsNormShape& shape) {
+  constexpr std::int64_t kGpuPartials = 264;  // two per multiprocessor of an H200
+  const auto cpu = (shape.rows + kRmsNormRowsPerPartial - 1) / kRmsNormRowsPerPartial;
+  return std::max(cpu, std::min(shape.rows, kGpuPartials)) * shape.cols;
+}
+
+void rms_norm_forward(const RmsNormForward& io, const RmsNormShape& shape, const Launch& launch) {
+  const auto numel = shape.rows * shape.cols;
+  check(io.x, numel, io.x.dtype);
+  check(io.y, numel, io.x.dtype);
+  check(io.weight, shape.cols, io.x.dtype);
+  if (io.residual.numel > 0) {
+    check(io.residual, numel, io.x.dtype);
+    check(io.sum, numel, io.x.dtype);
+  }
+  if (io.rstd.numel > 0) check(io.rstd, shape.rows, DType::f32);
+  if (numel == 0) return;
+  switch (launch.device) {
+    case Device::cpu: return rms_norm_forward_cpu(io, shape);
+    case Device::cuda: return rms_norm_forward_cuda(io, shape, launch.stream);
+  }
+}
+
+void rms_norm_backward(const RmsNormBackward& io, const RmsNormShape& shape, const Launch& launch) {
+  const auto numel = shape.rows * shape.cols;
+  check(io.x, numel, io.x.dtype);
+  check(io.grad_y, numel, io.x.dtype);
+  check(io.grad_x, numel, io.x.dtype);
+  check(io.weight, shape.cols, io.x.dtype);
+  check(io.rstd, shape.rows, DType::f32);
+  if (io.grad_residual.numel > 0) check(io.grad_residual, numel, io.x.dtype);
+  ZT_ASSERT(io.grad_weight.numel == shape.cols, "rms_norm weight gradient of a wrong size");
+  ZT_ASSERT(io.workspace.dtype == DType::f32 && io.workspace.numel >= rms_norm_workspace(shape),
+            "rms_norm workspace is too small");
+  if (numel == 0) return;
+  switch (launch.device) {
+    case Device::cpu: return rms_norm_backward_cpu(io, shape);
+    case Device::cuda: return rms_norm_backward_cuda(io, shape, launch.stream);
+  }
+}
+
+}  // namespace zt::kernels
