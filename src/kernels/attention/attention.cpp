@@ -1,0 +1,49 @@
+#include "kernels/attention/attention.h"
+
+#include "kernels/attention/attention_impl.h"
+
+namespace zt::kernels {
+namespace {
+
+void check(const AttentionShape& shape, const at::Tensor& q, const at::Tensor& k) {
+  ZT_ASSERT(q.dim() == 4 && q.size(0) == shape.batch && q.size(1) == shape.sequence &&
+                q.size(2) == shape.q_heads && q.size(3) == shape.head_dim &&
+                k.size(2) == shape.kv_heads && shape.q_heads % shape.kv_heads == 0,
+            "attention shapes");
+}
+
+}  // namespace
+
+void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                       const at::Tensor& cu_seqlens, const at::Tensor& out,
+                       const at::Tensor& log_sum_exp, const AttentionShape& shape,
+                       bool deterministic, const Launch& launch) {
+  check(shape, q, k);
+  switch (launch.device) {
+    case Device::cpu: return attention_forward_cpu(q, k, v, cu_seqlens, out, log_sum_exp, shape);
+    case Device::cuda:
+      return attention_forward_cuda(q, k, v, cu_seqlens, out, log_sum_exp, shape, deterministic,
+                                    launch.stream);
+  }
+}
+
+void attention_backward(const AttentionBackward& io, const AttentionShape& shape,
+                        bool deterministic, const Launch& launch) {
+  check(shape, io.q, io.k);
+  switch (launch.device) {
+    case Device::cpu: return attention_backward_cpu(io, shape);
+    case Device::cuda: return attention_backward_cuda(io, shape, deterministic, launch.stream);
+  }
+}
+
+Bytes attention_library(const AttentionShape& shape, DType compute, Device device) {
+  const auto tokens = shape.batch * shape.sequence;
+  const auto q = tokens * shape.q_heads * shape.head_dim;
+  // Outputs without out=: out or grad_q and the expanded grad_k and grad_v; fp32 on CUDA accumulates dq.
+  const auto results = storage({4 * q}, compute);
+  const auto accumulators = storage({2 * q}, DType::f32);
+  const auto expanded = device == Device::cpu || compute == DType::f32 ? storage({2 * q}, compute) : Bytes{};
+  return results + accumulators + expanded;
+}
+
+}  // namespace zt::kernels
