@@ -4,6 +4,7 @@
 
 #include "config/problems.h"
 #include "config/text_values.h"
+#include "zero/residency.h"
 
 namespace zt::plan {
 namespace {
@@ -80,10 +81,14 @@ class Splitter {
 
   void take_stage(const std::string& name) {
     const auto text = value(name);
+    if (text.empty()) return;
     const auto stage = config::parse_integer(text);
-    if (stage && *stage >= 0 && *stage <= 3) {
-      flags_.zero_stage = static_cast<int>(*stage);
-    } else if (!text.empty()) {
+    config::ZeroConfig zero;
+    try {
+      zero.stage = stage ? checked_narrow<int>(*stage) : -1;
+      static_cast<void>(zero::residency(zero));
+      flags_.zero_stage = zero.stage;
+    } catch (const Error&) {
       problems_.add(kCommandLine,
                     name + ": got '" + config::shown(text) + "', expected 0, 1, 2 or 3");
     }

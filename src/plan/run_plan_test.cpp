@@ -90,6 +90,8 @@ TEST_F(RunPlanTest, ScheduleAndDetailsAndStagePrintThatProgram) {
 TEST_F(RunPlanTest, WrongFlagsAndValuesAreNamed) {
   EXPECT_TRUE(contains(plan({"--nproc", "4"}).error, "--model is missing"));
   EXPECT_TRUE(contains(plan(args({"--zero_stage", "5"})).error, "--zero_stage: got '5'"));
+  EXPECT_TRUE(contains(plan(args({"--zero_stage", "two"})).error, "--zero_stage: got 'two'"));
+  EXPECT_TRUE(contains(plan(args({"--zero_stage", "5000000000"})).error, "expected 0, 1, 2 or 3"));
   EXPECT_TRUE(contains(plan(args({"--gpu_memory", "much"})).error, "gpu_memory"));
   EXPECT_TRUE(contains(plan(args({"--host_memory", "much"})).error, "--host_memory: got 'much'"));
   EXPECT_TRUE(contains(plan(args({"--blocksize", "512"})).error, "--block_size"));
