@@ -112,6 +112,19 @@ void show_choice(const Request& request, const Planner& planner, const Candidate
   out << fmt::format("wrote {}\n", request.flags.output);
 }
 
+/// What the DeepSpeed JSON that the user gave needs as it is. True when it fits, or none was given.
+bool show_given(const Request& request, const Planner& planner, std::ostream& out) {
+  const auto& origin = request.config.origins.at("zero.stage");
+  if (origin.place == "default") return true;
+  const auto given = choose(planner, request.options);
+  const bool suffices = fits(given, request.target, 1.0);
+  out << fmt::format("\ngiven ({}): stage {}, offload {}, {}: {} per rank, {}\n", origin.place,
+                     given.options.zero.stage, offload_name(given.options.zero),
+                     describe_choices(given.options), format_bytes(given.memory.device_total()),
+                     suffices ? "fits" : "does not fit");
+  return suffices;
+}
+
 }  // namespace
 
 std::string plan_help() { return plan_flags_help(); }
@@ -128,9 +141,10 @@ int run_plan(const std::vector<std::string>& args, const ModelSource& source, st
   const auto best = pick(rows, request.target);
   out << heading(request, planner) << '\n' << render(rows, request.target, best);
   for (const auto& notice : request.config.notices) out << "note: " << notice << '\n';
+  const bool given_fits = show_given(request, planner, out);
   if (best) {
     show_choice(request, planner, rows[*best], out);
-    return 0;
+    return given_fits ? 0 : 1;
   }
   out << fmt::format(
       "\nnothing fits: use more or larger GPUs, a smaller --block_size or "

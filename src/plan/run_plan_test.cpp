@@ -155,5 +155,18 @@ TEST_F(RunPlanTest, BucketSizesComeFromTheDeepspeedFileWhenThereIsOne) {
   EXPECT_TRUE(contains(text.str(), "\"reduce_bucket_size\": 1048576")) << text.str();
 }
 
+TEST_F(RunPlanTest, SaysWhetherTheGivenConfigurationFits) {
+  std::ofstream(path("ds.json")) << R"({"zero_optimization": {"stage": 0}})";
+  const auto fitting = plan(args({"--deepspeed", path("ds.json"), "--gpu_memory", "40GB"}));
+  EXPECT_EQ(fitting.code, 0) << fitting.error;
+  EXPECT_TRUE(contains(fitting.text, "given (" + path("ds.json") + ":1): stage 0, offload none"))
+      << fitting.text;
+  EXPECT_TRUE(contains(fitting.text, "per rank, fits")) << fitting.text;
+  const auto large = plan(args({"--deepspeed", path("ds.json"), "--gpu_memory", "4GB"}));
+  EXPECT_EQ(large.code, 1) << large.error;
+  EXPECT_TRUE(contains(large.text, "per rank, does not fit")) << large.text;
+  EXPECT_TRUE(contains(large.text, "\ntake: stage ")) << large.text;
+}
+
 }  // namespace
 }  // namespace zt::plan

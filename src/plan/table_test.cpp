@@ -99,6 +99,9 @@ TEST(TableTest, ThirtyTwoBillionOn64RanksTakesLessThanFiveSeconds) {
   const auto best = pick(rows, planner.target());
   ASSERT_TRUE(best.has_value());
   EXPECT_EQ(rows[*best].options.zero.stage, 3);
+  for (const auto& row : rows) {
+    EXPECT_LT(row.memory.device.unused.value, row.memory.device.arena.value / 100) << "gaps";
+  }
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
   EXPECT_LT(taken.count(), 5.0);
 }
