@@ -33,11 +33,12 @@ struct ProcessOptions {
   std::chrono::seconds timeout{60};  ///< then every rank is killed and the test fails
   std::chrono::milliseconds operation_timeout{30'000};
   comm::MonitorOptions monitor;
+  Device device = Device::cpu;  ///< of the communicator: Gloo or NCCL
   /// Runs in the parent once all ranks are forked; may send them signals.
   std::function<void(const std::vector<pid_t>&)> interfere;
 };
 
-/// Forks `world` processes that meet over Gloo on the loopback address and run `body`. Failed
+/// Forks `world` processes that meet on the loopback address (Gloo or NCCL) and run `body`. Failed
 /// expectations in a rank fail that rank. Ranks leave in order when `body` returns.
 std::vector<RankResult> run_processes(int world, const std::function<void(comm::RankGroup&)>& body,
                                       const ProcessOptions& options = {});

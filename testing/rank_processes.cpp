@@ -28,10 +28,10 @@ void write_text(int fd, const std::string& text) {
 }
 
 /// Runs in the child; returns its exit code.
-int run_rank(const comm::RendezvousOptions& options,
+int run_rank(const comm::RendezvousOptions& options, Device device,
              const std::function<void(comm::RankGroup&)>& body, int pipe) {
   try {
-    const auto group = comm::rendezvous(options, Device::cpu);
+    const auto group = comm::rendezvous(options, device);
     try {
       body(*group);
       group->leave();
@@ -52,7 +52,7 @@ int run_rank(const comm::RendezvousOptions& options,
   return 0;
 }
 
-Child fork_rank(const comm::RendezvousOptions& options,
+Child fork_rank(const comm::RendezvousOptions& options, Device device,
                 const std::function<void(comm::RankGroup&)>& body) {
   int ends[2] = {};
   if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -65,7 +65,7 @@ Child fork_rank(const comm::RendezvousOptions& options,
     if (getppid() != parent) {
       _exit(1);
     }
-    const int code = run_rank(options, body, ends[1]);
+    const int code = run_rank(options, device, body, ends[1]);
     fflush(nullptr);
     _exit(code);
   }
@@ -112,7 +112,7 @@ std::vector<RankResult> run_processes(int world, const std::function<void(comm::
   for (int rank = 0; rank < world; ++rank) {
     rank_options.rank = rank_options.local_rank = rank;
     rank_options.listen_fd = rank == 0 ? std::optional(socket.fd()) : std::nullopt;
-    children.push_back(fork_rank(rank_options, body));
+    children.push_back(fork_rank(rank_options, options.device, body));
     pids.push_back(children.back().pid);
   }
   close(socket.release());

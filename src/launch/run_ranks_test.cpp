@@ -1,0 +1,158 @@
+#include "launch/run_ranks.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+namespace zt::launch {
+namespace {
+
+using std::chrono::milliseconds;
+namespace fs = std::filesystem;
+
+/// A fresh folder; ranks are shell scripts that leave files in it.
+class RunRanks : public ::testing::Test {
+ protected:
+  RunRanks() {
+    std::string pattern = (fs::temp_directory_path() / "zt_launch_XXXXXX").string();
+    dir_ = mkdtemp(pattern.data());
+  }
+  ~RunRanks() override { fs::remove_all(dir_); }
+
+  [[nodiscard]] LaunchOptions script(int nproc, const std::string& text) const {
+    LaunchOptions options;
+    options.nproc = nproc;
+    options.executable = "/bin/sh";
+    options.arguments = {"-c", "cd " + dir_.string() + "; " + text};
+    options.report_grace = milliseconds(200);
+    options.term_grace = milliseconds(300);
+    return options;
+  }
+
+  [[nodiscard]] std::string file(const std::string& name) const {
+    std::ifstream in(dir_ / name);
+    std::stringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+
+  [[nodiscard]] bool appears(const std::string& name) const {
+    for (int i = 0; i < 500 && !fs::exists(dir_ / name); ++i) {
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+    return fs::exists(dir_ / name);
+  }
+
+  fs::path dir_;
+};
+
+bool ends(pid_t pid) {
+  for (int i = 0; i < 500; ++i) {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string text;
+    if (!std::getline(stat, text) || text.find(") Z ") != std::string::npos) {
+      return true;
+    }
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  return false;
+}
+
+TEST_F(RunRanks, EachRankGetsItsPlaceInTheEnvironment) {
+  unsetenv("OMP_NUM_THREADS");
+  LaunchOptions options =
+      script(3,
+             "echo $RANK $LOCAL_RANK $WORLD_SIZE $LOCAL_WORLD_SIZE $MASTER_ADDR $OMP_NUM_THREADS "
+             "> env$RANK; echo $MASTER_PORT > port$RANK");
+  options.omp_threads = 5;
+  EXPECT_EQ(run_ranks(options), 0);
+  EXPECT_EQ(file("env0"), "0 0 3 3 127.0.0.1 5\n");
+  EXPECT_EQ(file("env2"), "2 2 3 3 127.0.0.1 5\n");
+  EXPECT_EQ(file("port0"), file("port2"));
+  EXPECT_GT(std::stoi(file("port1")), 0);
+}
+
+TEST_F(RunRanks, UsersOmpNumThreadsIsKept) {
+  setenv("OMP_NUM_THREADS", "3", 1);
+  EXPECT_EQ(run_ranks(script(1, "echo $OMP_NUM_THREADS > omp")), 0);
+  EXPECT_EQ(file("omp"), "3\n");
+}
+
+TEST_F(RunRanks, RankZeroAloneInheritsTheBoundSocket) {
+  EXPECT_EQ(run_ranks(script(2,
+                             "readlink /proc/self/fd/$ZT_LISTEN_FD > fd$RANK; "
+                             "echo \"$ZT_LISTEN_FD\" > var$RANK")),
+            0);
+  EXPECT_EQ(file("fd0").rfind("socket:", 0), 0U) << file("fd0");
+  EXPECT_EQ(file("var1"), "\n");
+}
+
+TEST_F(RunRanks, StatusIsTheFirstFailuresAndOthersAreEnded) {
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(run_ranks(script(3, "echo $$ > pid$RANK; if [ $RANK = 1 ]; then exit 7; fi; sleep 60")),
+            7);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+  EXPECT_TRUE(ends(std::stoi(file("pid0"))));
+}
+
+TEST_F(RunRanks, RankKilledBySignalGives128PlusSignal) {
+  EXPECT_EQ(run_ranks(script(2, "if [ $RANK = 1 ]; then kill -9 $$; fi; sleep 60")), 137);
+}
+
+TEST_F(RunRanks, PeerFailureIsNotTheFirstFailure) {
+  EXPECT_EQ(run_ranks(script(2, "if [ $RANK = 0 ]; then exit 4; fi; sleep 0.1; exit 3")), 3);
+}
+
+TEST_F(RunRanks, RankThatIgnoresSigtermIsKilled) {
+  EXPECT_EQ(run_ranks(script(2,
+                             "if [ $RANK = 1 ]; then exit 5; fi; trap '' TERM; "
+                             "while true; do sleep 0.1; done")),
+            5);
+}
+
+TEST_F(RunRanks, MissingProgramIsAFailure) {
+  LaunchOptions options = script(1, "");
+  options.executable = "/no/such/program";
+  EXPECT_EQ(run_ranks(options), 127);
+}
+
+TEST_F(RunRanks, SigtermIsForwarded) {
+  const LaunchOptions options = script(
+      2, "trap 'touch told$RANK; exit 0' TERM; touch up$RANK; while true; do sleep 0.05; done");
+  const pid_t launcher = fork();
+  if (launcher == 0) {
+    LaunchOptions patient = options;
+    patient.term_grace = milliseconds(5000);
+    _exit(run_ranks(patient));
+  }
+  ASSERT_TRUE(appears("up0") && appears("up1"));
+  kill(launcher, SIGTERM);
+  int status = 0;
+  waitpid(launcher, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  EXPECT_TRUE(fs::exists(dir_ / "told0"));
+  EXPECT_TRUE(fs::exists(dir_ / "told1"));
+}
+
+TEST_F(RunRanks, RanksDieWithTheLauncher) {
+  const LaunchOptions options =
+      script(2, "echo $$ > tmp$RANK; mv tmp$RANK pid$RANK; exec sleep 60");
+  const pid_t launcher = fork();
+  if (launcher == 0) {
+    _exit(run_ranks(options));
+  }
+  ASSERT_TRUE(appears("pid0") && appears("pid1"));
+  kill(launcher, SIGKILL);
+  waitpid(launcher, nullptr, 0);
+  EXPECT_TRUE(ends(std::stoi(file("pid0"))));
+  EXPECT_TRUE(ends(std::stoi(file("pid1"))));
+}
+
+}  // namespace
+}  // namespace zt::launch
