@@ -1,0 +1,99 @@
+#include <ATen/ops/full.h>
+#include <gtest/gtest.h>
+
+#include "examples/library/tiny_layers.h"
+
+namespace zt {
+namespace {
+
+Model make_model() {
+  Model model;
+  model.parts.params = {{"embedding.weight", {tiny::kVocabulary, tiny::kHidden}},
+                        {"classifier.weight", {tiny::kVocabulary, tiny::kHidden}}};
+  model.parts.units = {{"embedding", {{0}}}, {"classifier", {{1}}}};
+  model.parts.layers.push_back(std::make_unique<tiny::Embedding>());
+  model.parts.layers.push_back(std::make_unique<tiny::Classifier>());
+  model.values = [](ParamId, std::int64_t begin, std::span<float> values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = 0.01F * static_cast<float>((static_cast<std::size_t>(begin) + i) % 17);
+    }
+  };
+  return model;
+}
+
+Batch make_batch(std::int64_t letter) {
+  const auto ids = at::full({2, 4}, letter, at::TensorOptions().dtype(at::kLong));
+  return {ids, ids, ids, {}};
+}
+
+class ApiTest : public ::testing::Test {
+ protected:
+  static Config make_config() {
+    auto config = config_from_deepspeed(
+        R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2,
+            "optimizer": {"type": "AdamW", "params": {"lr": 0.1}}})",
+        1);
+    config.data.block_size = 4;
+    return config;
+  }
+  Ranks ranks_ = Ranks::one();
+  Engine engine_ = initialize(make_model(), make_config(), ranks_);
+};
+
+TEST_F(ApiTest, ForwardAndBackwardEqualMicroStep) {
+  auto other = initialize(make_model(), make_config(), ranks_);
+  for (const std::int64_t letter : {3, 5}) {
+    const double loss = other.forward(make_batch(letter));
+    other.backward(loss);
+    EXPECT_EQ(engine_.micro_step(make_batch(letter)), loss);
+  }
+  EXPECT_EQ(engine_.step().grad_norm, other.step().grad_norm);
+  EXPECT_EQ(zero::hash_params(engine_.core()), zero::hash_params(other.core()));
+}
+
+TEST_F(ApiTest, LossOfAStepIsTheMeanOfItsMicroSteps) {
+  const double first = engine_.micro_step(make_batch(3));
+  const double second = engine_.micro_step(make_batch(5));
+  EXPECT_NEAR(engine_.step().loss, (first + second) / 2, 1e-12);
+}
+
+TEST_F(ApiTest, BackwardTakesOnlyTheLossOfTheLastForward) {
+  const double loss = engine_.forward(make_batch(3));
+  EXPECT_THROW(engine_.backward(loss * 0.5), InternalError);
+  EXPECT_NO_THROW(engine_.backward(loss));
+}
+
+TEST_F(ApiTest, UnevenMicroBatchesAreRefusedUnlessTheStepWasAnnounced) {
+  auto short_batch = make_batch(5);
+  short_batch.targets = short_batch.targets.clone();
+  short_batch.targets.slice(1, 3).fill_(-100);
+  (void)engine_.micro_step(make_batch(3));
+  EXPECT_THROW((void)engine_.micro_step(short_batch), ConfigError);
+
+  auto announced = initialize(make_model(), make_config(), ranks_);
+  announced.begin_step(8 + 6);
+  const double first = announced.micro_step(make_batch(3));
+  const double second = announced.micro_step(short_batch);
+  EXPECT_NEAR(announced.step().loss, (8 * first + 6 * second) / 14, 1e-12);
+}
+
+TEST_F(ApiTest, EvaluationIsTheLossOfTheParametersAsTheyAre) {
+  const double before = engine_.evaluate(make_batch(3));
+  EXPECT_EQ(engine_.micro_step(make_batch(3)), before);
+  (void)engine_.micro_step(make_batch(3));
+  EXPECT_FALSE(engine_.step().skipped);
+  EXPECT_LT(engine_.evaluate(make_batch(3)), before);
+}
+
+TEST(ApiConfigTest, WrongKeysOfDeepSpeedAreRefusedByName) {
+  try {
+    (void)config_from_deepspeed(
+        R"({"train_micro_batch_size_per_gpu": 2, "zero_optimization": {"stagee": 2}})", 1);
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("stagee"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace zt

@@ -1,0 +1,13 @@
+#include "zerotrain/config.h"
+
+#include "config/resolve.h"
+
+namespace zt {
+
+Config config_from_deepspeed(const std::string& source, int world) {
+  config::Facts facts;
+  facts.world_size = world;
+  return config::from_deepspeed(source, facts);
+}
+
+}  // namespace zt

@@ -1,0 +1,145 @@
+#include "zerotrain/engine.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/sum.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "base/error.h"
+#include "optim/lr_schedule.h"
+
+namespace zt {
+namespace {
+
+zero::EngineOptions engine_options(const Config& config) {
+  zero::EngineOptions options;
+  options.zero = config.zero;
+  options.precision = config.precision;
+  options.optimizer = config.optimizer;
+  options.shape = {config.run.per_device_train_batch_size, config.data.block_size,
+                   config.data.document_mask};
+  options.micro_steps = static_cast<int>(config.run.gradient_accumulation_steps);
+  return options;
+}
+
+std::int64_t count_targets(const Batch& batch) {
+  const auto targets = batch.targets.to(at::kCPU);
+  const auto* begin = targets.const_data_ptr<std::int64_t>();
+  return targets.numel() - std::count(begin, begin + targets.numel(), -100);
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  Impl(Model model, const Config& config_in, Ranks& ranks_in)
+      : config(config_in),
+        ranks(ranks_in),
+        engine(std::move(model.parts), engine_options(config_in),
+               {&ranks_in.communicator(), ranks_in.communicator().device(), 0}) {
+    engine.load_params(model.values);
+  }
+
+  /// Starts the step, if the caller did not, on the assumption that it then enforces.
+  void prepare(const Batch& batch) {
+    batch_targets = count_targets(batch);
+    if (told) return;
+    if (!first_targets) {
+      first_targets = batch_targets;
+      engine.begin_step(sum_over_ranks(batch_targets) * config.run.gradient_accumulation_steps);
+    } else if (*first_targets != batch_targets) {
+      throw ConfigError(fmt::format(
+          "[api.engine] micro-batches of a step differ in targets: got {}, expected {} as in the "
+          "first one (rank {}). Call begin_step with the sum over the step and all ranks.",
+          batch_targets, *first_targets, ranks.rank()));
+    }
+  }
+
+  std::int64_t sum_over_ranks(std::int64_t mine) {
+    auto& communicator = ranks.communicator();
+    const bool cuda = communicator.device() == Device::cuda;
+    const auto where = at::TensorOptions().dtype(at::kLong).device(cuda ? at::kCUDA : at::kCPU);
+    auto send = at::empty({1}, where);
+    auto all = at::empty({communicator.world()}, where);
+    send.fill_(mine);
+    communicator.all_gather({send.data_ptr(), 1, DType::i64},
+                            {all.data_ptr(), communicator.world(), DType::i64},
+                            {communicator.device(), nullptr});
+    return all.sum().item<std::int64_t>();
+  }
+
+  [[nodiscard]] double mean(double loss_sum) const {
+    return batch_targets > 0 ? loss_sum / static_cast<double>(batch_targets) : 0.0;
+  }
+
+  Config config;
+  Ranks& ranks;
+  zero::Engine engine;
+  bool told = false;                          ///< begin_step was called by the user
+  std::optional<std::int64_t> first_targets;  ///< of this step's first micro-batch
+  std::int64_t batch_targets = 0;
+  double forward_sum = 0, forward_mean = 0;
+};
+
+Engine::Engine(Model model, const Config& config, Ranks& ranks)
+    : impl_(std::make_unique<Impl>(std::move(model), config, ranks)) {}
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+void Engine::begin_step(std::int64_t target_tokens) {
+  impl_->engine.begin_step(target_tokens);
+  impl_->told = true;
+}
+
+double Engine::micro_step(const Batch& batch) {
+  const double loss = forward(batch);
+  backward(loss);
+  return loss;
+}
+
+double Engine::forward(const Batch& batch) {
+  impl_->prepare(batch);
+  impl_->forward_sum = impl_->engine.forward(batch);
+  impl_->forward_mean = impl_->mean(impl_->forward_sum);
+  return impl_->forward_mean;
+}
+
+void Engine::backward(double loss) {
+  // Bits, not values: a NaN that forward returned is accepted.
+  if (std::memcmp(&loss, &impl_->forward_mean, sizeof(loss)) != 0) {
+    throw InternalError(
+        fmt::format("[api.engine] backward takes only the loss that the last forward returned: got "
+                    "{}, expected "
+                    "{} (rank {}).",
+                    loss, impl_->forward_mean, impl_->ranks.rank()));
+  }
+  impl_->engine.backward(impl_->forward_sum);
+}
+
+StepResult Engine::step() {
+  return step(optim::learning_rate(impl_->config.lr_schedule, impl_->config.optimizer.learning_rate,
+                                   impl_->config.run.max_steps, impl_->engine.applied_steps()));
+}
+
+StepResult Engine::step(double learning_rate) {
+  impl_->told = false;
+  impl_->first_targets.reset();
+  return impl_->engine.step(learning_rate);
+}
+
+double Engine::evaluate(const Batch& batch) {
+  const auto targets = count_targets(batch);
+  const double sum = impl_->engine.evaluate(batch);
+  return targets > 0 ? sum / static_cast<double>(targets) : 0.0;
+}
+
+zero::Engine& Engine::core() { return impl_->engine; }
+
+Engine initialize(Model model, const Config& config, Ranks& ranks) {
+  return Engine(std::move(model), config, ranks);
+}
+
+}  // namespace zt
