@@ -25,8 +25,8 @@ Part from_document(Context& context, const char* path) {
   part.place = context.document->place(*entry);
   if (entry->value->is_auto()) {
     if (!context.has_flags) {
-      context.problems.add(
-          part.place, entry->written + ": \"auto\" is not filled by anything here. Give a value");
+      context.problems.add(part.place, entry->written + ": \"auto\" is not filled by anything here",
+                           "Give a value");
     }
     return part;
   }
@@ -112,14 +112,14 @@ void resolve_batch(Context& context) {
   if (context.document == nullptr) return;
   const std::optional<std::int64_t> world = world_size(context);
   check_data_parallel_size(context, world);
-  const std::size_t before = context.problems.count();
+  const std::size_t before = context.problems.all().size();
   const Part total = from_document(context, kTotal);
   Part micro = from_document(context, kMicro);
   Part steps = from_document(context, kSteps);
   const RunConfig flags = context.config.run;
   merge_flag(context, micro, "per_device_train_batch_size", flags.per_device_train_batch_size);
   merge_flag(context, steps, "gradient_accumulation_steps", flags.gradient_accumulation_steps);
-  if (context.problems.count() != before) return;
+  if (context.problems.all().size() != before) return;
   if (context.has_flags) {  // "auto", or no word about the batch: the flags' defaults count
     if (!micro.value && (context.document->is_auto(kMicro) || !total.value)) {
       micro = {flags.per_device_train_batch_size, "--per_device_train_batch_size", "default"};
@@ -128,9 +128,9 @@ void resolve_batch(Context& context) {
       steps = {flags.gradient_accumulation_steps, "--gradient_accumulation_steps", "default"};
     }
   } else if (!total.value && !micro.value) {
-    context.problems.add(
-        context.document->name(),
-        "neither train_batch_size nor train_micro_batch_size_per_gpu is given. Give one");
+    context.problems.add(context.document->name(),
+                         "neither train_batch_size nor train_micro_batch_size_per_gpu is given",
+                         "Give one");
     return;
   } else if (!steps.value && !total.value) {
     steps = {1, kSteps, "default"};

@@ -46,7 +46,8 @@ void resolve_auto(const DsKey& key, const DsEntry& entry, Context& context) {
   if (is_strict(key.path) && key.flag.empty()) return;
   if (!context.has_flags || (key.flag.empty() && !is_filled_elsewhere(key.path))) {
     context.problems.add(context.document->place(entry),
-                         entry.written + ": \"auto\" is not filled by anything here. Give a value");
+                         entry.written + ": \"auto\" is not filled by anything here",
+                         "Give a value");
     return;
   }
   const std::string source = key.flag.empty() ? "the run" : "--" + key.flag;
@@ -112,7 +113,8 @@ bool legacy_offload(Context& context, const std::string& name, const std::string
   context.notice(entry->written + ": deprecated, use " + section + ".device (" + place + ")");
   if (!parse_bool(entry->value->text).value_or(false)) return false;
   if (context.entry(section) != nullptr) {
-    context.problems.add(place, entry->written + " and " + section + " are given. Keep " + section);
+    context.problems.add(place, entry->written + " and " + section + " are given",
+                         "Keep " + section);
   } else if (context.config.zero.stage < lowest_stage) {
     context.problems.add(place, entry->written + " needs zero_optimization.stage >= " +
                                     std::to_string(lowest_stage) + ", the stage is " +
@@ -218,7 +220,8 @@ void Context::contradiction(const std::string& flag, const std::string& flag_tex
                             const DsEntry& entry, const std::string& entry_text) {
   problems.add("command line; " + document->place(entry),
                "--" + flag + " " + shown(flag_text) + " contradicts " + entry.written + " " +
-                   shown(entry_text) + ". Make them equal or write \"auto\" in the file");
+                   shown(entry_text) + "",
+               "Make them equal or write \"auto\" in the file");
 }
 
 void apply_ds_key(const DsKey& key, Context& context) {

@@ -135,9 +135,10 @@ void DsDocument::check_member(const Member& member, const std::string& path,
   }
   const DsEntry* earlier = find(full);
   if (earlier != nullptr) {
-    problems_.add(place(entry), entry.written + " and " + earlier->written +
-                                    " are two names of one key (line " +
-                                    std::to_string(earlier->line) + "). Keep one");
+    problems_.add(place(entry),
+                  entry.written + " and " + earlier->written + " are two names of one key (line " +
+                      std::to_string(earlier->line) + ")",
+                  "Keep one");
     return;
   }
   if (section != nullptr) {
@@ -161,7 +162,7 @@ void DsDocument::check_section(const DsSection& section, const DsEntry& entry) {
     return;
   }
   if (section.refused_if_on && is_true) {
-    problems_.add(place(entry), entry.written + " is not supported: " + section.note);
+    problems_.add(place(entry), entry.written + " is not supported", section.note);
     return;
   }
   if (!value.is(Value::Kind::object)) {
@@ -187,7 +188,7 @@ void DsDocument::report_switch(const DsSection& section, const DsEntry& entry) {
     }
   }
   if (is_on && section.refused_if_on) {
-    problems_.add(place(entry), entry.written + " is not supported: " + section.note);
+    problems_.add(place(entry), entry.written + " is not supported", section.note);
   } else if (!is_on && !section.switch_key.empty()) {
     notices_.push_back(entry.written + ": accepted, it is switched off (" + place(entry) + ")");
   } else {
@@ -211,8 +212,8 @@ void DsDocument::check_key(const DsKey& key, const DsEntry& entry) {
   entries_[key.path] = entry;
   if (key.use == KeyUse::effect || is_quiet(key, value)) return;
   if (key.use == KeyUse::refused) {
-    problems_.add(place(entry),
-                  entry.written + ": " + describe_value(value) + " is not built yet: " + key.note);
+    problems_.add(place(entry), entry.written + ": " + describe_value(value) + " is not built yet",
+                  key.note);
   } else {
     notices_.push_back(entry.written + ": no effect: " + key.note + " (" + place(entry) + ")");
   }

@@ -49,8 +49,8 @@ void read_betas(Context& context) {
       context.set_origin("optimizer.beta1", betas->written + " auto from --adam_beta1", place);
       context.set_origin("optimizer.beta2", betas->written + " auto from --adam_beta2", place);
     } else {
-      context.problems.add(
-          place, betas->written + ": \"auto\" is not filled by anything here. Give a value");
+      context.problems.add(place, betas->written + ": \"auto\" is not filled by anything here",
+                           "Give a value");
     }
     return;
   }

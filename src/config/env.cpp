@@ -29,7 +29,7 @@ int read_number(const Variables& variables, const std::string& name, int low, in
   const auto found = variables.find(name);
   if (found == variables.end()) {
     if (!fallback) {
-      problems.add("environment", name + " is not set, but the other rank variables are. Set it");
+      problems.add("environment", name + " is not set, but the other rank variables are", "Set it");
     }
     return fallback.value_or(low);
   }

@@ -126,7 +126,7 @@ class Parser {
   }
 
   void missing_value(const std::string& name) {
-    problems_.add(kCommandLine, "--" + name + " has no value. Give one");
+    problems_.add(kCommandLine, "--" + name + " has no value", "Give one");
   }
 
   const std::vector<std::string>& args_;
@@ -206,8 +206,9 @@ void apply_flag(const Flag& flag, const std::string& text, Config& config, Probl
   } else if (flag.use == FlagUse::refused && !asks_for_nothing(flag, text)) {
     std::string valid = flag.values;
     while (!valid.empty() && valid.back() == '|') valid.pop_back();
-    problems.add(kCommandLine, name + " " + shown(text) + " is not built yet: accepted values: " +
-                                   valid + ". " + flag.help);
+    problems.add(kCommandLine,
+                 name + " " + shown(text) + " is not built yet: accepted values: " + valid,
+                 flag.help);
   }
 }
 

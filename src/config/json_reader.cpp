@@ -4,7 +4,6 @@
 #include <map>
 #include <utility>
 
-#include "base/error.h"
 #include "config/json_scanner.h"
 #include "config/problems.h"
 #include "config/text_values.h"
@@ -27,7 +26,7 @@ class Reader {
     Value value = read_value(0);
     scanner_.skip_blanks();
     if (!scanner_.at_end()) scanner_.fail("unexpected text after the end of the document");
-    problems_.throw_if_any();
+    if (!problems_.all().empty()) throw JsonError(problems_);
     return value;
   }
 
@@ -70,7 +69,8 @@ class Reader {
       if (!is_new) {
         problems_.add(name_ + ":" + std::to_string(member.line),
                       "duplicate key '" + shown(member.key) + "', first on line " +
-                          std::to_string(first->second) + ". Keep one");
+                          std::to_string(first->second) + "",
+                      "Keep one");
       }
       member.value = read_value(depth + 1);
       object.members.push_back(std::move(member));
@@ -149,8 +149,10 @@ const Value* Value::find(std::string_view key) const {
 
 Value read_json(std::string_view text, const std::string& name) {
   if (text.size() > kLongest) {
-    throw ConfigError("[config.json] " + name + " has " + std::to_string(text.size()) +
-                      " bytes, expected at most 16 MiB. This is not a configuration.");
+    Problems problem("config.json");
+    problem.add(name, "got " + std::to_string(text.size()) + " bytes, expected at most 16 MiB",
+                "This is not a configuration");
+    throw JsonError(problem);
   }
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (text.substr(0, 3) == kByteOrderMark) text.remove_prefix(3);

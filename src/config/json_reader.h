@@ -4,6 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include "config/problems.h"
+
 namespace zt::config {
 
 struct Member;
@@ -32,11 +34,22 @@ struct Member {
   Value value;
 };
 
+/// What is wrong with a document, with the lines.
+class JsonError : public ConfigError {
+ public:
+  explicit JsonError(const Problems& problems)
+      : ConfigError(problems.message()), problems_(problems.all()) {}
+  [[nodiscard]] const std::vector<Problem>& problems() const { return problems_; }
+
+ private:
+  std::vector<Problem> problems_;
+};
+
 /// Reads JSON as it is written in the wild: strict JSON, `//`, `#` and `/* */` comments, trailing
 /// and missing commas, single quotes, `'''` strings, unquoted keys and strings (hjson). An unquoted
 /// string ends at a comma, bracket, comment or the end of its line.
 /// `name` is used in messages, which give `name:line`.
-/// Errors: ConfigError for bad grammar, duplicate keys (all of them), nesting deeper than 64,
+/// Errors: JsonError for bad grammar, duplicate keys (all of them), nesting deeper than 64,
 /// text above 16 MiB.
 [[nodiscard]] Value read_json(std::string_view text, const std::string& name);
 

@@ -57,10 +57,10 @@ TEST(JsonReaderTest, KeepsNumbersAsTextAndTellsThemFromStrings) {
 
 TEST(JsonReaderTest, NamesEveryDuplicateKeyWithBothLines) {
   const std::string error = error_of("{\"a\": 1,\n\"b\": {\"c\": 1,\n\"c\": 2},\n\"a\": 3}");
-  EXPECT_NE(error.find("duplicate key 'c', first on line 2. Keep one (a.json:3)"),
+  EXPECT_NE(error.find("duplicate key 'c', first on line 2 (a.json:3). Keep one"),
             std::string::npos)
       << error;
-  EXPECT_NE(error.find("duplicate key 'a', first on line 1. Keep one (a.json:4)"),
+  EXPECT_NE(error.find("duplicate key 'a', first on line 1 (a.json:4). Keep one"),
             std::string::npos)
       << error;
 }

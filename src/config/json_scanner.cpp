@@ -1,6 +1,6 @@
 #include "config/json_scanner.h"
 
-#include "base/error.h"
+#include "config/json_reader.h"
 #include "config/text_values.h"
 
 namespace zt::config {
@@ -29,7 +29,9 @@ void append_utf8(std::string& into, unsigned code) {
 }  // namespace
 
 void Scanner::fail(const std::string& what) const {
-  throw ConfigError("[config.json] " + what + " (" + name_ + ":" + std::to_string(line_) + ").");
+  Problems problem("config.json");
+  problem.add(name_ + ":" + std::to_string(line_), what);
+  throw JsonError(problem);
 }
 
 char Scanner::take() {

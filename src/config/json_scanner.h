@@ -28,7 +28,7 @@ class Scanner {
   /// Errors: ConfigError when there is none.
   std::string read_bare();
 
-  /// Errors: always throws ConfigError with `name:line`.
+  /// Errors: always throws JsonError with `name:line`.
   [[noreturn]] void fail(const std::string& what) const;
 
  private:

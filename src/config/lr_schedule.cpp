@@ -63,10 +63,10 @@ void fill_scheduler_defaults(const Scheduler& scheduler, Context& context) {
   if (scheduler.kind != ScheduleKind::ds_warmup &&
       context.entry("scheduler.params.total_num_steps") == nullptr) {
     const DsEntry* type = context.entry("scheduler.type");
-    context.problems.add(
-        context.document->place(*type),
-        "scheduler.params.total_num_steps is missing: " + std::string(scheduler.type) +
-            " requires it. Write a number or \"auto\"");
+    context.problems.add(context.document->place(*type),
+                         "scheduler.params.total_num_steps is missing: " +
+                             std::string(scheduler.type) + " requires it",
+                         "Write a number or \"auto\"");
   }
 }
 
@@ -120,8 +120,8 @@ void apply_scheduler_kwargs(Context& context) {
   Value root;
   try {
     root = read_json(*text, "--lr_scheduler_kwargs");
-  } catch (const ConfigError& error) {
-    context.problems.add(kCommandLine, error.what());
+  } catch (const JsonError& error) {
+    context.problems.add(error.problems());
     return;
   }
   for (const Member& member : root.members) {

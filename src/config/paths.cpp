@@ -13,15 +13,16 @@ void require_folder(Context& context, const char* flag, const std::string& path,
   std::error_code error;
   if (fs::is_directory(path, error)) return;
   const bool exists = fs::exists(path, error);
-  context.problems.add("command line", std::string("--") + flag + ": " +
-                                           (exists ? "not a folder: '" : "no such folder: '") +
-                                           shown(path) + "'. " + remedy);
+  context.problems.add("command line",
+                       std::string("--") + flag + ": " +
+                           (exists ? "not a folder: '" : "no such folder: '") + shown(path) + "'",
+                       remedy);
 }
 
 void require_flag(Context& context, const char* flag, const std::string& value,
                   const char* remedy) {
   if (value.empty()) {
-    context.problems.add("command line", std::string("--") + flag + " is missing. " + remedy);
+    context.problems.add("command line", std::string("--") + flag + " is missing", remedy);
   }
 }
 

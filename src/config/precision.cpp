@@ -54,7 +54,7 @@ void resolve_precision(Context& context) {
   const Mode bf16 = resolve_mode(context, "bf16");
   if (fp16.on && bf16.on) {
     context.problems.add(fp16.place + "; " + bf16.place,
-                         fp16.key + " and " + bf16.key + " are both on. Keep one");
+                         fp16.key + " and " + bf16.key + " are both on", "Keep one");
   }
   if (fp16.on && context.document != nullptr && context.document->is_auto("bf16.enabled")) {
     const DsEntry& entry = *context.entry("bf16.enabled");
@@ -62,12 +62,12 @@ void resolve_precision(Context& context) {
                    context.document->place(entry) + ")");
   }
   if (fp16.on && !context.facts.features.fp16) {
-    context.problems.add(fp16.place, fp16.key + ": fp16 is not built yet. Use bf16 or fp32");
+    context.problems.add(fp16.place, fp16.key + ": fp16 is not built yet", "Use bf16 or fp32");
   }
   if (context.flags.boolean("bf16_full_eval", false) && !bf16.on) {
-    context.problems.add(
-        "command line",
-        "--bf16_full_eval True without bf16 training is not built yet. Use --bf16 True");
+    context.problems.add("command line",
+                         "--bf16_full_eval True without bf16 training is not built yet",
+                         "Use --bf16 True");
   }
   precision.compute = bf16.on ? DType::bf16 : fp16.on ? DType::f16 : DType::f32;
   const Mode& chosen = fp16.on ? fp16 : bf16;

@@ -20,7 +20,7 @@ struct Source {
 std::optional<Source> read_source(const std::string& source, Problems& problems) {
   const std::string text = trimmed(source);
   if (text.empty()) {
-    problems.add("command line", "--deepspeed has no value. Give a path or JSON text");
+    problems.add("command line", "--deepspeed has no value", "Give a path or JSON text");
     return std::nullopt;
   }
   if (text.front() == '{') return Source{text, "--deepspeed"};
@@ -40,8 +40,8 @@ std::optional<Source> read_source(const std::string& source, Problems& problems)
   }
   const std::optional<std::string> decoded = decode_base64(text);
   if (decoded && trimmed(*decoded).rfind('{', 0) == 0) return Source{*decoded, "--deepspeed"};
-  problems.add("command line", "--deepspeed: no such file: '" + shown(text) +
-                                   "'. Give a path, JSON text or base64 of JSON");
+  problems.add("command line", "--deepspeed: no such file: '" + shown(text) + "'",
+               "Give a path, JSON text or base64 of JSON");
   return std::nullopt;
 }
 
@@ -52,8 +52,8 @@ std::unique_ptr<DsDocument> read_document(const std::string& source, Problems& p
   try {
     Value root = read_json(read->text, read->name);
     return std::make_unique<DsDocument>(std::move(root), read->name, problems, notices);
-  } catch (const ConfigError& error) {
-    problems.add(read->name, error.what());
+  } catch (const JsonError& error) {
+    problems.add(error.problems());
     return nullptr;
   }
 }

@@ -98,9 +98,8 @@ TEST_F(ResolveTest, ReportsAllProblemsTogether) {
       "zero_optimization.stge: unknown key, the nearest known key is zero_optimization.stage (" +
           json + ":1)",
       "gradient_clipping: got -1, expected a finite number >= 0 (" + json + ":3)",
-      "--bf16 False contradicts bf16.enabled true. Make them equal or write \"auto\" in the file "
-      "(command line; " +
-          json + ":2)",
+      "--bf16 False contradicts bf16.enabled true (command line; " + json +
+          ":2). Make them equal or write \"auto\" in the file.",
       "--per_device_train_batch_size 8 contradicts train_micro_batch_size_per_gpu 4",
       std::string("--validation_file_dir: no such folder: '/no/such/folder'")};
   for (const std::string& part : parts) {

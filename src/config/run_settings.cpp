@@ -62,8 +62,8 @@ void resolve_data_order(Context& context) {
   if (!context.flags.boolean("group_by_length", false)) return;
   if (context.flags.find("train_sampling_strategy") != nullptr &&
       data.train_sampling_strategy != Sampling::group_by_length) {
-    context.problems.add(kCommandLine,
-                         "--group_by_length contradicts --train_sampling_strategy. Keep one");
+    context.problems.add(kCommandLine, "--group_by_length contradicts --train_sampling_strategy",
+                         "Keep one");
   }
   data.train_sampling_strategy = Sampling::group_by_length;
   context.set_origin("data.train_sampling_strategy", "--group_by_length", kCommandLine);
@@ -77,7 +77,8 @@ void resolve_recompute(Context& context) {
   if (context.flags.find("recompute") != nullptr && recompute != wanted) {
     context.problems.add(kCommandLine,
                          "--gradient_checkpointing " + shown(*flag) + " contradicts --recompute " +
-                             field_at("zero.recompute").get(context.config) + ". Keep one");
+                             field_at("zero.recompute").get(context.config) + "",
+                         "Keep one");
     return;
   }
   recompute = wanted;
