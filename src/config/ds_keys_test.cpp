@@ -81,10 +81,7 @@ TEST(DsKeysTest, KeysWithAFieldReachIt) {
     const std::string value = unusual_field_value(field);
     const std::string error = config_error([&] {
       const Config config =
-          from_deepspeed(key.path == "zero_optimization.stage"
-                             ? "{\"train_batch_size\": 1, \"zero_optimization\": {\"stage\": 3}}"
-                             : document(key.path, in_json(value)),
-                         Facts{.world_size = 1});
+          from_deepspeed(document(key.path, in_json(value)), Facts{.world_size = 1});
       Config expected;
       ASSERT_EQ(set_field(expected, field, value), "");
       EXPECT_EQ(field.get(config), field.get(expected)) << key.path;
@@ -172,6 +169,15 @@ TEST(DsKeysTest, MonitorsGiveANoticeOnAndOff) {
                            monitor + ".enabled: no effect: "));
     EXPECT_TRUE(has_notice(from_deepspeed(document(monitor, "{\"enabled\": false}")),
                            monitor + ": accepted, it is switched off"));
+  }
+}
+
+TEST(DsKeysTest, DismissedSectionsGiveOneNotice) {
+  for (const DsSection& section : ds_sections()) {
+    if (!section.open || section.refused_if_on) continue;
+    const Config config =
+        from_deepspeed(document(section.path, "{\"anything\": {\"at\": [\"all\"]}}"));
+    EXPECT_TRUE(has_notice(config, section.path + ": no effect: " + section.note)) << section.path;
   }
 }
 

@@ -159,6 +159,28 @@ TEST_F(FlagsTest, FlagsReachTheirFields) {
             Sampling::group_by_length);
 }
 
+TEST_F(FlagsTest, EveryFlagWithAFieldReachesIt) {
+  for (const Flag& flag : flag_table()) {
+    if (flag.field.empty()) continue;
+    const Field& field = field_at(flag.field);
+    const std::string before = field.get(Config{});
+    std::string value;
+    for (const char* text :
+         {"3", "0.25", "false", "true", "full", "native", "hf", "boundary", "sequential"}) {
+      Config config;
+      if (set_field(config, field, text).empty() && field.get(config) != before && value.empty()) {
+        value = text;
+      }
+    }
+    if (field.type == FieldType::text) value = files_.path("data");
+    const Config config = resolved({"--" + flag.name, value});
+    Config expected;
+    ASSERT_EQ(set_field(expected, field, value), "") << flag.name;
+    EXPECT_EQ(field.get(config), field.get(expected)) << flag.name;
+    EXPECT_EQ(config.origins.at(flag.field).key, "--" + flag.name);
+  }
+}
+
 TEST_F(FlagsTest, GradientCheckpointingIsARecomputeMode) {
   EXPECT_FALSE(resolved({}).zero.recompute.has_value());
   EXPECT_EQ(resolved({"--gradient_checkpointing"}).zero.recompute, Recompute::full);

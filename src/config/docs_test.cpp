@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "config/config_test_files.h"
+#include "config/ds_schema.h"
+#include "config/flags_table.h"
+
+// docs/config.md and the tables say the same.
+
+namespace zt::config {
+namespace {
+
+std::string documentation() {
+  std::ifstream file(ZT_SOURCE_DIR "/docs/config.md");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+/// A bar inside a cell of a Markdown table.
+std::string in_cell(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '|' ? std::string("\\|") : std::string(1, c);
+  return result;
+}
+
+std::string promise(bool has_effect, bool is_refused, const std::string& quiet,
+                    const std::string& note) {
+  if (has_effect) return "effect: " + note;
+  return (is_refused ? "refused" : "notice") + (quiet.empty() ? "" : " unless " + in_cell(quiet)) +
+         ": " + note;
+}
+
+TEST(ConfigDocsTest, EveryDeepSpeedKeyIsDescribed) {
+  const std::string text = documentation();
+  for (const DsKey& key : ds_keys()) {
+    if (key.quiet == "*") {
+      EXPECT_TRUE(contains(text, "`" + key.path + "`")) << key.path;
+      continue;
+    }
+    const std::string row =
+        "| `" + key.path + "` | " +
+        promise(key.use == KeyUse::effect, key.use == KeyUse::refused, key.quiet, key.note) +
+        " | Ds";
+    const std::string batch_row = row.substr(0, row.size() - 2) + "Batch";
+    EXPECT_TRUE(contains(text, row) || contains(text, batch_row)) << row;
+  }
+  for (const DsSection& section : ds_sections()) {
+    EXPECT_TRUE(contains(text, "| `" + section.path + "` | ")) << section.path;
+    EXPECT_TRUE(contains(text, section.note)) << section.path;
+  }
+  for (const DsAlias& alias : ds_aliases()) {
+    EXPECT_TRUE(contains(text, "| `" + alias.alias + "` | `" + alias.path + "`")) << alias.alias;
+  }
+}
+
+TEST(ConfigDocsTest, EveryFlagIsDescribed) {
+  const std::string text = documentation();
+  for (const Flag& flag : flag_table()) {
+    const std::string what =
+        flag.use == FlagUse::applies
+            ? promise(true, false, "", in_cell(flag.help))
+            : promise(false, flag.use == FlagUse::refused, flag.values, flag.help);
+    const std::string row =
+        "| `--" + flag.name + "` | " + in_cell(default_of(flag)) + " | " + what + " | ";
+    EXPECT_TRUE(contains(text, row)) << row;
+  }
+  for (const FlagAlias& alias : flag_aliases()) {
+    EXPECT_TRUE(contains(text, "| `--" + alias.alias + "` | `--" + alias.name + "` |"))
+        << alias.alias;
+  }
+}
+
+TEST(ConfigDocsTest, EveryNamedTestExists) {
+  std::string sources;
+  for (const char* name :
+       {"batch_test", "ds_config_test", "ds_keys_test", "flags_test", "resolve_test"}) {
+    std::ifstream file(std::string(ZT_SOURCE_DIR "/src/config/") + name + ".cpp");
+    std::ostringstream source;
+    source << file.rdbuf();
+    sources += source.str();
+  }
+  std::istringstream lines(documentation());
+  int rows = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t start = line.rfind("Test.");
+    if (line.rfind("| `", 0) != 0 || start == std::string::npos) continue;
+    const std::string name = line.substr(start + 5, line.rfind(" |") - start - 5);
+    EXPECT_TRUE(contains(sources, ", " + name + ")")) << line;
+    ++rows;
+  }
+  EXPECT_GT(rows, 200);
+}
+
+}  // namespace
+}  // namespace zt::config
