@@ -6,7 +6,6 @@ namespace {
 
 constexpr int kThreads = 1024;
 constexpr int kSumThreads = 256;
-constexpr std::int64_t kIgnored = -100;
 
 /// exp; the fast form where the logits carry 8 to 11 bits anyway.
 template <typename T>
@@ -113,8 +112,8 @@ __device__ __forceinline__ void write_grad(const T* row, Grad* grad, int vocab, 
                                            Online all, int target, float scale) {
   const float factor = scale / all.sum;
   const auto one = [&](int col, float logit) {
-    const float value = exponential<T>(logit - all.largest) * factor;
-    return from_float<Grad>(col == target ? value - scale : value);
+    const float power = exponential<T>(logit - all.largest);
+    return from_float<Grad>(col == target ? (power / all.sum - 1.0F) * scale : power * factor);
   };
   const int thread = static_cast<int>(threadIdx.x);
   const int tail = split.head + split.packs * kCount + thread;
@@ -149,7 +148,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * vocab;
   const T* row = logits + at;
   const std::int64_t target = targets[blockIdx.x];
-  if (target == kIgnored) {
+  if (target < 0) {
     if (threadIdx.x == 0) {
       row_loss[blockIdx.x] = 0.0F;
     }
@@ -171,10 +170,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// loss_sum += the row losses in row order: staged by the block, added by one thread.
+/// loss_sum += the sum of the row losses in row order: staged by the block, added by one thread.
 __global__ void add_losses_kernel(const float* row_loss, std::int64_t rows, double* loss_sum) {
   __shared__ double staged[kSumThreads];
-  double sum = threadIdx.x == 0 ? *loss_sum : 0.0;
+  double sum = 0.0;
   float ahead = threadIdx.x < rows ? row_loss[threadIdx.x] : 0.0F;
   for (std::int64_t first = 0; first < rows; first += kSumThreads) {
     __syncthreads();
@@ -191,7 +190,7 @@ __global__ void add_losses_kernel(const float* row_loss, std::int64_t rows, doub
     }
   }
   if (threadIdx.x == 0) {
-    *loss_sum = sum;
+    *loss_sum = __dadd_rn(*loss_sum, sum);
   }
 }
 

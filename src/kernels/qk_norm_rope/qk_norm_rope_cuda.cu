@@ -2,14 +2,15 @@
 
 #include "kernels/column_sums.cuh"
 #include "kernels/cuda_common.cuh"
+#include "kernels/qk_norm_rope/heads.cuh"
 #include "kernels/qk_norm_rope/qk_norm_rope_impl.h"
 
 namespace zt::kernels {
 namespace {
 
-// kLanes neighbouring threads own one head at a time; a thread owns elements i .. i + kCount of the
-// first half of the head and their partners i + D/2 (the half-split pairing), kTurns times. All the
-// heads of a token belong to one block, so its cosines and sines are read once per thread.
+using namespace heads;
+
+// All heads of a token belong to one block, so that its cosines and sines are read once per thread.
 constexpr int kThreads = 128;
 constexpr int kScalarTurns = 8;
 constexpr std::int64_t kMaxHeadDim = 2LL * kWarp * kScalarTurns;
@@ -42,74 +43,6 @@ struct Backward {
   float* partials;  ///< [gridDim.x x 2 D], q then k
 };
 
-/// A thread's elements of one head: `low` in the first half, `high` their partners.
-template <int kCount, int kTurns>
-struct Pairs {
-  float low[kTurns][kCount] = {}, high[kTurns][kCount] = {};
-};
-
-template <int kCount, int kLanes>
-__device__ __forceinline__ int pair_index(int turn) {
-  return (turn * kLanes + static_cast<int>(threadIdx.x) % kLanes) * kCount;
-}
-
-template <typename T, int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ Pairs<kCount, kTurns> load_head(const T* head, int half) {
-  Pairs<kCount, kTurns> pairs;
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-    const int i = pair_index<kCount, kLanes>(turn);
-    if (i < half) {
-      constexpr int kWidth = sizeof(T) * kCount > 16 ? kPack<T> : kCount;
-#pragma unroll
-      for (int part = 0; part < kCount; part += kWidth) {
-        const auto low = load_pack<T, kWidth>(head + i + part);
-        const auto high = load_pack<T, kWidth>(head + half + i + part);
-#pragma unroll
-        for (int j = 0; j < kWidth; ++j) {
-          pairs.low[turn][part + j] = to_float(low.at[j]);
-          pairs.high[turn][part + j] = to_float(high.at[j]);
-        }
-      }
-    }
-  }
-  return pairs;
-}
-
-template <typename T, int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ void store_head(T* head, int half, const Pairs<kCount, kTurns>& pairs) {
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-    const int i = pair_index<kCount, kLanes>(turn);
-    if (i < half) {
-      Pack<T, kCount> low;
-      Pack<T, kCount> high;
-#pragma unroll
-      for (int j = 0; j < kCount; ++j) {
-        low.at[j] = from_float<T>(pairs.low[turn][j]);
-        high.at[j] = from_float<T>(pairs.high[turn][j]);
-      }
-      store_pack(head + i, low);
-      store_pack(head + half + i, high);
-    }
-  }
-}
-
-/// `low` holds the cosines and `high` the sines of a position, rounded to T.
-template <typename T, int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ Pairs<kCount, kTurns> load_angles(const float* table, int half) {
-  auto angles = load_head<float, kCount, kLanes, kTurns>(table, half);
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      angles.low[turn][j] = round_through<T>(angles.low[turn][j]);
-      angles.high[turn][j] = round_through<T>(angles.high[turn][j]);
-    }
-  }
-  return angles;
-}
-
 /// Where head `head` of a token lies in the fused projection's three parts.
 struct Slot {
   int kind;   ///< 0 q, 1 k, 2 v
@@ -121,54 +54,6 @@ __device__ __forceinline__ Slot slot_of(int head, const Shape& shape) {
   }
   head -= shape.q_heads;
   return head < shape.kv_heads ? Slot{1, head} : Slot{2, head - shape.kv_heads};
-}
-
-template <int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ float dot(const Pairs<kCount, kTurns>& a,
-                                     const Pairs<kCount, kTurns>& b) {
-  float sum = 0.0F;
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      sum += a.low[turn][j] * b.low[turn][j];
-      sum += a.high[turn][j] * b.high[turn][j];
-    }
-  }
-  return lane_sum<kLanes>(sum);
-}
-
-template <typename T, int kCount, int kTurns>
-__device__ __forceinline__ void normalise(Pairs<kCount, kTurns>& x,
-                                          const Pairs<kCount, kTurns>& weight, float rstd) {
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      x.low[turn][j] =
-          round_through<T>(weight.low[turn][j] * round_through<T>(x.low[turn][j] * rstd));
-      x.high[turn][j] =
-          round_through<T>(weight.high[turn][j] * round_through<T>(x.high[turn][j] * rstd));
-    }
-  }
-}
-
-/// Turns each pair by its angle (kSign = 1) or back (-1).
-template <int kSign, int kCount, int kTurns>
-__device__ __forceinline__ void rotate(Pairs<kCount, kTurns>& x,
-                                       const Pairs<kCount, kTurns>& angles) {
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      const float cosine = angles.low[turn][j];
-      const float sine = kSign * angles.high[turn][j];
-      const float low = x.low[turn][j];
-      const float high = x.high[turn][j];
-      x.low[turn][j] = low * cosine - high * sine;
-      x.high[turn][j] = high * cosine + low * sine;
-    }
-  }
 }
 
 template <typename T, int kCount, int kLanes, int kTurns>
@@ -185,96 +70,32 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(Forward<T> io, Shape 
     const int head = first + group;
     const bool active = head < heads;
     const Slot slot = slot_of(active ? head : 0, shape);
-    Pairs<kCount, kTurns> x;
+    Held<T, kCount, kTurns> x;
     if (active) {
       x = load_head<T, kCount, kLanes, kTurns>(io.qkv + (token * heads + head) * 2 * half, half);
     }
+    Pairs<kCount, kTurns> y = x.widened();
     if (shape.qk_norm) {
-      const float squares = dot<kCount, kLanes, kTurns>(x, x);
+      const float squares = sum_of_squares<kLanes>(x);
       const float rstd = 1.0F / sqrtf(squares / static_cast<float>(2 * half) + shape.epsilon);
       if (slot.kind != 2) {
-        const auto weight =
-            load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight, half);
-        normalise<T>(x, weight, rstd);
+        y = normalised(
+            x,
+            load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight, half),
+            rstd);
         if (active && threadIdx.x % kLanes == 0) {
           io.rstd[token * (shape.q_heads + shape.kv_heads) + head] = rstd;
         }
       }
     }
     if (slot.kind != 2) {
-      rotate<1>(x, angles);
+      rotate<1>(y, angles);
     }
     if (active) {
       T* part = slot.kind == 0 ? io.q : (slot.kind == 1 ? io.k : io.v);
       const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
       store_head<T, kCount, kLanes, kTurns>(part + (token * part_heads + slot.index) * 2 * half,
-                                            half, x);
-    }
-  }
-}
-
-/// Turns `grad`, the gradient of a normalised head, into the gradient of `x` and returns the head's
-/// gradient of the weight. Heads that are not normalised (`normed` false) only join the exchange.
-template <typename T, int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ Pairs<kCount, kTurns> norm_backward(Pairs<kCount, kTurns>& grad,
-                                                               Pairs<kCount, kTurns> x,
-                                                               const Pairs<kCount, kTurns>& weight,
-                                                               float rstd, int head_dim,
-                                                               bool normed) {
-  Pairs<kCount, kTurns> grad_weight;
-  float sum = 0.0F;
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      x.low[turn][j] *= rstd;
-      x.high[turn][j] *= rstd;
-      sum += grad.low[turn][j] * weight.low[turn][j] * x.low[turn][j];
-      sum += grad.high[turn][j] * weight.high[turn][j] * x.high[turn][j];
-    }
-  }
-  const float mean = lane_sum<kLanes>(sum) / static_cast<float>(head_dim);
-  if (!normed) {
-    return grad_weight;
-  }
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      grad_weight.low[turn][j] = grad.low[turn][j] * round_through<T>(x.low[turn][j]);
-      grad_weight.high[turn][j] = grad.high[turn][j] * round_through<T>(x.high[turn][j]);
-      grad.low[turn][j] = rstd * (grad.low[turn][j] * weight.low[turn][j] - x.low[turn][j] * mean);
-      grad.high[turn][j] =
-          rstd * (grad.high[turn][j] * weight.high[turn][j] - x.high[turn][j] * mean);
-    }
-  }
-  return grad_weight;
-}
-
-template <int kCount, int kTurns>
-__device__ __forceinline__ void add(Pairs<kCount, kTurns>& to, const Pairs<kCount, kTurns>& from) {
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      to.low[turn][j] += from.low[turn][j];
-      to.high[turn][j] += from.high[turn][j];
-    }
-  }
-}
-
-/// Writes a group's weight gradient to its row of shared memory.
-template <int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ void stage(float* row, int half, const Pairs<kCount, kTurns>& pairs) {
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-    const int i = pair_index<kCount, kLanes>(turn);
-    if (i < half) {
-#pragma unroll
-      for (int j = 0; j < kCount; ++j) {
-        row[i + j] = pairs.low[turn][j];
-        row[half + i + j] = pairs.high[turn][j];
-      }
+                                            half, y);
     }
   }
 }
@@ -298,13 +119,14 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io, Shap
       const bool active = head < heads;
       const Slot slot = slot_of(active ? head : 0, shape);
       Pairs<kCount, kTurns> grad;
-      Pairs<kCount, kTurns> x;
+      Held<T, kCount, kTurns> x;
       const std::int64_t at = (token * heads + head) * 2 * half;
       if (active) {
         const T* part = slot.kind == 0 ? io.grad_q : (slot.kind == 1 ? io.grad_k : io.grad_v);
         const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
         grad = load_head<T, kCount, kLanes, kTurns>(
-            part + (token * part_heads + slot.index) * 2 * half, half);
+                   part + (token * part_heads + slot.index) * 2 * half, half)
+                   .widened();
         if (shape.qk_norm && slot.kind != 2) {
           x = load_head<T, kCount, kLanes, kTurns>(io.qkv + at, half);
         }
@@ -314,15 +136,16 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io, Shap
       }
       if (shape.qk_norm) {
         // Value heads and idle groups run along with zeros: the sums exchange between lanes.
-        Pairs<kCount, kTurns> weight;
+        Held<T, kCount, kTurns> weight;
         float rstd = 0.0F;
         if (active && slot.kind != 2) {
           weight = load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight,
                                                         half);
           rstd = io.rstd[token * (shape.q_heads + shape.kv_heads) + head];
         }
-        const auto part = norm_backward<T, kCount, kLanes, kTurns>(grad, x, weight, rstd, 2 * half,
-                                                                   active && slot.kind != 2);
+        Pairs<kCount, kTurns> part;
+        norm_backward<T, kCount, kLanes, kTurns>(grad, part, x, weight, rstd, 2 * half,
+                                                 active && slot.kind != 2);
         if (slot.kind == 0) {
           add(grad_q_weight, part);
         } else if (slot.kind == 1) {

@@ -132,8 +132,9 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
         const float value = rstd * (grad[turn][j] - normed[turn][j] * mean);
-        grad_x.at[j] = from_float<T>(
-            io.grad_residual != nullptr ? value + to_float(other[turn].at[j]) : value);
+        grad_x.at[j] = from_float<T>(io.grad_residual != nullptr
+                                         ? to_float(other[turn].at[j]) + round_through<T>(value)
+                                         : value);
       }
       store_pack(io.grad_x + base + col, grad_x);
     }

@@ -62,7 +62,8 @@ __global__ void __launch_bounds__(kThreads)
       const float silu = round_through<T>(g * s);
       const float d = to_float(grad.at[j]);
       grad_up.at[j] = from_float<T>(d * silu);
-      grad_gate.at[j] = from_float<T>(d * to_float(up.at[j]) * (s * (1.0F + g * (1.0F - s))));
+      const float grad_silu = round_through<T>(d * to_float(up.at[j]));
+      grad_gate.at[j] = from_float<T>(grad_silu * (s * (1.0F + g * (1.0F - s))));
     }
     store_pack(grad_gate_up + at, grad_gate);
     store_pack(grad_gate_up + at + ffn, grad_up);
