@@ -1,5 +1,7 @@
 #include "kernels/attention/attention.h"
 
+#include <algorithm>
+
 #include "kernels/attention/attention_impl.h"
 
 namespace zt::kernels {
@@ -39,9 +41,13 @@ void attention_backward(const AttentionBackward& io, const AttentionShape& shape
 Bytes attention_library(const AttentionShape& shape, DType compute, Device device) {
   const auto tokens = shape.batch * shape.sequence;
   const auto q = tokens * shape.q_heads * shape.head_dim;
-  // Outputs without out=: out or grad_q and the expanded grad_k and grad_v; fp32 on CUDA accumulates dq.
+  // Outputs without out=: out or grad_q and the expanded grad_k and grad_v. Flash sums grad_q in fp32,
+  // in deterministic mode in as many copies as fill the multiprocessors.
+  constexpr std::int64_t kMultiprocessors = 160;
+  const auto programs = shape.batch * shape.q_heads;
+  const auto copies = std::max<std::int64_t>(2, (kMultiprocessors + programs - 1) / programs);
   const auto results = storage({4 * q}, compute);
-  const auto accumulators = storage({2 * q}, DType::f32);
+  const auto accumulators = storage({(device == Device::cpu ? 2 : copies) * q}, DType::f32);
   const auto expanded = device == Device::cpu || compute == DType::f32 ? storage({2 * q}, compute) : Bytes{};
   return results + accumulators + expanded;
 }

@@ -5,6 +5,7 @@ namespace zt::kernels {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr std::size_t kMaxPitch = 0x7fffffff;  ///< largest row distance of a 2D copy
 
 /// Grid: x strides over the elements of a row (kCount per thread and turn), y over the rows.
 template <typename From, typename To, int kCount>
@@ -60,14 +61,14 @@ void cast_strided_cuda(const View& from, const StridedRows& rows, const View& to
                  "cast");
       return;
     }
-    if (pitch >= row_bytes) {
+    if (pitch >= row_bytes && pitch <= kMaxPitch) {
       check_cuda(
           cudaMemcpy2DAsync(to.data, row_bytes, source, pitch, row_bytes,
                             static_cast<std::size_t>(rows.rows), cudaMemcpyDeviceToDevice, queue),
           "cast");
       return;
     }
-    for (std::int64_t row = 0; row < rows.rows; ++row) {  // overlapping rows
+    for (std::int64_t row = 0; row < rows.rows; ++row) {  // overlapping or far apart
       check_cuda(cudaMemcpyAsync(to.as<std::byte>() + static_cast<std::size_t>(row) * row_bytes,
                                  source + static_cast<std::size_t>(row) * pitch, row_bytes,
                                  cudaMemcpyDeviceToDevice, queue),

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 
@@ -13,16 +14,6 @@
 
 namespace zt::kernels::cuda_test {
 namespace {
-
-/// Skips every test of the program on a machine without a GPU.
-class NeedsDevice : public testing::Environment {
- public:
-  void SetUp() override {
-    if (!has_device()) GTEST_SKIP() << "no CUDA device";
-  }
-};
-[[maybe_unused]] testing::Environment* const kNeedsDevice =
-    testing::AddGlobalTestEnvironment(new NeedsDevice);  // owned by GoogleTest
 
 constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16};
 constexpr std::int64_t kSizes[] = {1, 7, 255, 1024, 1029, 70000};
@@ -214,3 +205,13 @@ TEST(CudaGradNormTest, ClipFactorGivesTheBitsOfTheCpu) {
 
 }  // namespace
 }  // namespace zt::kernels::cuda_test
+
+int main(int argc, char** argv) {
+  constexpr int kSkipped = 77;
+  testing::InitGoogleTest(&argc, argv);
+  if (!zt::kernels::cuda_test::has_device()) {
+    std::puts("skipped: no CUDA device");
+    return kSkipped;
+  }
+  return RUN_ALL_TESTS();
+}

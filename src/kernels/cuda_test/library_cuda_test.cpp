@@ -1,10 +1,14 @@
 // GEMM and attention against the same mathematics in fp64 on the device.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
 
 #include "kernels/attention/attention.h"
 #include "kernels/cuda_test/device_buffer.h"

@@ -3,6 +3,8 @@
 // call is made twice and must give the same bits.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/cuda_test/device_buffer.h"
 #include "kernels/embedding/embedding.h"

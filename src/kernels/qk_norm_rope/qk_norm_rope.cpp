@@ -24,7 +24,7 @@ void check(bool condition) { ZT_ASSERT(condition, "qk_norm_rope view of a wrong 
 }  // namespace
 
 std::int64_t qk_norm_rope_workspace(const QkNormRopeShape& shape) {
-  constexpr std::int64_t kGpuPartials = 264;  // two per multiprocessor of an H200
+  constexpr std::int64_t kGpuPartials = 1024;  // eight per multiprocessor of an H200
   const auto tokens = shape.batch * shape.sequence;
   const auto cpu = (tokens + kQkTokensPerPartial - 1) / kQkTokensPerPartial;
   return std::max(cpu, std::min(tokens, kGpuPartials)) * 2 * shape.head_dim;

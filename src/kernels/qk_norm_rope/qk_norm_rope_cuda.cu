@@ -244,11 +244,10 @@ void qk_norm_rope_backward_cuda(const QkNormRopeBackward& io, const QkNormRopeSh
     return;
   }
   const std::int64_t width = 2 * shape.head_dim;
-  std::int64_t partials = std::min(on_device.tokens, kMaxPartials);
-  if (shape.qk_norm) {
-    partials = std::min(partials, io.workspace.numel / width);
-    ZT_ASSERT(partials > 0, "qk_norm_rope backward needs its workspace");
-  }
+  // The number of partial sums depends on the shape only, never on the device: same bits
+  // everywhere.
+  const std::int64_t partials =
+      std::min({on_device.tokens, kMaxPartials, qk_norm_rope_workspace(shape) / width});
   dispatch_float(io.qkv.dtype, "qk_norm_rope_backward", [&](auto tag) {
     using T = typename decltype(tag)::Type;
     const Backward<T> at{io.qkv.as<T>(),

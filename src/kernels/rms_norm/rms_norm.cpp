@@ -14,9 +14,11 @@ void check(const View& view, std::int64_t numel, DType dtype) {
 }  // namespace
 
 std::int64_t rms_norm_workspace(const RmsNormShape& shape) {
-  constexpr std::int64_t kGpuPartials = 264;  // two per multiprocessor of an H200
+  // Short rows need more blocks to fill a GPU: 2 (264 on an H200) to 8 per multiprocessor.
+  constexpr std::int64_t kGpuElements = 1 << 21;
+  const auto gpu = std::clamp<std::int64_t>(kGpuElements / std::max<std::int64_t>(shape.cols, 1), 264, 1024);
   const auto cpu = (shape.rows + kRmsNormRowsPerPartial - 1) / kRmsNormRowsPerPartial;
-  return std::max(cpu, std::min(shape.rows, kGpuPartials)) * shape.cols;
+  return std::max(cpu, std::min(shape.rows, gpu)) * shape.cols;
 }
 
 void rms_norm_forward(const RmsNormForward& io, const RmsNormShape& shape, const Launch& launch) {

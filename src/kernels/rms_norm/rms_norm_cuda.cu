@@ -204,8 +204,7 @@ void rms_norm_backward_cuda(const RmsNormBackward& io, const RmsNormShape& shape
   // The number of partial sums depends on the shape only, never on the device: same bits
   // everywhere.
   const std::int64_t partials =
-      std::min({shape.rows, kMaxPartials, io.workspace.numel / shape.cols});
-  ZT_ASSERT(partials > 0, "rms_norm backward needs its workspace");
+      std::min({shape.rows, kMaxPartials, rms_norm_workspace(shape) / shape.cols});
   dispatch_float(io.x.dtype, "rms_norm_backward", [&](auto tag) {
     using T = typename decltype(tag)::Type;
     const Backward<T> at{io.x.as<T>(),
