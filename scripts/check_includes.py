@@ -22,7 +22,7 @@ DIRECT = {
     "optim": ["config", "kernels", "layout"],
     "zero": ["config", "schedule", "comm", "optim", "layer"],
     "model": ["layer"],
-    "data": ["base"],
+    "data": ["base", "config"],
     "checkpoint": ["zero", "model"],
     "plan": ["schedule", "zero", "model"],
     "train": ["zero", "model", "data", "checkpoint", "plan"],

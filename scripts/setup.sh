@@ -32,11 +32,10 @@ fail() { printf '[setup.%s] %s\n' "$1" "$2" >&2; exit 1; }
 # Log tails go to the screen without addresses or credentials.
 show_log() { grep -vE 'Retrying|^Looking in|^Collecting|^Downloading' "$1" | tail -n 15 | sed -E 's#[a-z+]+://[^ ,"]*#<address>#g; s#(host=)[^ ,)]*#\1<address>#g' >&2; }
 
-build_packages=(
+build_packages=(  # each has its row in docs/dependencies.md
   g++ cmake ninja-build ccache python3 python3-venv ca-certificates
-  nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev
-  libpcre2-dev libutf8proc-dev libhwy-dev libxxhash-dev liburing-dev
-  libgtest-dev libbenchmark-dev libgloo-dev
+  nlohmann-json3-dev libspdlog-dev libfmt-dev libutf8proc-dev libxxhash-dev
+  libgloo-dev libgtest-dev libbenchmark-dev
 )
 full_packages=(clang clang-tidy)
 
