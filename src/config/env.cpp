@@ -16,7 +16,7 @@ constexpr const char* kNames[] = {"RANK",        "LOCAL_RANK", "WORLD_SIZE", "LO
                                   "MASTER_ADDR", "MASTER_PORT"};
 
 bool is_wanted(std::string_view name) {
-  if (name.rfind("ZT_", 0) == 0) return true;
+  if (name.rfind("ZT_", 0) == 0 || name.rfind("TORCHELASTIC_", 0) == 0) return true;
   for (const char* wanted : kNames) {
     if (name == wanted) return true;
   }
@@ -67,6 +67,13 @@ std::optional<RankEnvironment> rank_environment(const Variables& variables) {
       read_number(variables, "LOCAL_WORLD_SIZE", 1, kMostRanks, env.world_size, problems);
   env.local_rank = read_number(variables, "LOCAL_RANK", 0, kMostRanks - 1, env.rank, problems);
   env.master_port = read_number(variables, "MASTER_PORT", 1, 65535, env.master_port, problems);
+  if (variables.count("ZT_LISTEN_FD") > 0) {
+    env.listen_fd = read_number(variables, "ZT_LISTEN_FD", 0, kMostRanks, 0, problems);
+  }
+  const auto agent_store = variables.find("TORCHELASTIC_USE_AGENT_STORE");
+  env.launcher_hosts_store = agent_store != variables.end() && agent_store->second == "True";
+  env.restart_count =
+      read_number(variables, "TORCHELASTIC_RESTART_COUNT", 0, kMostRanks, 0, problems);
   const auto address = variables.find("MASTER_ADDR");
   if (address != variables.end()) env.master_addr = address->second;
   if (env.master_addr.empty()) {

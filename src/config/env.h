@@ -14,13 +14,17 @@ struct RankEnvironment {
   int local_world_size = 1;
   std::string master_addr = "127.0.0.1";
   int master_port = 29500;
+  std::optional<int> listen_fd;       ///< ZT_LISTEN_FD: rank 0's bound socket from `zt launch`
+  bool launcher_hosts_store = false;  ///< TORCHELASTIC_USE_AGENT_STORE: torchrun hosts the store
+  int restart_count = 0;              ///< TORCHELASTIC_RESTART_COUNT
 };
 
 /// Names and values of environment variables; tests pass their own.
 using Variables = std::map<std::string, std::string>;
 
 /// Copies the variables this program reads (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE,
-/// MASTER_ADDR, MASTER_PORT) and every `ZT_*` variable. The only place that reads the environment.
+/// MASTER_ADDR, MASTER_PORT, torchrun's TORCHELASTIC_*) and every `ZT_*` variable. The only place
+/// that reads the environment.
 [[nodiscard]] Variables read_environment();
 
 /// The rank variables, or nothing when the process was not started by a launcher (neither RANK nor

@@ -32,6 +32,20 @@ TEST(EnvTest, ReadsTheVariablesOfTorchrun) {
   EXPECT_EQ(env->master_port, 2345);
 }
 
+TEST(EnvTest, ReadsWhoHostsTheStore) {
+  const Variables ranks = {{"RANK", "0"}, {"WORLD_SIZE", "2"}};
+  EXPECT_FALSE(rank_environment(ranks)->launcher_hosts_store);
+  EXPECT_FALSE(rank_environment(ranks)->listen_fd.has_value());
+  Variables torchrun = ranks;
+  torchrun["TORCHELASTIC_USE_AGENT_STORE"] = "True";
+  torchrun["TORCHELASTIC_RESTART_COUNT"] = "2";
+  EXPECT_TRUE(rank_environment(torchrun)->launcher_hosts_store);
+  EXPECT_EQ(rank_environment(torchrun)->restart_count, 2);
+  Variables own = ranks;
+  own["ZT_LISTEN_FD"] = "7";
+  EXPECT_EQ(rank_environment(own)->listen_fd, 7);
+}
+
 TEST(EnvTest, IsEmptyWithoutALauncherAndFillsLocalNames) {
   EXPECT_FALSE(rank_environment({{"MASTER_PORT", "1"}, {"ZT_X", "1"}}).has_value());
   const auto env = rank_environment({{"RANK", "1"}, {"WORLD_SIZE", "2"}});
