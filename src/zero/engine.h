@@ -9,17 +9,13 @@
 #include "comm/communicator.h"
 #include "config/config.h"
 #include "layer/layer.h"
+#include "layer/model_parts.h"
 #include "layout/layout.h"
 #include "schedule/build.h"
 
 namespace zt::zero {
 
-/// A model as the engine takes it: any list of layers that ends with a loss layer.
-struct ModelParts {
-  std::vector<layout::ParamSpec> params;
-  std::vector<layout::UnitSpec> units;
-  std::vector<std::unique_ptr<layer::Layer>> layers;
-};
+using layer::ModelParts;
 
 /// What a rank is and runs on. Owns nothing; everything outlives the engine.
 struct RankContext {

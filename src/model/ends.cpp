@@ -1,0 +1,143 @@
+// The two ends of the model: token embedding, and final norm + LM head + cross-entropy.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+
+#include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/rms_norm/rms_norm.h"
+#include "layer/tensor_view.h"
+#include "model/blocks.h"
+
+namespace zt::model {
+
+using layer::BatchShape;
+using layer::Context;
+using layer::Keep;
+using layer::TensorSpec;
+using layer::view_of;
+
+at::Tensor RopeTable::get(std::int64_t positions, const at::Tensor& like) {
+  const std::lock_guard lock(mutex_);
+  if (!table_.defined() || table_.size(0) < positions || table_.device() != like.device()) {
+    auto host = at::empty({positions, config_.head_dim}, at::kFloat);
+    kernels::rope_table(view_of(host), positions, config_.head_dim, config_.rope_theta);
+    table_ = host.to(like.device());
+  }
+  return table_;
+}
+
+EmbeddingLayer::EmbeddingLayer(const Qwen3Config& config, layout::ParamId weight)
+    : config_(config), params_{weight} {}
+
+TensorSpec EmbeddingLayer::output(const BatchShape& shape, DType compute) const {
+  return {"x", {shape.tokens(), config_.hidden}, compute};
+}
+
+std::vector<TensorSpec> EmbeddingLayer::backward_scratch(const BatchShape& shape, DType /*compute*/,
+                                                         Keep /*keep*/) const {
+  return {{"order", {kernels::embedding_workspace(shape.tokens())}, DType::i64}};
+}
+
+void EmbeddingLayer::forward(const Context& context, Keep /*keep*/, const layer::Forward& io) const {
+  kernels::embedding_forward(view_of(context.batch->input_ids), view_of(io.params[0]), view_of(io.y),
+                             config_.vocab, config_.hidden, context.launch);
+}
+
+void EmbeddingLayer::backward(const Context& context, Keep /*keep*/, const layer::Backward& io) const {
+  kernels::embedding_backward(view_of(context.batch->input_ids), view_of(io.grad_y),
+                              view_of(io.grads[0]), view_of(io.scratch[0]), config_.vocab,
+                              config_.hidden, context.launch);
+}
+
+HeadLayer::HeadLayer(const Qwen3Config& config, layout::ParamId norm, layout::ParamId head)
+    : config_(config), params_{norm, head} {}
+
+std::int64_t HeadLayer::chunk_rows(const BatchShape& shape, DType compute) const {
+  constexpr std::int64_t kChunkBytes = 192LL << 20;  // large enough for full GEMM speed
+  const auto rows = kChunkBytes / (config_.vocab * size_of(compute).value);
+  return std::clamp(rows / 64 * 64, std::min<std::int64_t>(64, shape.tokens()), shape.tokens());
+}
+
+std::vector<TensorSpec> HeadLayer::forward_scratch(const BatchShape& shape, DType compute,
+                                                   Keep /*keep*/) const {
+  return {{"normed", {shape.tokens(), config_.hidden}, compute},
+          {"logits", {chunk_rows(shape, compute), config_.vocab}, compute},
+          {"row_loss", {shape.tokens()}, DType::f32}};
+}
+
+std::vector<TensorSpec> HeadLayer::backward_scratch(const BatchShape& shape, DType compute,
+                                                    Keep keep) const {
+  auto specs = forward_scratch(shape, compute, keep);
+  specs.push_back({"rstd", {shape.tokens()}, DType::f32});
+  specs.push_back({"grad_normed", {shape.tokens(), config_.hidden}, compute});
+  specs.push_back(
+      {"workspace", {kernels::rms_norm_workspace({shape.tokens(), config_.hidden, 0})}, DType::f32});
+  return specs;
+}
+
+Bytes HeadLayer::library(const BatchShape& shape, DType compute, Device device) const {
+  if (device == Device::cuda || compute == DType::f32) return {};
+  const auto rows = chunk_rows(shape, compute);  // widened operands and the product
+  return storage({rows * (config_.vocab + config_.hidden) + config_.vocab * config_.hidden}, DType::f32);
+}
+
+double HeadLayer::forward_flops(const BatchShape& shape) const {
+  return 2.0 * static_cast<double>(shape.tokens()) * static_cast<double>(config_.vocab * config_.hidden);
+}
+
+void HeadLayer::forward(const Context& context, Keep /*keep*/, const layer::Forward& io) const {
+  const at::AutoDispatchBelowAutograd below_autograd;
+  const auto tokens = context.shape.tokens();
+  const auto& normed = io.scratch[0];
+  const auto targets = context.batch->targets.view(-1);
+  kernels::rms_norm_forward(
+      {.x = view_of(io.x), .weight = view_of(io.params[0]), .y = view_of(normed)},
+      {tokens, config_.hidden, static_cast<float>(config_.rms_epsilon)}, context.launch);
+  const auto chunk = io.scratch[1].size(0);
+  for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
+    const auto rows = std::min(chunk, tokens - begin);
+    const auto logits = io.scratch[1].narrow(0, 0, rows);
+    kernels::linear_forward(normed.narrow(0, begin, rows), io.params[1], logits);
+    kernels::cross_entropy({.logits = view_of(logits), .targets = view_of(targets.narrow(0, begin, rows)),
+                            .row_loss = view_of(io.scratch[2].narrow(0, begin, rows)),
+                            .loss_sum = view_of(context.loss_sum)},
+                           rows, config_.vocab, 0.0, context.launch);
+  }
+}
+
+void HeadLayer::backward(const Context& context, Keep /*keep*/, const layer::Backward& io) const {
+  const at::AutoDispatchBelowAutograd below_autograd;
+  const auto tokens = context.shape.tokens();
+  const auto& normed = io.scratch[0];
+  const auto& rstd = io.scratch[3];
+  const auto& grad_normed = io.scratch[4];
+  const auto targets = context.batch->targets.view(-1);
+  const kernels::RmsNormShape shape{tokens, config_.hidden, static_cast<float>(config_.rms_epsilon)};
+  kernels::rms_norm_forward({.x = view_of(io.x), .weight = view_of(io.params[0]),
+                             .y = view_of(normed), .rstd = view_of(rstd)},
+                            shape, context.launch);
+  const auto chunk = io.scratch[1].size(0);
+  for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
+    const auto rows = std::min(chunk, tokens - begin);
+    const auto logits = io.scratch[1].narrow(0, 0, rows);
+    const auto input = normed.narrow(0, begin, rows);
+    kernels::linear_forward(input, io.params[1], logits);
+    kernels::cross_entropy({.logits = view_of(logits), .targets = view_of(targets.narrow(0, begin, rows)),
+                            .grad = view_of(logits),
+                            .row_loss = view_of(io.scratch[2].narrow(0, begin, rows)),
+                            .loss_sum = view_of(context.loss_sum)},
+                           rows, config_.vocab, context.loss_scale, context.launch);
+    kernels::linear_backward_input(logits, io.params[1], grad_normed.narrow(0, begin, rows), false);
+    kernels::linear_backward_weight(logits, input, io.grads[1]);
+  }
+  kernels::rms_norm_backward(
+      {.x = view_of(io.x), .weight = view_of(io.params[0]), .rstd = view_of(rstd),
+       .grad_y = view_of(grad_normed), .grad_x = view_of(io.grad_x),
+       .grad_weight = view_of(io.grads[0]), .workspace = view_of(io.scratch[5])},
+      shape, context.launch);
+}
+
+}  // namespace zt::model

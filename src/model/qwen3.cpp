@@ -1,0 +1,135 @@
+#include "model/qwen3.h"
+
+#include <memory>
+#include <utility>
+
+#include "model/blocks.h"
+
+namespace zt::model {
+namespace {
+
+/// Collects parameters and hands out their ids.
+class Parameters {
+ public:
+  explicit Parameters(const Qwen3Config& config) : config_(config) {}
+
+  layout::ParamId matrix(std::string name, std::int64_t rows, std::int64_t cols, bool adjacent = false) {
+    return add({.name = std::move(name), .shape = {rows, cols}, .init = layout::Init::normal,
+                .init_std = config_.init_range, .decay = true, .adjacent = adjacent});
+  }
+  layout::ParamId norm(std::string name, std::int64_t size) {
+    return add({.name = std::move(name), .shape = {size}, .init = layout::Init::ones, .decay = false});
+  }
+  std::vector<layout::ParamSpec> take() { return std::move(specs_); }
+  layout::ParamSpec& at(layout::ParamId id) { return specs_.at(static_cast<std::size_t>(id.value)); }
+
+ private:
+  layout::ParamId add(layout::ParamSpec spec) {
+    specs_.push_back(std::move(spec));
+    return {static_cast<int>(specs_.size()) - 1};
+  }
+  const Qwen3Config& config_;
+  std::vector<layout::ParamSpec> specs_;
+};
+
+std::vector<layout::ParamId> add_block(Parameters& params, const Qwen3Config& config, std::int64_t index) {
+  const auto prefix = "model.layers." + std::to_string(index) + ".";
+  const auto q = config.heads * config.head_dim;
+  const auto kv = config.kv_heads * config.head_dim;
+  const auto h = config.hidden;
+  return {params.norm(prefix + "input_layernorm.weight", h),
+          params.matrix(prefix + "self_attn.q_proj.weight", q, h),
+          params.matrix(prefix + "self_attn.k_proj.weight", kv, h, true),
+          params.matrix(prefix + "self_attn.v_proj.weight", kv, h, true),
+          params.norm(prefix + "self_attn.q_norm.weight", config.head_dim),
+          params.norm(prefix + "self_attn.k_norm.weight", config.head_dim),
+          params.matrix(prefix + "self_attn.o_proj.weight", h, q),
+          params.norm(prefix + "post_attention_layernorm.weight", h),
+          params.matrix(prefix + "mlp.gate_proj.weight", config.ffn, h),
+          params.matrix(prefix + "mlp.up_proj.weight", config.ffn, h, true),
+          params.matrix(prefix + "mlp.down_proj.weight", h, config.ffn)};
+}
+
+}  // namespace
+
+layer::ModelParts make_qwen3(const Qwen3Config& config) {
+  layer::ModelParts model;
+  Parameters params(config);
+  const auto embedding = params.matrix("model.embed_tokens.weight", config.vocab, config.hidden);
+  if (config.tied) params.at(embedding).aliases.push_back("lm_head.weight");
+  model.units.push_back({"embedding", {embedding}});
+  model.layers.push_back(std::make_unique<EmbeddingLayer>(config, embedding));
+  const auto rope = std::make_shared<RopeTable>(config);
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    const auto ids = add_block(params, config, i);
+    model.units.push_back({"block " + std::to_string(i), ids});
+    model.layers.push_back(std::make_unique<BlockLayer>(config, static_cast<int>(i), ids, rope));
+  }
+  const auto norm = params.norm("model.norm.weight", config.hidden);
+  std::vector<layout::ParamId> head_unit{norm};
+  auto head = embedding;
+  if (!config.tied) {
+    head = params.matrix("lm_head.weight", config.vocab, config.hidden);
+    head_unit.push_back(head);
+  }
+  model.units.push_back({"head", head_unit});
+  model.layers.push_back(std::make_unique<HeadLayer>(config, norm, head));
+  model.params = params.take();
+  return model;
+}
+
+namespace {
+
+std::int64_t block_matrices(const Qwen3Config& c) {
+  return c.hidden * (c.heads + 2 * c.kv_heads) * c.head_dim + c.heads * c.head_dim * c.hidden +
+         3 * c.hidden * c.ffn;
+}
+
+}  // namespace
+
+std::int64_t num_params(const Qwen3Config& c) {
+  const auto block = block_matrices(c) + 2 * c.hidden + 2 * c.head_dim;
+  return c.layers * block + c.hidden + c.vocab * c.hidden * (c.tied ? 1 : 2);
+}
+
+double train_flops_per_token(const Qwen3Config& c, std::int64_t sequence) {
+  const auto matmul = c.layers * block_matrices(c) + c.vocab * c.hidden;
+  const auto attention = c.layers * c.heads * c.head_dim * sequence;
+  return 6.0 * static_cast<double>(matmul) + 6.0 * static_cast<double>(attention);
+}
+
+namespace {
+
+struct NamedShape {
+  const char* name;
+  Qwen3Config config;
+};
+
+/// Source: config.json of the published models.
+const std::vector<NamedShape>& shapes() {
+  static const std::vector<NamedShape> kShapes{
+      {"Qwen3-0.6B", {.hidden = 1024, .layers = 28, .heads = 16, .kv_heads = 8, .ffn = 3072, .vocab = 151936, .max_position = 40960, .tied = true}},
+      {"Qwen3-1.7B", {.hidden = 2048, .layers = 28, .heads = 16, .kv_heads = 8, .ffn = 6144, .vocab = 151936, .max_position = 40960, .tied = true}},
+      {"Qwen3-4B", {.hidden = 2560, .layers = 36, .heads = 32, .kv_heads = 8, .ffn = 9728, .vocab = 151936, .max_position = 40960, .tied = true}},
+      {"Qwen3-8B", {.hidden = 4096, .layers = 36, .heads = 32, .kv_heads = 8, .ffn = 12288, .vocab = 151936, .max_position = 40960}},
+      {"Qwen3-14B", {.hidden = 5120, .layers = 40, .heads = 40, .kv_heads = 8, .ffn = 17408, .vocab = 151936, .max_position = 40960}},
+      {"Qwen3-32B", {.hidden = 5120, .layers = 64, .heads = 64, .kv_heads = 8, .ffn = 25600, .vocab = 151936, .max_position = 40960}}};
+  return kShapes;
+}
+
+}  // namespace
+
+std::optional<Qwen3Config> named_shape(const std::string& name) {
+  for (const auto& shape : shapes()) {
+    if (name == shape.name) return shape.config;
+  }
+  return {};
+}
+
+std::vector<std::string> shape_names() {
+  std::vector<std::string> names;
+  for (const auto& shape : shapes()) names.emplace_back(shape.name);
+  return names;
+}
+
+}  // namespace zt::model
