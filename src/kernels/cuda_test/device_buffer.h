@@ -65,6 +65,6 @@ double unit(DType dtype);
 
 /// Empty when every |got - want| <= unit * (units * |want| + slack * max |want|); else says where.
 std::string compare(const std::vector<double>& got, const std::vector<double>& want, double unit,
-                    double units = 2, double slack = 0.1);
+                    double units = 2, double slack = 1);
 
 }  // namespace zt::kernels::cuda_test

@@ -38,7 +38,8 @@ TEST(CudaCastTest, GivesTheBitsOfTheCpuForEveryPairOfTypes) {
           if (size > 7) {
             values[3] = std::numeric_limits<double>::infinity();
             values[5] = -std::numeric_limits<double>::infinity();
-            if (from != to) values[6] = std::numeric_limits<double>::quiet_NaN();
+            if (from != to && to != DType::f32)
+              values[6] = std::numeric_limits<double>::quiet_NaN();
           }
           Buffer in(values, from, shift);
           Buffer out(zeros(size), to, shift);

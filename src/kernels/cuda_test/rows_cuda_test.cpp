@@ -152,7 +152,7 @@ TEST(CudaEmbeddingTest, BackwardGivesTheBitsOfTheCpu) {
   struct Case {
     std::int64_t n, vocab, cols;
   };
-  for (const Case c : {Case{1, 3, 8}, Case{257, 1, 40}, Case{3000, 17, 65}, Case{5000, 151936, 128},
+  for (const Case c : {Case{1, 3, 8}, Case{257, 1, 40}, Case{3000, 17, 65}, Case{5000, 20000, 128},
                        Case{70000, 1000, 8}}) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       for (const DType table_dtype : {DType::f32, DType::bf16}) {

@@ -139,7 +139,8 @@ __global__ void clip_factor_kernel(const double* partials, std::int64_t count, d
   }
   result[0] = norm;
   result[1] = factor;
-  *grad_factor = __double2float_rn(factor);
+  // The host's NaN: converting one on the device would give other bits.
+  *grad_factor = isfinite(norm) ? __double2float_rn(factor) : __int_as_float(0x7fc00000);
 }
 
 }  // namespace
