@@ -22,7 +22,8 @@ void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tenso
                        bool deterministic, const Launch& launch) {
   check(shape, q, k);
   switch (launch.device) {
-    case Device::cpu: return attention_forward_cpu(q, k, v, cu_seqlens, out, log_sum_exp, shape);
+    case Device::cpu:
+      return attention_forward_cpu(q, k, v, cu_seqlens, out, log_sum_exp, shape);
     case Device::cuda:
       return attention_forward_cuda(q, k, v, cu_seqlens, out, log_sum_exp, shape, deterministic,
                                     launch.stream);
@@ -33,22 +34,25 @@ void attention_backward(const AttentionBackward& io, const AttentionShape& shape
                         bool deterministic, const Launch& launch) {
   check(shape, io.q, io.k);
   switch (launch.device) {
-    case Device::cpu: return attention_backward_cpu(io, shape);
-    case Device::cuda: return attention_backward_cuda(io, shape, deterministic, launch.stream);
+    case Device::cpu:
+      return attention_backward_cpu(io, shape);
+    case Device::cuda:
+      return attention_backward_cuda(io, shape, deterministic, launch.stream);
   }
 }
 
 Bytes attention_library(const AttentionShape& shape, DType compute, Device device) {
   const auto tokens = shape.batch * shape.sequence;
   const auto q = tokens * shape.q_heads * shape.head_dim;
-  // Outputs without out=: out or grad_q and the expanded grad_k and grad_v. Flash sums grad_q in fp32,
-  // in deterministic mode in as many copies as fill the multiprocessors.
+  // Outputs without out=: out or grad_q and the expanded grad_k and grad_v. Flash sums grad_q in
+  // fp32, in deterministic mode in as many copies as fill the multiprocessors.
   constexpr std::int64_t kMultiprocessors = 160;
   const auto programs = shape.batch * shape.q_heads;
   const auto copies = std::max<std::int64_t>(2, (kMultiprocessors + programs - 1) / programs);
   const auto results = storage({4 * q}, compute);
   const auto accumulators = storage({(device == Device::cpu ? 2 : copies) * q}, DType::f32);
-  const auto expanded = device == Device::cpu || compute == DType::f32 ? storage({2 * q}, compute) : Bytes{};
+  const auto expanded =
+      device == Device::cpu || compute == DType::f32 ? storage({2 * q}, compute) : Bytes{};
   return results + accumulators + expanded;
 }
 

@@ -6,9 +6,9 @@ void embedding_forward_cuda(const View& /*ids*/, const View& /*table*/, const Vi
                             std::int64_t /*vocab*/, std::int64_t /*cols*/, void* /*stream*/) {
   throw DeviceError("[kernels.embedding] this build has no CUDA.");
 }
-void embedding_backward_cuda(const View& /*ids*/, const View& /*grad_y*/, const View& /*grad_table*/,
-                             const View& /*workspace*/, std::int64_t /*vocab*/,
-                             std::int64_t /*cols*/, void* /*stream*/) {
+void embedding_backward_cuda(const View& /*ids*/, const View& /*grad_y*/,
+                             const View& /*grad_table*/, const View& /*workspace*/,
+                             std::int64_t /*vocab*/, std::int64_t /*cols*/, void* /*stream*/) {
   throw DeviceError("[kernels.embedding] this build has no CUDA.");
 }
 

@@ -186,32 +186,4 @@ __device__ __forceinline__ void norm_backward(Pairs<kCount, kTurns>& grad,
   }
 }
 
-template <int kCount, int kTurns>
-__device__ __forceinline__ void add(Pairs<kCount, kTurns>& to, const Pairs<kCount, kTurns>& from) {
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-#pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      to.low[turn][j] += from.low[turn][j];
-      to.high[turn][j] += from.high[turn][j];
-    }
-  }
-}
-
-/// Writes a group's weight gradient to its row of shared memory.
-template <int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ void stage(float* row, int half, const Pairs<kCount, kTurns>& pairs) {
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-    const int i = pair_index<kCount, kLanes>(turn);
-    if (i < half) {
-#pragma unroll
-      for (int j = 0; j < kCount; ++j) {
-        row[i + j] = pairs.low[turn][j];
-        row[half + i + j] = pairs.high[turn][j];
-      }
-    }
-  }
-}
-
 }  // namespace zt::kernels::heads

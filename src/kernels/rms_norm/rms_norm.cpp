@@ -16,7 +16,8 @@ void check(const View& view, std::int64_t numel, DType dtype) {
 std::int64_t rms_norm_workspace(const RmsNormShape& shape) {
   // Short rows need more blocks to fill a GPU: 2 (264 on an H200) to 8 per multiprocessor.
   constexpr std::int64_t kGpuElements = 1 << 21;
-  const auto gpu = std::clamp<std::int64_t>(kGpuElements / std::max<std::int64_t>(shape.cols, 1), 264, 1024);
+  const auto gpu =
+      std::clamp<std::int64_t>(kGpuElements / std::max<std::int64_t>(shape.cols, 1), 264, 1024);
   const auto cpu = (shape.rows + kRmsNormRowsPerPartial - 1) / kRmsNormRowsPerPartial;
   return std::max(cpu, std::min(shape.rows, gpu)) * shape.cols;
 }
@@ -33,8 +34,10 @@ void rms_norm_forward(const RmsNormForward& io, const RmsNormShape& shape, const
   if (io.rstd.numel > 0) check(io.rstd, shape.rows, DType::f32);
   if (numel == 0) return;
   switch (launch.device) {
-    case Device::cpu: return rms_norm_forward_cpu(io, shape);
-    case Device::cuda: return rms_norm_forward_cuda(io, shape, launch.stream);
+    case Device::cpu:
+      return rms_norm_forward_cpu(io, shape);
+    case Device::cuda:
+      return rms_norm_forward_cuda(io, shape, launch.stream);
   }
 }
 
@@ -51,8 +54,10 @@ void rms_norm_backward(const RmsNormBackward& io, const RmsNormShape& shape, con
             "rms_norm workspace is too small");
   if (numel == 0) return;
   switch (launch.device) {
-    case Device::cpu: return rms_norm_backward_cpu(io, shape);
-    case Device::cuda: return rms_norm_backward_cuda(io, shape, launch.stream);
+    case Device::cpu:
+      return rms_norm_backward_cpu(io, shape);
+    case Device::cuda:
+      return rms_norm_backward_cuda(io, shape, launch.stream);
   }
 }
 
