@@ -61,14 +61,14 @@ class Mutator {
   std::mt19937 random_;
 };
 
-/// Runs `step` with fresh mutations for a second; every error it lets out must be a ConfigError.
+/// Runs `step` with fresh mutations, 300 times and until 0.7 s have passed; every error it lets out must be a ConfigError.
 template <typename Step>
 void fuzz(unsigned seed, const Step& step) {
   Mutator mutator(seed);
   int accepted = 0;
   int refused = 0;
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(700);
-  while (std::chrono::steady_clock::now() < end) {
+  while (accepted + refused < 300 || std::chrono::steady_clock::now() < end) {
     try {
       step(mutator);
       ++accepted;
@@ -77,8 +77,7 @@ void fuzz(unsigned seed, const Step& step) {
       ASSERT_NE(std::string(error.what()).find("[config."), std::string::npos);
     }
   }
-  EXPECT_GT(refused, 100);
-  EXPECT_GT(accepted + refused, 200);
+  EXPECT_GT(refused, 50);
 }
 
 TEST(ConfigFuzzTest, TheJsonReaderOnlyThrowsConfigErrors) {

@@ -28,8 +28,7 @@ void resolve_auto(const DsKey& key, const DsEntry& entry, Context& context) {
   const bool stage3_only = key.path.find(".stage3_") != std::string::npos;
   if (hidden_size_rule(key.path, 1) && (!stage3_only || context.config.zero.stage == 3)) {
     if (!context.facts.hidden_size) {
-      if (context.has_flags)
-        context.config.unresolved.push_back(key.field + " (needs hidden_size)");
+      context.config.unresolved.push_back(key.field + " (needs hidden_size)");
       return;
     }
     const std::int64_t value = *hidden_size_rule(key.path, *context.facts.hidden_size);
@@ -43,7 +42,11 @@ void resolve_auto(const DsKey& key, const DsEntry& entry, Context& context) {
                        context.document->place(entry));
     return;
   }
-  if (is_strict(key.path) && key.flag.empty()) return;
+  if (is_strict(key.path) && key.flag.empty()) {
+    context.notice(entry.written + ": \"auto\" means the default " +
+                   field_at(key.field).get(Config{}) + " (" + context.document->place(entry) + ")");
+    return;
+  }
   if (!context.has_flags || (key.flag.empty() && !is_filled_elsewhere(key.path))) {
     context.problems.add(context.document->place(entry),
                          entry.written + ": \"auto\" is not filled by anything here",
@@ -85,7 +88,12 @@ void apply_legacy_zero(Context& context) {
 /// Reads one offload section; true when it asks for host memory.
 bool offload_to_host(Context& context, const std::string& section, int lowest_stage) {
   const DsEntry* device = context.entry(section + ".device");
-  if (device == nullptr || device->value->is_auto()) return false;
+  if (device == nullptr) return false;
+  if (device->value->is_auto()) {
+    context.notice(device->written + ": \"auto\" means the default none (" +
+                   context.document->place(*device) + ")");
+    return false;
+  }
   const std::string text = device->value->text;
   const std::string place = context.document->place(*device);
   const std::string got = device->written + ": got " + describe_value(*device->value);

@@ -235,6 +235,10 @@ TEST(DsConfigTest, AutoNeedsSomebodyWhoFillsIt) {
         << error;
   }
   EXPECT_FALSE(contains(error, "reduce_bucket_size"));
+  const Config defaults =
+      loaded("\"zero_optimization\": {\"stage\": \"auto\", \"reduce_bucket_size\": \"auto\"}");
+  EXPECT_TRUE(has_notice(defaults, "zero_optimization.stage: \"auto\" means the default 0"));
+  EXPECT_EQ(defaults.unresolved.size(), 1U);
 }
 
 TEST(DsConfigTest, SourcesThatAreNoConfigurationAreRefused) {

@@ -48,18 +48,46 @@ void apply_parameters(const Scheduler& scheduler, Context& context) {
   }
 }
 
+/// The warm-up of a file that leaves it out: an explicit flag, else DeepSpeed's default.
+void fill_warmup(Context& context) {
+  const std::string key = "scheduler.params.warmup_num_steps";
+  const std::string in_file = " (" + context.document->name() + ")";
+  const bool is_given = context.entry(key) != nullptr;
+  const bool is_number = is_given && !context.document->is_auto(key);
+  for (const char* flag : {"warmup_steps", "warmup_ratio"}) {
+    if (context.flags.find(flag) == nullptr || (is_given && !is_number)) continue;
+    if (!is_given) {
+      context.notice("--" + std::string(flag) + " fills " + key + ", which the file leaves out" +
+                     in_file);
+      return;
+    }
+    if (flag == std::string("warmup_ratio")) {
+      context.notice("--warmup_ratio: no effect, " + key + " is given" + in_file);
+    }
+  }
+  if (is_given) return;
+  context.config.lr_schedule.warmup_num_steps = 1000;
+  context.set_origin("lr_schedule.warmup_num_steps", key, "default of DeepSpeed");
+}
+
+/// The peak of a WarmupDecayLR that leaves it out. DeepSpeed takes 1e-3, whatever the optimizer's
+/// learning rate is.
+void fill_peak(Context& context) {
+  const std::string key = "scheduler.params.warmup_max_lr";
+  if (context.entry(key) != nullptr) return;
+  const std::string in_file = " (" + context.document->name() + ")";
+  if (context.flags.find("learning_rate") != nullptr) {
+    context.notice("--learning_rate fills " + key + ", which the file leaves out" + in_file);
+    return;
+  }
+  context.config.lr_schedule.warmup_max_lr = 1e-3;
+  context.set_origin("lr_schedule.warmup_max_lr", key, "default of DeepSpeed");
+  context.notice(key + ": DeepSpeed's default 0.001 is used, as the key is absent" + in_file);
+}
+
 void fill_scheduler_defaults(const Scheduler& scheduler, Context& context) {
-  LrScheduleConfig& schedule = context.config.lr_schedule;
-  const std::string place = "default of DeepSpeed";
-  if (context.entry("scheduler.params.warmup_num_steps") == nullptr) {
-    schedule.warmup_num_steps = 1000;
-    context.set_origin("lr_schedule.warmup_num_steps", "scheduler.params.warmup_num_steps", place);
-  }
-  if (scheduler.kind == ScheduleKind::ds_warmup_decay &&
-      context.entry("scheduler.params.warmup_max_lr") == nullptr) {
-    schedule.warmup_max_lr = 1e-3;
-    context.set_origin("lr_schedule.warmup_max_lr", "scheduler.params.warmup_max_lr", place);
-  }
+  fill_warmup(context);
+  if (scheduler.kind == ScheduleKind::ds_warmup_decay) fill_peak(context);
   if (scheduler.kind != ScheduleKind::ds_warmup &&
       context.entry("scheduler.params.total_num_steps") == nullptr) {
     const DsEntry* type = context.entry("scheduler.type");

@@ -125,6 +125,59 @@ TEST_F(ResolveTest, WaitsForFactsAndResolvesAgain) {
   EXPECT_EQ(late.run.gradient_accumulation_steps, 1);
 }
 
+TEST_F(ResolveTest, FlagsFillWhatASchedulerSectionLeavesOut) {
+  const std::string json = "{scheduler: {type: WarmupDecayLR, params: {total_num_steps: auto}}}";
+  const Config filled =
+      resolved({"--deepspeed", json, "--warmup_ratio", "0.1", "--learning_rate", "2e-4"});
+  EXPECT_FALSE(filled.lr_schedule.warmup_num_steps.has_value());
+  EXPECT_FALSE(filled.lr_schedule.warmup_max_lr.has_value());
+  EXPECT_EQ(filled.lr_schedule.warmup_steps, 0.1);
+  EXPECT_TRUE(has_notice(filled, "--warmup_ratio fills scheduler.params.warmup_num_steps"));
+  EXPECT_TRUE(has_notice(filled, "--learning_rate fills scheduler.params.warmup_max_lr"));
+  const Config plain = resolved({"--deepspeed", json});
+  EXPECT_EQ(plain.lr_schedule.warmup_num_steps, 1000);
+  EXPECT_EQ(plain.lr_schedule.warmup_max_lr, 1e-3);
+  const std::string fixed =
+      "{scheduler: {type: WarmupLR, params: {warmup_num_steps: 7, warmup_max_lr: 1e-3}}}";
+  EXPECT_TRUE(has_notice(resolved({"--deepspeed", fixed, "--warmup_ratio", "0.1"}),
+                         "--warmup_ratio: no effect"));
+  const std::string error =
+      error_of({"--deepspeed", fixed, "--warmup_steps", "8", "--learning_rate", "1e-4"});
+  EXPECT_TRUE(contains(error, "--warmup_steps 8 contradicts scheduler.params.warmup_num_steps 7"))
+      << error;
+  EXPECT_TRUE(
+      contains(error, "--learning_rate 1e-4 contradicts scheduler.params.warmup_max_lr 0.001"))
+      << error;
+}
+
+TEST_F(ResolveTest, FlagsFillWhatAnOptimizerSectionLeavesOut) {
+  const std::string json = "{optimizer: {type: AdamW, params: {lr: 1e-3}}}";
+  const Config config = resolved({"--deepspeed", json, "--weight_decay", "0.1"});
+  EXPECT_EQ(config.optimizer.weight_decay, 0.1);
+  EXPECT_EQ(config.optimizer.learning_rate, 1e-3);
+  EXPECT_TRUE(has_notice(config, "--weight_decay fills optimizer.params.weight_decay"));
+  EXPECT_TRUE(contains(error_of({"--deepspeed", json, "--learning_rate", "1e-4"}),
+                       "--learning_rate 1e-4 contradicts optimizer.params.lr 0.001"));
+  EXPECT_EQ(error_of({"--deepspeed", json, "--learning_rate", "0.001"}), "");
+}
+
+TEST_F(ResolveTest, PrecisionFlagsAndFileMustAgree) {
+  const std::string json = "{bf16: {enabled: true}}";
+  EXPECT_EQ(resolved({"--deepspeed", json}).precision.compute, DType::bf16);
+  EXPECT_EQ(resolved({"--deepspeed", json, "--bf16"}).precision.compute, DType::bf16);
+  EXPECT_TRUE(contains(error_of({"--deepspeed", json, "--no_bf16"}), "unknown flag --no_bf16"));
+  EXPECT_TRUE(contains(error_of({"--deepspeed", json, "--bf16=False"}),
+                       "--bf16 False contradicts bf16.enabled true"));
+  EXPECT_TRUE(contains(error_of({"--deepspeed", "{bf16: {enabled: false}}", "--bf16"}),
+                       "--bf16 true contradicts bf16.enabled false"));
+  EXPECT_TRUE(contains(error_of({"--deepspeed", json, "--fp16"}),
+                       "--fp16 and bf16.enabled are both on (command line; --deepspeed:1)"));
+  EXPECT_EQ(resolved({"--deepspeed", "{bf16: {enabled: auto}}"}).precision.compute, DType::f32);
+  EXPECT_EQ(
+      resolved({"--deepspeed", "{zero_optimization: {stage: 1}}", "--bf16"}).precision.compute,
+      DType::bf16);
+}
+
 TEST_F(ResolveTest, NprocIsTheWorldSizeUntilItIsKnown) {
   const std::string json = files_.write("z.json", "{\"train_batch_size\": 32}");
   EXPECT_EQ(resolved({"--deepspeed", json, "--gpus", "2"}).run.per_device_train_batch_size, 16);
