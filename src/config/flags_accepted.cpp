@@ -11,6 +11,12 @@ Flag refused(const char* name, FlagType type, const char* quiet, const char* rea
   return {name, "Refused", FlagUse::refused, type, "", quiet, "", reason};
 }
 
+/// The flag with Python's default true, so that it has a `--no_` form.
+Flag on_by_default(Flag flag) {
+  flag.default_text = "true";
+  return flag;
+}
+
 constexpr const char* kSaving = "this release saves the final model only";
 constexpr const char* kNoHub = "nothing is uploaded or downloaded";
 constexpr const char* kLora = "only read by --use_peft True, which is not built yet";
@@ -32,25 +38,37 @@ std::vector<Flag> accepted_flags() {
       accepted("metric_for_best_model", T::text, "", "no best model is kept"),
       accepted("greater_is_better", T::tristate, "", "no best model is kept"),
       accepted("logging_dir", T::text, "", "the log goes to --output_dir"),
-      accepted("logging_nan_inf_filter", T::boolean, "", "the log shows every loss as it is"),
+      on_by_default(
+          accepted("logging_nan_inf_filter", T::boolean, "", "the log shows every loss as it is")),
       accepted("log_level_replica", T::text, "", "other ranks log warnings and errors"),
-      accepted("log_on_each_node", T::boolean, "", "rank 0 writes the run's log"),
+      on_by_default(accepted("log_on_each_node", T::boolean, "", "rank 0 writes the run's log")),
       accepted("run_name", T::text, "", "there is no tracker that would show it"),
       accepted("project", T::text, "", "there is no tracker that would show it"),
-      accepted("skip_memory_metrics", T::boolean, "true", "memory is in the log already"),
+      on_by_default(
+          accepted("skip_memory_metrics", T::boolean, "true", "memory is in the log already")),
       accepted("include_num_input_tokens_seen", T::text, "", "token counts are in the log already"),
       accepted("dataloader_num_workers", T::integer, "0",
                "batches come from a memory-mapped cache"),
-      accepted("dataloader_pin_memory", T::boolean, "", "batches are staged in pinned memory"),
+      on_by_default(
+          accepted("dataloader_pin_memory", T::boolean, "", "batches are staged in pinned memory")),
       accepted("dataloader_persistent_workers", T::boolean, "false",
                "there are no loader processes"),
       accepted("dataloader_prefetch_factor", T::integer, "", "the loader reads a whole step ahead"),
-      accepted("remove_unused_columns", T::boolean, "", "only the text is read"),
+      on_by_default(
+          accepted("dataloader_in_order", T::boolean, "", "the order is fixed by the seed")),
+      accepted("dataloader_multiprocessing_context", T::text, "", "there are no loader processes"),
+      on_by_default(accepted("remove_unused_columns", T::boolean, "", "only the text is read")),
       accepted("label_names", T::list, "", "labels are the input tokens"),
       accepted("length_column_name", T::text, "", "lengths are counted"),
       accepted("prediction_loss_only", T::boolean, "", "evaluation returns the loss only"),
       accepted("eval_accumulation_steps", T::integer, "", "evaluation keeps no logits"),
-      accepted("eval_do_concat_batches", T::boolean, "", "evaluation keeps no logits"),
+      on_by_default(
+          accepted("eval_do_concat_batches", T::boolean, "", "evaluation keeps no logits")),
+      accepted("eval_use_gather_object", T::boolean, "false", "evaluation returns the loss only"),
+      accepted("batch_eval_metrics", T::boolean, "false", "evaluation returns the loss only"),
+      accepted("include_for_metrics", T::list, "", "evaluation returns the loss only"),
+      accepted("include_tokens_per_second", T::boolean, "", "tokens per second are in the log"),
+      accepted("ddp_static_graph", T::tristate, "", "the step is fixed before it starts"),
       accepted("ddp_find_unused_parameters", T::tristate, "", "every parameter gets a gradient"),
       accepted("ddp_broadcast_buffers", T::tristate, "", "models have no mutable buffers"),
       accepted("ddp_bucket_cap_mb", T::integer, "", "reduce_bucket_size decides"),
@@ -63,19 +81,26 @@ std::vector<Flag> accepted_flags() {
       accepted("torch_compile_backend", T::text, "", "the step is compiled code already"),
       accepted("torch_compile_mode", T::text, "", "the step is compiled code already"),
       accepted("use_liger_kernel", T::boolean, "false", "fused kernels are always used"),
+      accepted("liger_kernel_config", T::json, "", "fused kernels are always used"),
+      accepted("optim_target_modules", T::list, "", "AdamW updates every parameter"),
       accepted("torch_empty_cache_steps", T::integer, "",
                "memory is planned before the first step"),
       accepted("use_cache", T::boolean, "", "training keeps no key-value cache"),
       accepted("torch_dtype", T::text, "auto|float32|none",
                "master weights are fp32, --bf16 decides the compute precision"),
       accepted("device_map", T::text, "auto|none|", "ranks and --deepspeed decide the placement"),
-      accepted("trust_remote_code", T::boolean, "", "Python code is never run"),
+      on_by_default(accepted("trust_remote_code", T::boolean, "", "Python code is never run")),
       accepted("use_fast_tokenizer", T::boolean, "", "there is one tokenizer"),
       accepted("hf_hub_token", T::text, "", kNoHub),
       accepted("hub_model_id", T::text, "", kNoHub),
       accepted("hub_strategy", T::text, "", kNoHub),
       accepted("hub_token", T::text, "", kNoHub),
       accepted("hub_private_repo", T::tristate, "", kNoHub),
+      accepted("hub_always_push", T::boolean, "", kNoHub),
+      accepted("hub_revision", T::text, "", kNoHub),
+      accepted("trackio_space_id", T::text, "", kNoHub),
+      accepted("trackio_static_space_id", T::text, "", kNoHub),
+      accepted("trackio_bucket_id", T::text, "", kNoHub),
       accepted("target_modules", T::text, "", kLora),
       accepted("lora_rank", T::integer, "", kLora),
       accepted("lora_dropout", T::real, "", kLora),
@@ -99,8 +124,11 @@ std::vector<Flag> refused_flags() {
       refused("model_revision", T::text, "main", "put that revision into the model folder"),
       refused("report_to", T::list, "none", "metrics go to the log and to --output_dir"),
       refused("resume_from_checkpoint", T::text, "none|false", "train from the start"),
+      refused("enable_jit_checkpoint", T::boolean, "false",
+              "this release saves the final model only"),
       refused("load_best_model_at_end", T::boolean, "false", "the final model is saved"),
-      refused("save_safetensors", T::boolean, "true", "models are always safetensors"),
+      on_by_default(
+          refused("save_safetensors", T::boolean, "true", "models are always safetensors")),
       refused("push_to_hub", T::boolean, "false", "nothing is uploaded"),
       refused("do_predict", T::boolean, "false", "use --do_eval"),
       refused("eval_on_start", T::boolean, "false", "use --eval_strategy steps"),
@@ -114,8 +142,8 @@ std::vector<Flag> refused_flags() {
       refused("optim_args", T::text, "none|", "use the --adam_* flags"),
       refused("label_smoothing_factor", T::real, "0", "leave it at 0"),
       refused("neftune_noise_alpha", T::real, "none", "leave it out"),
-      refused("average_tokens_across_devices", T::boolean, "true",
-              "the loss is always averaged over the tokens of all ranks"),
+      on_by_default(refused("average_tokens_across_devices", T::boolean, "true",
+                            "the loss is always averaged over the tokens of all ranks")),
       refused("fsdp", T::list, "false|", "use --deepspeed with stage 2 or 3"),
       refused("fsdp_config", T::json, "none|", "use --deepspeed with stage 2 or 3"),
       refused("accelerator_config", T::json, "none|{}", "leave it out"),

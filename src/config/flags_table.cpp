@@ -27,6 +27,8 @@ const std::vector<FlagAlias>& flag_aliases() {
       {"gpus", "nproc"},
       {"evaluation_strategy", "eval_strategy"},
       {"no_cuda", "use_cpu"},
+      {"activation_checkpointing", "gradient_checkpointing"},
+      {"activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"},
       {"per_gpu_train_batch_size", "per_device_train_batch_size"},
       {"deepspeed_config", "deepspeed"},
       {"per_gpu_eval_batch_size", "per_device_eval_batch_size"}};
