@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Sample order and packed blocks equal torch, accelerate and the Hugging Face Trainer.
 
-usage: data_order.py PATH_TO_data_peer_tool
+usage: data_order.py [PATH_TO_data_peer_tool]; without it the one in $ZT_BUILD_DIR
 Prints PASS or FAIL lines; exits 1 on any difference.
 """
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from tokenizers import Tokenizer
 from torch.utils.data import BatchSampler, Dataset
 from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, TrainingArguments
 
-TOOL = sys.argv[1]
+TOOL = (sys.argv[1] if len(sys.argv) > 1
+        else os.path.join(os.environ["ZT_BUILD_DIR"], "src", "data", "data_peer_tool"))
 EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "tiny_qwen3"
 failed = False
 

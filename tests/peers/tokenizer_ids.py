@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Token ids and decoded text equal the `tokenizers` package on varied strings, for every pipeline.
 
-usage: tokenizer_ids.py PATH_TO_data_peer_tool
+usage: tokenizer_ids.py [PATH_TO_data_peer_tool]; without it the one in $ZT_BUILD_DIR
 The tokenizers are trained here (Qwen2, Qwen3.5, Llama-3, GPT-2 and NeoX pipelines); the one of
 examples/tiny_qwen3 is used too. Prints PASS or FAIL per pipeline; exits 1 on any difference.
 """
 import json
+import os
 import pathlib
 import random
 import subprocess
@@ -15,7 +16,8 @@ import tempfile
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 from tokenizers import pre_tokenizers, processors, trainers
 
-TOOL = sys.argv[1]
+TOOL = (sys.argv[1] if len(sys.argv) > 1
+        else os.path.join(os.environ["ZT_BUILD_DIR"], "src", "data", "data_peer_tool"))
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEAD = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?"
 TAIL = r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
