@@ -1,6 +1,7 @@
 #include "kernels/grad_norm/grad_norm.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cmath>
 #include <limits>
@@ -85,6 +86,18 @@ TEST_P(GradNormSizes, SumsInTheDocumentedOrder) {
 
 INSTANTIATE_TEST_SUITE_P(OddSizes, GradNormSizes,
                          testing::Values(0, 1, 255, 257, 1023, 1024, 1025, 300'001));
+
+TEST(GradNormTest, BitsDoNotDependOnTheNumberOfThreads) {
+  std::vector<float> grad = random_values<float>(1'000'003);
+  std::vector<double> out(4);
+  for (const int threads : {1, 2, 3, 8}) {
+    omp_set_num_threads(threads);
+    sum_of_squares(view_of(grad), fp64(out), 0, {}, {});
+    out[1] = threads == 1 ? out[0] : out[1];
+    EXPECT_EQ(out[0], out[1]) << threads << " threads";
+  }
+  omp_set_num_threads(1);
+}
 
 struct Clip {
   double norm, factor;
