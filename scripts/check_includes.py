@@ -64,7 +64,7 @@ def is_collective(path):
 def library_problem(name, path):
     """Why this file may not include this library header, or None."""
     module = name.parts[1] if name.parts[0] == "src" else None
-    cuda_file = name.stem.endswith(("_cuda", "_cuda_test")) or name.suffix == ".cuh"
+    cuda_file = name.stem.endswith(("_cuda", "_cuda_test")) or name.suffix == ".cuh" or "cuda_test" in name.parts
     if is_collective(path) and module != "comm":
         return "NCCL, Gloo and c10d headers belong in src/comm/"
     if is_cuda(path) and module not in ("comm", "memory") and not cuda_file:

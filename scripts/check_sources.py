@@ -6,7 +6,7 @@ import sys
 
 import source_tree
 
-MAX_LINES = {".h": 200, ".cuh": 200}
+MAX_LINES = {".h": 200}  # a .cuh is device code, not an interface
 MAX_LINES_DEFAULT = 400
 # Longer files, each with its reason. A file that shrinks below the limit has to leave this list.
 LONG_FILES = {
