@@ -4,11 +4,13 @@
 
 #include "cli/commands.h"
 #include "config/resolve.h"
+#include "plan/run_plan.h"
 
 namespace zt::cli {
 
 int run_help(const Arguments& arguments) {
   if (!arguments.empty()) {
+    if (arguments.front() == "plan") std::cout << plan::plan_help() << '\n';
     std::cout << config::help_text(arguments.front());
     return 0;
   }

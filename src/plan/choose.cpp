@@ -18,12 +18,12 @@ struct Way {
 };
 
 /// Relative compute time of a step. Backward is two forwards; full recomputation adds one,
-/// selective about 0.4 (norms, up and gate projections, SwiGLU). Micro-batches of t tokens run
+/// selective about a half (norms, up and gate projections, SwiGLU). Micro-batches of t tokens run
 /// at t / (t + 600) of full speed: from the measured ceilings of a 0.6B model on an H200 at 512
 /// and 8192 tokens (60k and 122k tokens/s).
 double relative_time(Recompute recompute, std::int64_t tokens) {
   constexpr double kHalfSpeedTokens = 600;
-  const double forwards = recompute == Recompute::none ? 3 : recompute == Recompute::full ? 4 : 3.4;
+  const double forwards = recompute == Recompute::none ? 3 : recompute == Recompute::full ? 4 : 3.5;
   const auto t = static_cast<double>(tokens);
   return forwards * (t + kHalfSpeedTokens) / t;
 }
