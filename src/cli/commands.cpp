@@ -4,7 +4,8 @@ namespace zt::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
-      {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take", run_plan},
+      {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",
+       run_plan},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},
       {"version", "versions of zerotrain and of what it is built with", run_version},
       {"help", "this list, or the flags of a command", run_help},

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <sstream>
 
 #include "model/qwen3.h"
@@ -37,16 +37,15 @@ TEST(ShapesTest, ParametersAreThePublishedCounts) {
 }
 
 TEST(ShapesTest, ThirtyTwoBillionOn64RanksIsPlannedInSeconds) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = std::clock();  // time of this process: other programs do not count
   std::ostringstream out;
-  const int code =
-      run_plan({"--model", "Qwen3-32B", "--nproc", "64", "--gpu_memory", "80GB", "--bf16",
-                "--block_size", "4096", "--per_device_train_batch_size", "1",
-                "--gradient_accumulation_steps", "16"},
-               find_model, out);
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  const int code = run_plan(
+      {"--model", "Qwen3-32B", "--nproc", "64", "--gpu_memory", "80GB", "--bf16", "--block_size",
+       "4096", "--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "16"},
+      find_model, out);
+  const auto taken = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   EXPECT_EQ(code, 0) << out.str();
-  EXPECT_LT(taken.count(), 5.0);
+  EXPECT_LT(taken, 5.0);
 }
 
 // What must be there whatever the layers need: 18 bytes per parameter on one rank.

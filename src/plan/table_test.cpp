@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "plan/choose.h"
 #include "plan/test_layers.h"
@@ -91,7 +91,7 @@ TEST(TableTest, HostMemoryOfAllRanksOfTheMachineCounts) {
 }
 
 TEST(TableTest, ThirtyTwoBillionOn64RanksTakesLessThanFiveSeconds) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = std::clock();  // time of this process: other programs do not count
   const auto model = sized_model(kShape32B);
   const Planner planner(model, gpus(64, {80 * kGB}));
   EXPECT_GT(planner.num_params().value, 32 * kGB);
@@ -102,8 +102,8 @@ TEST(TableTest, ThirtyTwoBillionOn64RanksTakesLessThanFiveSeconds) {
   for (const auto& row : rows) {
     EXPECT_LT(row.memory.device.unused.value, row.memory.device.arena.value / 100) << "gaps";
   }
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  EXPECT_LT(taken.count(), 5.0);
+  const auto taken = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  EXPECT_LT(taken, 5.0);
 }
 
 }  // namespace
