@@ -47,7 +47,8 @@ marked `*` has the least offload, then the least recomputation, then the fewest 
 
 ## What to take
 
-bf16, blocks of {block} tokens, micro-batch 1, {steps} micro-steps. Stage, offload, recomputation; GiB per rank.
+bf16, blocks of {block} tokens, micro-batch 1, {steps} micro-steps. Stage, offload with what it
+takes of the host, recomputation: GiB of the GPU, all per rank.
 
 {tables}
 ## What each stage needs
@@ -73,8 +74,8 @@ def cell(lines):
     for line in lines:
         match = MARKED.match(line)
         if match:
-            stage, offload, recompute, device, _ = match.groups()
-            host = "" if offload == "none" else f", {offload} on the host"
+            stage, offload, recompute, device, host_size = match.groups()
+            host = "" if offload == "none" else f", {offload} on the host ({float(host_size):.0f} GiB)"
             return f"stage {stage}{host}, {recompute}: {float(device):.1f}"
     return "does not fit"
 
