@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "comm/failure_board.h"
@@ -113,16 +115,21 @@ TEST(MonitorTest, SilentRankIsReportedByItsNeighbourAndAbortsAll) {
   EXPECT_NE(aborted.find("rank 1 failed first"), std::string::npos);
 }
 
-TEST(MonitorTest, RanksThatLeftAreNotMissed) {
+TEST(MonitorTest, RankThatLeftIsNotMissedAndWaitsForTheOthers) {
   const auto store = make_memory_store();
   const MonitorOptions options{.poll = milliseconds(10), .silence = milliseconds(100)};
   Monitor rank0(store->clone(), 0, 2, -1, options);
-  {
+  std::atomic<bool> returned = false;
+  std::thread other([&] {
     Monitor rank1(store->clone(), 1, 2, -1, options);
     rank1.leave();
-  }
+    returned = true;
+  });
   EXPECT_FALSE(rank0.wait_first_failure(milliseconds(400)).has_value());
+  EXPECT_FALSE(returned);
   rank0.leave();
+  other.join();
+  EXPECT_TRUE(returned);
 }
 
 TEST(MonitorTest, ReportReturnsTheEarlierFailureOfAnotherRank) {

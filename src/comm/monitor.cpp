@@ -35,6 +35,7 @@ struct Monitor::State {
   std::string next_identity, store_identity;
   std::string next_beat;
   Clock::time_point next_beat_at = Clock::now();
+  std::optional<Clock::time_point> others_left_at;
 
   const int rank, world, store_rank;
   const MonitorOptions options;
@@ -64,6 +65,7 @@ struct Monitor::State {
   void beat_until_stopped();
   bool cycle();
   void watch_next_rank();
+  bool have_all_left();
   void write_own_failure();
   void lose_store(const std::string& error);
   void linger();
@@ -75,7 +77,7 @@ void Monitor::State::beat_until_stopped() {
     store->set(key("process", rank), process_identity());
     while (cycle()) {
       std::unique_lock lock(mutex);
-      const bool waits_for_others = left && !all_left && rank == store_rank;
+      const bool waits_for_others = left && !all_left;
       changed.wait_for(lock, waits_for_others ? milliseconds{20} : options.poll,
                        [&] { return stopping || (own_failure && !failure) || (leaving && !left); });
     }
@@ -113,13 +115,26 @@ bool Monitor::State::cycle() {
   if (store_identity.empty() && store_rank >= 0) {
     store_identity = store->try_get(key("process", store_rank)).value_or("");
   }
-  const bool others_left = store->add("num_left", 0) == world;
+  const bool others_left = have_all_left();
   const std::lock_guard lock(mutex);
   left = left || leave_now;
   all_left = others_left;
   last_cycle = Clock::now();
   changed.notify_all();
   return true;
+}
+
+/// The host of the store also waits until the others know, as it takes the store away.
+bool Monitor::State::have_all_left() {
+  if (store->add("num_left", 0) < world) {
+    return false;
+  }
+  if (!others_left_at) {
+    others_left_at = Clock::now();
+    store->add("num_done", 1);
+  }
+  return rank != store_rank || store->add("num_done", 0) == world ||
+         Clock::now() - *others_left_at > options.grace;
 }
 
 void Monitor::State::write_own_failure() {
@@ -259,10 +274,7 @@ void Monitor::leave() {
   std::unique_lock lock(state.mutex);
   state.leaving = true;
   state.changed.notify_all();
-  state.changed.wait(lock, [&] {
-    const bool done = state.rank == state.store_rank ? state.all_left : state.left;
-    return done || state.failure || state.beating_ended;
-  });
+  state.changed.wait(lock, [&] { return state.all_left || state.failure || state.beating_ended; });
   if (state.failure) {
     throw CommError(
         fmt::format("[comm.leave] {} (rank {}).", describe(*state.failure), state.rank));

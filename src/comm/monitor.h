@@ -47,8 +47,9 @@ class Monitor {
   /// Time after which any dead rank has been noticed.
   [[nodiscard]] std::chrono::milliseconds notice_time() const;
 
-  /// Orderly end of this rank: the others no longer expect its heartbeat. The host of the store
-  /// returns when all ranks have left or one has failed. Errors: CommError with the first failure.
+  /// Orderly end of this rank: the others no longer expect its heartbeat. Returns when all ranks
+  /// have left (so that no connection closes under another rank's last transfer), or when the host
+  /// of the store has gone after that. Errors: CommError when a rank failed instead.
   void leave();
 
  private:

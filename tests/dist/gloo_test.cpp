@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -72,16 +74,40 @@ TEST_P(GlooWorlds, EveryCollectiveMovesEveryElement) {
 
 INSTANTIATE_TEST_SUITE_P(Worlds, GlooWorlds, ::testing::Values(1, 2, 3, 4));
 
+/// Counts in memory that forked processes share.
+class SharedCounter {
+ public:
+  SharedCounter()
+      : memory_(mmap(nullptr, sizeof(Count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                     0)),
+        count_(new (memory_) Count(0)) {}
+  ~SharedCounter() { munmap(memory_, sizeof(Count)); }
+  SharedCounter(const SharedCounter&) = delete;
+  SharedCounter& operator=(const SharedCounter&) = delete;
+  void add_one() const { ++*count_; }
+  [[nodiscard]] int count() const { return *count_; }
+
+ private:
+  using Count = std::atomic<int>;
+  void* memory_;
+  Count* count_;
+};
+
 /// Ranks exchange until something happens; each message then has to name `culprit`.
 void expect_all_name(int culprit, int signal, const std::string& why,
                      const comm::MonitorOptions& monitor) {
+  const SharedCounter ready;
   testing::ProcessOptions options;
   options.expect_success = false;
   options.monitor = monitor;
   options.timeout = std::chrono::seconds(40);
   options.operation_timeout = milliseconds(600'000);
   options.interfere = [&](const std::vector<pid_t>& pids) {
-    std::this_thread::sleep_for(milliseconds(400));
+    for (int i = 0; i < 4000 && ready.count() < 4; ++i) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    ASSERT_EQ(ready.count(), 4);
+    std::this_thread::sleep_for(milliseconds(300));
     kill(pids[static_cast<std::size_t>(culprit)], signal);
     if (signal == SIGSTOP) {
       std::thread([pid = pids[static_cast<std::size_t>(culprit)]] {
@@ -92,11 +118,14 @@ void expect_all_name(int culprit, int signal, const std::string& why,
   };
   const auto results = testing::run_processes(
       4,
-      [](comm::RankGroup& group) {
+      [&](comm::RankGroup& group) {
         std::vector<float> send(400'000), recv(400'000);
+        group.communicator().barrier();
+        ready.add_one();
         for (int i = 0; i < 1'000'000; ++i) {
           group.communicator().all_to_all({send.data(), 400'000, DType::f32},
                                           {recv.data(), 400'000, DType::f32}, {});
+          std::this_thread::sleep_for(milliseconds(2));
         }
       },
       options);
@@ -124,13 +153,15 @@ TEST(GlooFailureTest, KilledHostOfTheStoreIsNamedByAllOthers) {
 }
 
 TEST(GlooFailureTest, StoppedRankIsNamedByAllOthers) {
-  expect_all_name(1, SIGSTOP, "silent for 1500 ms",
-                  {.silence = milliseconds(1500), .grace = milliseconds(300)});
+  expect_all_name(
+      1, SIGSTOP, "silent for 2500 ms",
+      {.poll = milliseconds(200), .silence = milliseconds(2500), .grace = milliseconds(300)});
 }
 
 TEST(GlooFailureTest, StoppedHostOfTheStoreIsNamedByAllOthers) {
-  expect_all_name(0, SIGSTOP, "stopped",
-                  {.silence = milliseconds(1500), .grace = milliseconds(300)});
+  expect_all_name(
+      0, SIGSTOP, "stopped",
+      {.poll = milliseconds(200), .silence = milliseconds(2500), .grace = milliseconds(300)});
 }
 
 TEST(GlooFailureTest, ReportedErrorOfOneRankReachesAllOthers) {

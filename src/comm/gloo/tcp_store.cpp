@@ -1,5 +1,6 @@
 #include "comm/tcp_store.h"
 
+#include <c10/util/Logging.h>
 #include <fmt/format.h>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -93,6 +94,7 @@ class C10dStore final : public Store {
 }  // namespace
 
 std::unique_ptr<Store> open_tcp_store(const TcpStoreOptions& options) {
+  c10::initLogging();  // otherwise TORCH_CPP_LOG_LEVEL has no effect in programs without Python
   c10d::TCPStoreOptions c10d_options;
   c10d_options.port = static_cast<std::uint16_t>(options.port);
   c10d_options.isServer = options.is_server;
