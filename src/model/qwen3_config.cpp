@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -17,16 +18,16 @@ class Reader {
  public:
   Reader(const json& root, std::string path) : root_(root), path_(std::move(path)) {}
 
-  std::int64_t positive(const char* key, std::int64_t fallback = 0) {
+  /// `limit` keeps products of sizes far from overflow.
+  std::int64_t positive(const char* key, std::int64_t fallback = 0, std::int64_t limit = 1 << 24) {
     const auto* value = find(key);
     if (value == nullptr) {
       if (fallback == 0) problem(key, "is missing", "a positive integer");
-      return fallback;
+      return std::max<std::int64_t>(fallback, 1);
     }
-    constexpr std::int64_t kLimit = 1LL << 40;
     if (!value->is_number_integer() || value->get<std::int64_t>() < 1 ||
-        value->get<std::int64_t>() > kLimit) {
-      problem(key, "got " + value->dump(), "a positive integer");
+        value->get<std::int64_t>() > limit) {
+      problem(key, "got " + value->dump(), fmt::format("an integer from 1 to {}", limit));
       return 1;
     }
     return value->get<std::int64_t>();
@@ -102,7 +103,8 @@ double read_rope(Reader& reader) {
     reader.refuse(kind != "default", key, "rope_type " + kind.dump() + " is not built");
     theta = reader.number(*section, "rope_theta", theta);
   }
-  return theta == 0 ? 1e6 : theta;
+  constexpr double kHuggingFaceDefault = 1e4;
+  return theta == 0 ? kHuggingFaceDefault : theta;
 }
 
 void refuse_unsupported(Reader& reader) {
@@ -137,9 +139,12 @@ Qwen3Config read_qwen3_config(const std::string& folder) {
   refuse_unsupported(reader);
   Qwen3Config config;
   config.hidden = reader.positive("hidden_size");
-  config.layers = reader.positive("num_hidden_layers");
+  constexpr std::int64_t kMaxLayers = 1 << 14;
+  config.layers = reader.positive("num_hidden_layers", 0, kMaxLayers);
   config.heads = reader.positive("num_attention_heads");
-  config.kv_heads = reader.positive("num_key_value_heads", config.heads);
+  // null means as many as query heads; an absent key means another number to each library.
+  const bool null_kv = root.contains("num_key_value_heads") && root["num_key_value_heads"].is_null();
+  config.kv_heads = reader.positive("num_key_value_heads", null_kv ? config.heads : 0);
   config.head_dim = reader.positive("head_dim", 128);
   config.ffn = reader.positive("intermediate_size");
   config.vocab = reader.positive("vocab_size");
