@@ -55,7 +55,7 @@ bool has_weights(const std::string& folder) {
 
 HuggingFaceWeights::HuggingFaceWeights(const std::string& folder) : folder_(folder) {
   const auto root = fs::path(folder);
-  if (fs::exists(root / kIndex)) {
+  if (!fs::exists(root / kSingle) && fs::exists(root / kIndex)) {  // the order of transformers
     const auto index = read_index(root / kIndex);
     std::map<std::string, const SafetensorsFile*> opened;
     for (const auto& [name, file_name] : index) {

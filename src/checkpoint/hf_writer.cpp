@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <system_error>
 
@@ -47,6 +48,12 @@ void copy_if_there(const fs::path& from, const fs::path& to) {
   if (!fs::exists(from) || fs::equivalent(from, to, error)) return;
   fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
   if (error) fail(to, "cannot be written: " + error.message() + ".");
+}
+
+/// model.safetensors, or model-<digits>-of-<digits>.safetensors.
+bool is_weight_file(const std::string& name) {
+  static const std::regex kPattern(R"(model(-\d+-of-\d+)?\.safetensors)");
+  return std::regex_match(name, kPattern);
 }
 
 }  // namespace
@@ -114,8 +121,7 @@ struct HuggingFaceWriter::Impl {
     for (std::size_t s = 0; s < shard_begin.size(); ++s) current.insert(file(s).filename().string());
     for (const auto& entry : fs::directory_iterator(save.folder)) {
       const auto name = entry.path().filename().string();
-      const bool weights = name.rfind("model", 0) == 0 && entry.path().extension() == ".safetensors";
-      if (weights && current.count(name) == 0) fs::remove(entry.path());
+      if (is_weight_file(name) && current.count(name) == 0) fs::remove(entry.path());
     }
   }
 

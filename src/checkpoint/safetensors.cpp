@@ -138,7 +138,15 @@ void SafetensorsFile::parse_header() {
                             length, size_));
   }
   payload_ = kPrefix + static_cast<std::int64_t>(length);
-  const auto root = parse_unique(path_, reinterpret_cast<const char*>(data_ + kPrefix), length);
+  const auto* text = reinterpret_cast<const char*>(data_ + kPrefix);
+  if (length == 0 || text[0] != '{') fail(path_, "its header does not start with '{'");
+  const auto root = parse_unique(path_, text, length);
+  if (const auto found = root.find("__metadata__"); found != root.end()) {
+    const bool strings = found->is_object() && std::all_of(found->begin(), found->end(), [](const json& value) {
+      return value.is_string();
+    });
+    if (!strings) fail(path_, "its __metadata__ is not a map of strings");
+  }
   for (const auto& [name, value] : root.items()) {
     if (name != "__metadata__") tensors_[name] = parse_entry(path_, name, value);
   }
@@ -162,6 +170,7 @@ void SafetensorsFile::parse_header() {
 void SafetensorsFile::read(const std::string& name, std::int64_t begin, std::span<float> values) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) fail(path_, "has no tensor '" + name + "'");
+  if (values.empty()) return;
   const auto& entry = found->second;
   const auto count = static_cast<std::int64_t>(values.size());
   ZT_ASSERT(begin >= 0 && begin + count <= entry.numel(), "slice leaves its tensor");
