@@ -93,8 +93,13 @@ void require_whole_block(const Dataset& train, const BlockRules& rules) {
 Datasets open_datasets(const DataConfig& options, const DatasetRequest& request) {
   Datasets result;
   result.block_size = options.block_size;
-  if (request.tokenizer && request.tokenizer->model_max_length()) {
-    result.block_size = std::min(result.block_size, *request.tokenizer->model_max_length());
+  const auto longest = request.tokenizer ? request.tokenizer->model_max_length() : std::nullopt;
+  if (longest && *longest < options.block_size) {
+    result.block_size = *longest;
+    log::info("data",
+              fmt::format("--block_size {} is longer than the tokenizer's model_max_length; "
+                          "blocks have {} tokens",
+                          options.block_size, *longest));
   }
   BlockRules rules{result.block_size,     options.packing,           options.packing_rule,
                    options.document_mask, pad_id(request.tokenizer), options.max_train_samples};

@@ -171,9 +171,11 @@ void guarded(const std::string& place, Read&& read) {
   try {
     read();
   } catch (const Json::exception& error) {
+    std::string reason = error.what();  // begins with the library's own `[json.exception...] `
+    reason.erase(0, reason.find("] ") == std::string::npos ? 0 : reason.find("] ") + 2);
     throw FileError(fmt::format(
         "[data.tokenizer] {} is damaged or not a tokenizer file: {}. Copy the file again.", place,
-        error.what()));
+        reason));
   }
 }
 

@@ -88,7 +88,6 @@ flag_case("an empty micro-batch", "per_device_train_batch_size", "0")
 flag_case("a negative accumulation", "gradient_accumulation_steps", "-2")
 flag_case("an empty block", "block_size", "0")
 flag_case("a block of an unthinkable size", "block_size", "99999999999999999999")
-flag_case("a block longer than the model's limit", "block_size", "4096", "max_position_embeddings", "128", codes=EITHER)
 flag_case("a negative warm-up", "warmup_steps", "-5")
 flag_case("a beta of 1.5", "adam_beta1", "1.5")
 flag_case("a negative clip", "max_grad_norm", "-1")
@@ -105,6 +104,13 @@ flag_case("a model folder that is absent", "model_name_or_path", "/nonexistent/m
 flag_case("a data folder that is absent", "train_file_dir", "/nonexistent/data", codes=EITHER)
 flag_case("a validation folder that is absent", "validation_file_dir", "/nonexistent/data", codes=EITHER)
 flag_case("an output folder in a place that takes none", "output_dir", "/proc/zt/out", codes=EITHER)
+
+
+@case("a block longer than the model's positions", EITHER, "max_position_embeddings", "positions")
+def _(run):
+    (run.model / "tokenizer_config.json").write_text(json.dumps(
+        {"tokenizer_class": "Qwen2Tokenizer", "eos_token": tiny.END, "pad_token": tiny.END}), encoding="utf-8")
+    run.flags["block_size"] = "256"
 
 
 @case("no model named", CONFIGURATION, "model_name_or_path")
@@ -244,7 +250,15 @@ def _(run):
     run.tensors(edit)
 
 
-@case("a weight that is missing", FILES, "model.norm.weight")
+@case("a weight that is missing", FILES, "model.layers.1.post_attention_layernorm.weight")
+def _(run):
+    def edit(header, data):  # the last one of the file, so that no hole is left
+        last = header.pop("model.layers.1.post_attention_layernorm.weight")
+        return header, data[:last["data_offsets"][0]]
+    run.tensors(edit)
+
+
+@case("a hole in the file of weights", FILES, "hole", "model.norm.weight")
 def _(run):
     run.tensors(lambda header, _: header.pop("model.norm.weight") and None)
 
@@ -263,7 +277,7 @@ def _(run):
     run.tensors(edit)
 
 
-@case("offsets beyond the file", FILES, "model.norm.weight", "offset")
+@case("offsets beyond the file", FILES, "model.norm.weight", "offset", "hole")
 def _(run):
     def edit(header, data):
         header["model.norm.weight"]["data_offsets"] = [len(data), len(data) + 128]
@@ -313,7 +327,7 @@ def _(run):
     (run.model / "tokenizer.json").write_text('{"model": ', encoding="utf-8")
 
 
-@case("a tokenizer of an unsupported kind", FILES, "Unigram", "tokenizer")
+@case("a tokenizer of an unsupported kind", EITHER, "Unigram", "tokenizer")
 def _(run):
     tiny.write_json(run.model / "tokenizer.json", tiny.tokenizer() | {"model": {"type": "Unigram", "unk_id": 0, "vocab": [["a", 0.0]]}})
 
