@@ -61,7 +61,8 @@ class Mutator {
   std::mt19937 random_;
 };
 
-/// Runs `step` with fresh mutations, 300 times and until 0.7 s have passed; every error it lets out must be a ConfigError.
+/// Runs `step` with fresh mutations, 300 times and until 0.7 s have passed; every error it lets out
+/// must be a ConfigError.
 template <typename Step>
 void fuzz(unsigned seed, const Step& step) {
   Mutator mutator(seed);

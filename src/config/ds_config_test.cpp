@@ -158,6 +158,8 @@ TEST(DsConfigTest, PrecisionSectionsAndDataTypes) {
   EXPECT_EQ(
       loaded("\"fp16\": {\"enabled\": false}, \"bf16\": {\"enabled\": \"yes\"}").precision.compute,
       DType::bf16);
+  EXPECT_TRUE(has_notice(loaded("\"bf16\": {\"enabled\": \"auto\"}"),
+                         "bf16.enabled: \"auto\" means the default false"));
   EXPECT_EQ(loaded("\"bfloat16\": {\"enabled\": true}").precision.compute, DType::bf16);
   EXPECT_EQ(
       loaded("\"bf16\": {\"enabled\": false}, \"bfloat16\": {\"enabled\": true}").precision.compute,

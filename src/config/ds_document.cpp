@@ -221,6 +221,14 @@ void DsDocument::check_key(const DsKey& key, const DsEntry& entry) {
 
 void DsDocument::report_unknown(const Member& member, const std::string& path,
                                 const std::string& written) {
+  constexpr int kMostUnknown = 100;
+  if (++num_unknown_ > kMostUnknown) {
+    if (num_unknown_ == kMostUnknown + 1) {
+      problems_.add(place(member.line), "more than 100 unknown keys, the others are not listed",
+                    "This is not a DeepSpeed configuration");
+    }
+    return;
+  }
   const DsSection* section = find_ds_section(path);
   const Nearest close = nearest(member.key, ds_names_in(path));
   const std::string full = shown(join(written, member.key));

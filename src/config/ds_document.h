@@ -51,6 +51,7 @@ class DsDocument {
   Problems& problems_;
   std::vector<std::string>& notices_;
   std::map<std::string, DsEntry> entries_;
+  int num_unknown_ = 0;
 };
 
 /// What a key of this type holds, when `value` is something else; otherwise empty.

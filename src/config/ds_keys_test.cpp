@@ -223,5 +223,13 @@ TEST(DsKeysTest, UnknownKeysElsewhereAreErrorsOnlyWhenNearlyRight) {
                          "ignored, it belongs to zero_optimization.offload_optimizer"));
 }
 
+TEST(DsKeysTest, AFileOfUnknownKeysIsNoConfiguration) {
+  std::string text = "{\"train_batch_size\": 1";
+  for (int i = 0; i < 10'000; ++i)
+    text += ", \"some_quite_long_and_unknown_key_" + std::to_string(i) + "\": 1";
+  const std::string error = config_error([&] { (void)from_deepspeed(text + "}"); });
+  EXPECT_TRUE(contains(error, "more than 100 unknown keys")) << error.substr(0, 500);
+}
+
 }  // namespace
 }  // namespace zt::config

@@ -153,6 +153,8 @@ TEST_F(FlagsTest, FlagsReachTheirFields) {
   EXPECT_EQ(config.precision.compute, DType::bf16);
   EXPECT_EQ(resolved({"--coalesce", "off"}).zero.coalesce, 1);
   EXPECT_EQ(resolved({"--coalesce", "auto"}).zero.coalesce, 0);
+  EXPECT_EQ(resolved({"--max_train_samples", "0"}).data.max_train_samples, -1);
+  EXPECT_EQ(resolved({"--max_train_samples", "None"}).data.max_train_samples, -1);
   EXPECT_EQ(resolved({"--data_seed", "9"}).data.data_seed, 9U);
   EXPECT_TRUE(resolved({"--full_determinism"}).zero.deterministic);
   EXPECT_EQ(resolved({"--group_by_length"}).data.train_sampling_strategy,

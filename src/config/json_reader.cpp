@@ -12,7 +12,7 @@ namespace zt::config {
 namespace {
 
 constexpr int kDeepest = 64;
-constexpr std::size_t kLongest = std::size_t{16} << 20;
+constexpr std::size_t kLongest = std::size_t{1} << 20;
 
 /// Recursive descent over a Scanner; duplicate keys are collected, other errors are thrown.
 class Reader {
@@ -150,7 +150,7 @@ const Value* Value::find(std::string_view key) const {
 Value read_json(std::string_view text, const std::string& name) {
   if (text.size() > kLongest) {
     Problems problem("config.json");
-    problem.add(name, "got " + std::to_string(text.size()) + " bytes, expected at most 16 MiB",
+    problem.add(name, "got " + std::to_string(text.size()) + " bytes, expected at most 1 MiB",
                 "This is not a configuration");
     throw JsonError(problem);
   }

@@ -50,7 +50,7 @@ class JsonError : public ConfigError {
 /// string ends at a comma, bracket, comment or the end of its line.
 /// `name` is used in messages, which give `name:line`.
 /// Errors: JsonError for bad grammar, duplicate keys (all of them), nesting deeper than 64,
-/// text above 16 MiB.
+/// text above 1 MiB.
 [[nodiscard]] Value read_json(std::string_view text, const std::string& name);
 
 /// What a value is, for messages: `8`, `"cpu"`, `a list`, `an object`.

@@ -18,7 +18,10 @@ Mode resolve_mode(Context& context, const std::string& name) {
   const DsEntry* entry = context.entry(name + ".enabled");
   if (entry == nullptr || (entry->value->is_auto() && context.has_flags)) {
     mode = {flag_on, "--" + name, flag != nullptr ? "command line" : "default"};
-  } else if (!entry->value->is_auto()) {
+  } else if (entry->value->is_auto()) {
+    context.notice(entry->written + ": \"auto\" means the default false (" +
+                   context.document->place(*entry) + ")");
+  } else {
     const bool on = parse_bool(entry->value->text).value_or(false);
     mode = {on, entry->written, context.document->place(*entry)};
     if (flag != nullptr && parse_bool(*flag) && flag_on != on) {

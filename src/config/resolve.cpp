@@ -26,9 +26,10 @@ std::optional<Source> read_source(const std::string& source, Problems& problems)
   if (text.front() == '{') return Source{text, "--deepspeed"};
   std::error_code error;
   if (std::filesystem::is_regular_file(text, error)) {
-    constexpr std::uintmax_t kLongest = std::uintmax_t{64} << 20;
-    if (std::filesystem::file_size(text, error) > kLongest) {
-      problems.add(shown(text), "the file is larger than 64 MiB, this is not a configuration");
+    constexpr std::uintmax_t kLongest = std::uintmax_t{1} << 20;
+    const std::uintmax_t size = std::filesystem::file_size(text, error);
+    if (error || size > kLongest) {
+      problems.add(shown(text), "the file is larger than 1 MiB", "This is not a configuration");
       return std::nullopt;
     }
     std::ifstream file(text, std::ios::binary);

@@ -52,6 +52,8 @@ void check_whole_steps(Context& context) {
 
 void resolve_data_order(Context& context) {
   DataConfig& data = context.config.data;
+  if (data.max_train_samples == 0) data.max_train_samples = -1;  // Python's "no limit"
+  if (data.max_eval_samples == 0) data.max_eval_samples = -1;
   const std::string* seed = context.flags.find("data_seed");
   if (seed == nullptr || lower_case(*seed) == "none") {
     data.data_seed = context.config.run.seed;
