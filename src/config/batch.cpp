@@ -68,13 +68,16 @@ void check_product(Context& context, const Part& total, const Part& micro, const
 
 /// Derives what is missing from the total, as DeepSpeed does.
 void derive_from_total(const Part& total, Part& micro, Part& steps, std::int64_t world) {
+  const auto derived = [&](const char* key, std::int64_t value) {
+    return Part{value, std::string("derived ") + key, total.place};
+  };
   if (micro.value && !steps.value) {
-    steps = {*total.value / *micro.value / world, total.key, total.place};
+    steps = derived(kSteps, *total.value / *micro.value / world);
   } else if (!micro.value && steps.value) {
-    micro = {*total.value / world / *steps.value, total.key, total.place};
+    micro = derived(kMicro, *total.value / world / *steps.value);
   } else if (!micro.value) {
-    steps = {1, total.key, total.place};
-    micro = {*total.value / world, total.key, total.place};
+    steps = derived(kSteps, 1);
+    micro = derived(kMicro, *total.value / world);
   }
 }
 
