@@ -84,6 +84,11 @@ class CudaQueues final : public Queues {
         events_[w].block(stream);
       }
     }
+    // ATen operations of the compute queue run on the thread's current stream.
+    if (queue == 0) {
+      c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromExternal(
+          stream, static_cast<c10::DeviceIndex>(device_index_)));
+    }
     work(Launch{Device::cuda, stream});
     if (waited_on) events_[i].record(stream);
   }
