@@ -1,5 +1,3 @@
-#include <ATen/ops/empty.h>
-
 #include <cstring>
 
 #include "kernels/cast/cast.h"
@@ -23,6 +21,22 @@ void read_range(const layout::ModelLayout& layout, int unit, std::int64_t begin,
            std::span(values).subspan(static_cast<std::size_t>(from - begin),
                                      static_cast<std::size_t>(to - from)));
   }
+}
+
+/// Where evaluation gathers a unit; between steps nothing else lives there.
+struct GatherBuffers {
+  schedule::BufferId full, stage;
+};
+
+GatherBuffers evaluation_buffers(const schedule::Program& program, int unit) {
+  GatherBuffers result;
+  for (const auto& op : program.variant(schedule::VariantKind::evaluation).operations) {
+    if (op.unit != unit) continue;
+    if (op.kind == schedule::OpKind::fetch) result.stage = op.writes.front();
+    if (op.kind == schedule::OpKind::gather) result.full = op.writes.front();
+  }
+  ZT_ASSERT(result.full.valid(), "evaluation gathers every unit that is not always gathered");
+  return result;
 }
 
 /// fp32 host values into a planned buffer of any dtype and place.
@@ -73,24 +87,16 @@ void Engine::Impl::export_unit(int unit, const ParamSink& sink) {
   const auto& unit_layout = layout.units.at(static_cast<std::size_t>(unit));
   const auto launch = executor->queues().compute();
   View full;
-  at::Tensor gathered;  // owns what is gathered for this call only
-  at::Tensor staged;
   if (buffers.always_gathered) {
     full = machine.view(buffers.param_full);
   } else {
     auto shard = machine.view(buffers.param_shard);
-    auto bytes_on_device = at::TensorOptions().dtype(at::kByte);
-    if (machine.device == Device::cuda) {
-      bytes_on_device = bytes_on_device.device(at::kCUDA, static_cast<at::DeviceIndex>(machine.device_index));
+    const auto free = evaluation_buffers(program, unit);
+    if (free.stage.valid()) {
+      memory::copy(shard, machine.view(free.stage), launch);
+      shard = machine.view(free.stage);
     }
-    if (program.buffer(buffers.param_shard.buffer).where == Place::host) {
-      staged = at::empty({shard.bytes().value}, bytes_on_device);
-      const View on_device{staged.data_ptr(), shard.numel, shard.dtype};
-      memory::copy(shard, on_device, launch);
-      shard = on_device;
-    }
-    gathered = at::empty({shard.bytes().value * machine.world()}, bytes_on_device);
-    full = {gathered.data_ptr(), shard.numel * machine.world(), shard.dtype};
+    full = machine.view(free.full);
     machine.communicator->all_gather(shard, full, launch);
   }
   std::vector<std::byte> host;
