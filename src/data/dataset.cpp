@@ -18,10 +18,16 @@ Dataset::Dataset(std::shared_ptr<const TokenCache> cache, std::int64_t first_row
   if (!rules_.packing) {
     cut_rows(first_row, last_row);
   } else if (rules_.rule == config::PackingRule::stream) {
-    cut_packed(first_row, last_row, true);
+    cut_packed(first_row, last_row);
   } else {
-    for (std::int64_t row = first_row; row < last_row; row += kRowsPerMapBatch) {
-      cut_packed(row, std::min(row + kRowsPerMapBatch, last_row), true);
+    const std::int64_t rows = last_row - first_row;
+    const std::int64_t shards =
+        std::max<std::int64_t>(1, std::min<std::int64_t>(rules_.hf_shards, rows));
+    std::int64_t begin = first_row;
+    for (std::int64_t shard = 0; shard < shards; ++shard) {
+      const std::int64_t end = begin + rows / shards + (shard < rows % shards ? 1 : 0);
+      cut_map_batches(begin, end);
+      begin = end;
     }
   }
   if (rules_.max_blocks > 0 && size() > rules_.max_blocks) {
@@ -29,7 +35,13 @@ Dataset::Dataset(std::shared_ptr<const TokenCache> cache, std::int64_t first_row
   }
 }
 
-void Dataset::cut_packed(std::int64_t first_row, std::int64_t last_row, bool keep_short) {
+void Dataset::cut_map_batches(std::int64_t first_row, std::int64_t last_row) {
+  for (std::int64_t row = first_row; row < last_row; row += kRowsPerMapBatch) {
+    cut_packed(row, std::min(row + kRowsPerMapBatch, last_row));
+  }
+}
+
+void Dataset::cut_packed(std::int64_t first_row, std::int64_t last_row) {
   const auto offsets = cache_->row_offsets();
   const std::int64_t begin = offsets[static_cast<std::size_t>(first_row)];
   const std::int64_t end = offsets[static_cast<std::size_t>(last_row)];
@@ -40,7 +52,7 @@ void Dataset::cut_packed(std::int64_t first_row, std::int64_t last_row, bool kee
   };
   std::int64_t at = begin;
   for (; at + rules_.block_size <= end; at += rules_.block_size) add(at, rules_.block_size);
-  if (keep_short && at == begin && at < end) add(at, end - at);
+  if (at == begin && at < end) add(at, end - at);
 }
 
 void Dataset::cut_rows(std::int64_t first_row, std::int64_t last_row) {

@@ -21,6 +21,7 @@ struct BlockRules {
   std::int64_t block_size = 0;
   bool packing = true;
   config::PackingRule rule = config::PackingRule::stream;
+  int hf_shards = 1;           ///< rule hf: contiguous shares of the rows, as `num_proc` makes them
   bool document_mask = false;  ///< no target across documents
   std::int32_t pad_id = 0;
   std::int64_t max_blocks = -1;  ///< only the first ones; -1: all
@@ -57,7 +58,8 @@ class Dataset {
   struct Block {
     std::int64_t begin, length, row;  ///< first token; tokens; row that holds the first token
   };
-  void cut_packed(std::int64_t first_row, std::int64_t last_row, bool keep_short);
+  void cut_map_batches(std::int64_t first_row, std::int64_t last_row);
+  void cut_packed(std::int64_t first_row, std::int64_t last_row);
   void cut_rows(std::int64_t first_row, std::int64_t last_row);
 
   std::shared_ptr<const TokenCache> cache_;

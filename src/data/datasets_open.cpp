@@ -101,8 +101,13 @@ Datasets open_datasets(const DataConfig& options, const DatasetRequest& request)
                           "blocks have {} tokens",
                           options.block_size, *longest));
   }
-  BlockRules rules{result.block_size,     options.packing,           options.packing_rule,
-                   options.document_mask, pad_id(request.tokenizer), options.max_train_samples};
+  BlockRules rules{.block_size = result.block_size,
+                   .packing = options.packing,
+                   .rule = options.packing_rule,
+                   .hf_shards = options.preprocessing_num_workers,
+                   .document_mask = options.document_mask,
+                   .pad_id = pad_id(request.tokenizer),
+                   .max_blocks = options.max_train_samples};
   const bool split = options.validation_file_dir.empty();
   if (options.train_file_dir.empty() && (request.want_train || split)) {
     throw ConfigError("[data.dataset] no data: --train_file_dir is not given. Name a folder.");

@@ -104,6 +104,7 @@ int print_blocks(const std::string& text) {
   options.packing = json.value("packing", true);
   options.packing_rule =
       json.value("hf", false) ? config::PackingRule::hf : config::PackingRule::stream;
+  options.preprocessing_num_workers = json.value("workers", 0);
   options.document_mask = json.value("document_mask", false);
   options.keep_linebreaks = json.value("keep_linebreaks", true);
   options.validation_split_percentage = json.value("percent", 1);

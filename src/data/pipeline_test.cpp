@@ -101,6 +101,8 @@ TEST_F(PipelineTest, RuleHfCutsEveryThousandRows) {
   DataConfig data = options(300);
   EXPECT_EQ(open_datasets(data, request()).train->size(), 3);
   data.packing_rule = config::PackingRule::hf;
+  EXPECT_EQ(open_datasets(data, request()).train->size(), 2);  // two workers: 501 and 500 rows
+  data.preprocessing_num_workers = 1;
   const Datasets sets = open_datasets(data, request());
   ASSERT_EQ(sets.train->size(), 4);  // 3 of the first thousand rows, and a short one
   EXPECT_EQ(sets.train->length(3), 1);

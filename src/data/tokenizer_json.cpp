@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/error.h"
 #include "data/tokenizer_parts.h"
@@ -220,8 +219,6 @@ void read_tokenizer_config(const std::string& text, const std::string& place,
       files.model_max_length = found->get<std::int64_t>();
     }
     if (!config.contains("added_tokens_decoder")) return;
-    std::set<std::string> present;
-    for (const AddedToken& token : files.added) present.insert(token.content);
     std::vector<AddedToken> extra;
     for (const auto& [key, item] : config.at("added_tokens_decoder").items()) {
       if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != key.npos) {
@@ -230,8 +227,16 @@ void read_tokenizer_config(const std::string& text, const std::string& place,
                         "key `{}`, expected a token id. Copy the file again.",
                         place, key));
       }
-      const AddedToken token = read_added(item, static_cast<std::int32_t>(std::stol(key)));
-      if (!present.contains(token.content)) extra.push_back(token);
+      AddedToken token = read_added(item, static_cast<std::int32_t>(std::stol(key)));
+      const auto known =
+          std::find_if(files.added.begin(), files.added.end(),
+                       [&](const AddedToken& t) { return t.content == token.content; });
+      if (known == files.added.end()) {
+        extra.push_back(token);
+      } else {  // transformers keeps the id of tokenizer.json and takes the flags from here
+        token.id = known->id;
+        *known = token;
+      }
     }
     std::sort(extra.begin(), extra.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     files.added.insert(files.added.end(), extra.begin(), extra.end());

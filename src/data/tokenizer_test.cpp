@@ -80,6 +80,15 @@ TEST(TokenizerTest, NamesTheOffsetOfBytesThatAreNotUtf8) {
   }
 }
 
+TEST(TokenizerTest, TokenizerConfigAddsTokensAndOverridesTheirFlags) {
+  const Tokenizer tokenizer = Tokenizer::parse(
+      tiny_tokenizer().dump(),
+      R"({"added_tokens_decoder": {"258": {"content": "<|end|>", "rstrip": true, "special": true},
+                                   "259": {"content": "<x>", "special": true}}})",
+      "t");
+  EXPECT_EQ(tokenizer.encode("ab<|end|>  ab<x>"), (Ids{256, 258, 256, 259}));
+}
+
 TEST(TokenizerTest, RefusesWhatItCannotReproduceByName) {
   const auto message = [](auto change) -> std::string {
     Json json = tiny_tokenizer();

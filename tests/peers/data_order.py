@@ -164,6 +164,11 @@ def check_blocks():
         hf = tool("blocks", json.dumps(base | {"hf": True}))
         want = [b for i in range(border, len(rows), 1000) for b in group(rows[i:min(i + 1000, len(rows))], size)]
         report("hf packing per 1000 rows", [b[0] for b in hf["train"]] == want)
+        sharded = tool("blocks", json.dumps(base | {"hf": True, "workers": 3, "eval": False}))
+        mine = rows[border:]
+        ends = [0, *(sum(len(mine) // 3 + (s < len(mine) % 3) for s in range(k + 1)) for k in range(3))]
+        want = [b for a, e in zip(ends, ends[1:]) for i in range(a, e, 1000) for b in group(mine[i:min(i + 1000, e)], size)]
+        report("hf packing with three workers", [b[0] for b in sharded["train"]] == want)
         plain = tool("blocks", json.dumps(base | {"packing": False}))
         want = [(r[:-1] + [eos] * size)[:size] for r in rows[border:]]
         report("no packing: cut or padded, padding is a target",
