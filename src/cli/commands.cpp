@@ -4,6 +4,7 @@ namespace zt::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
+      {"train", "trains a model: zt train <Hugging Face flags>", run_train},
       {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",
        run_plan},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},

@@ -8,14 +8,15 @@
 
 namespace zt::train {
 
-EvalResult evaluate(zero::Engine& engine, BatchSource& source, const zero::RankContext& rank) {
+EvalResult evaluate(zero::Engine& engine, const EvalData& data, const zero::RankContext& rank) {
   const auto start = std::chrono::steady_clock::now();
   double loss_sum = 0;
   std::int64_t targets = 0;
-  const std::int64_t batches = source.batches();
+  const std::int64_t batches = data.loader->num_batches();
   for (std::int64_t i = 0; i < batches; ++i) {
-    const auto batch = source.read(0, i);
-    targets += count_targets(batch);
+    const auto micro = data.loader->read(i);
+    targets += micro.target_tokens;
+    const auto batch = to_batch(micro, data.document_mask);
     loss_sum += engine.evaluate(to_device(batch, rank.device, rank.device_index));
   }
   auto& communicator = *rank.communicator;
@@ -33,7 +34,7 @@ EvalResult evaluate(zero::Engine& engine, BatchSource& source, const zero::RankC
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return {.loss = total / static_cast<double>(tokens),
           .tokens = tokens,
-          .samples = source.samples(),
+          .samples = data.samples,
           .batches = batches,
           .seconds = seconds.count()};
 }

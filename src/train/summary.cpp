@@ -69,8 +69,8 @@ std::string describe_run(const RunSummary& summary, const config::Config& config
            recompute_name(summary.build.recompute), summary.coalesce));
   line("batch", fmt::format("{} per rank x {} accumulation x {} ranks = {} sequences of {} tokens",
                             run.per_device_train_batch_size, plan.accumulation, summary.world,
-                            batch, config.data.block_size));
-  line("tokens", fmt::format("{} per step", batch * config.data.block_size));
+                            batch, summary.block_size));
+  line("tokens", fmt::format("{} per step", batch * summary.block_size));
   line("data", fmt::format("{} training blocks, {} evaluation blocks", summary.train_blocks,
                            summary.eval_blocks));
   line("steps", fmt::format("{} ({} per epoch)", plan.total_steps, plan.updates_per_epoch));

@@ -18,6 +18,7 @@ struct RunSummary {
   int num_units = 0, num_layers = 0;
   int world = 1;
   std::string device;  ///< `cpu`, `cuda (NVIDIA H200)`
+  std::int64_t block_size = 0;
   std::int64_t train_blocks = 0, eval_blocks = 0;
   std::int64_t coalesce = 1;  ///< accumulation micro-batches run as one
   schedule::BuildOptions build;

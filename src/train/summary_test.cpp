@@ -11,12 +11,13 @@ TEST(SummaryTest, NamesTheBatchTripleAndTokensPerStep) {
   config::Config config;
   config.run.per_device_train_batch_size = 2;
   config.run.gradient_accumulation_steps = 3;
-  config.data.block_size = 64;
+
   config.zero.stage = 2;
-  const auto plan = make_step_plan(config.run, 30);
+  const auto plan = make_step_plan(config.run, 30, 10);
   RunSummary summary;
   summary.num_params = 1234567;
   summary.world = 4;
+  summary.block_size = 64;
   summary.build.residency = {.grads_sharded = true, .states_sharded = true};
   const auto text = describe_run(summary, config, plan);
   EXPECT_NE(text.find("2 per rank x 3 accumulation x 4 ranks = 24 sequences of 64 tokens"),

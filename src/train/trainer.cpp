@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "train/evaluate.h"
 #include "train/memory_report.h"
 #include "train/rank_values.h"
 
@@ -31,6 +30,7 @@ TrainResult Trainer::run() {
   for (std::int64_t step = 1; step <= plan.total_steps; ++step) {
     const StepRecord record = run_step(step);
     if (!record.skipped) loss_sum += record.loss;
+    result_.epoch = record.epoch;
     report(record);
     check_finite(record);
     if (parts_.eval_data != nullptr && plan.evaluates(step)) {
@@ -43,27 +43,27 @@ TrainResult Trainer::run() {
     }
   }
   if (parts_.progress != nullptr) parts_.progress->end_line();
-  result_.epoch = plan.epoch_after(plan.total_steps);
   result_.steps = plan.total_steps;
   const auto applied = plan.total_steps - result_.skipped_steps;
   result_.mean_loss = applied > 0 ? loss_sum / static_cast<double>(applied) : 0;
   result_.seconds = now_seconds() - started_;
-  result_.samples = parts_.train_data->samples();
   return result_;
 }
 
-Window Trainer::read_next(std::int64_t step) {
-  const auto& plan = options_.plan;
-  const std::int64_t epoch = (step - 1) / plan.updates_per_epoch;
-  const std::int64_t update = (step - 1) % plan.updates_per_epoch;
-  return read_window(*parts_.train_data, options_.window, epoch, update * plan.accumulation,
-                     plan.window(update));
+data::StepBatch Trainer::read_ahead(std::int64_t step) {
+  data::StepBatch current = next_.valid() ? next_.get() : parts_.train_data->read_step(step - 1);
+  if (step < options_.plan.total_steps) {
+    next_ = std::async(std::launch::async,
+                       [loader = parts_.train_data, step] { return loader->read_step(step); });
+  }
+  return current;
 }
 
 StepRecord Trainer::run_step(std::int64_t step) {
   auto& engine = *parts_.engine;
   auto& rank = parts_.rank;
-  const Window window = read_next(step);
+  const auto step_batch = read_ahead(step);
+  const Window window = make_window(step_batch, options_.window);
   const auto counts =
       gather_values(*rank.communicator, std::vector<std::int64_t>{window.targets, window.tokens});
   std::int64_t targets = 0, tokens = 0;
@@ -82,7 +82,7 @@ StepRecord Trainer::run_step(std::int64_t step) {
   const double ended = now_seconds();
   const double seconds = ended - std::exchange(step_ended_, ended);
   return {.step = step,
-          .epoch = options_.plan.epoch_after(step),
+          .epoch = step_batch.epoch,
           .loss = outcome.loss,
           .grad_norm = outcome.grad_norm,
           .learning_rate = learning_rate,

@@ -1,10 +1,11 @@
 #pragma once
 
 #include <functional>
-#include <memory>
+#include <future>
 
 #include "config/config.h"
-#include "train/batch_source.h"
+#include "data/loader.h"
+#include "train/evaluate.h"
 #include "train/metrics.h"
 #include "train/progress.h"
 #include "train/results.h"
@@ -21,10 +22,10 @@ using LearningRate = std::function<double(std::int64_t applied_steps)>;
 struct TrainerParts {
   zero::Engine* engine = nullptr;
   zero::RankContext rank;
-  BatchSource* train_data = nullptr;
-  BatchSource* eval_data = nullptr;  ///< null: no evaluation
-  MetricsFile* metrics = nullptr;    ///< rank 0 only
-  Progress* progress = nullptr;      ///< rank 0 only
+  const data::TrainLoader* train_data = nullptr;
+  const EvalData* eval_data = nullptr;  ///< null: no evaluation on the way
+  MetricsFile* metrics = nullptr;       ///< rank 0 only
+  Progress* progress = nullptr;         ///< rank 0 only
 };
 
 struct TrainerOptions {
@@ -46,7 +47,7 @@ class Trainer {
   TrainResult run();
 
  private:
-  Window read_next(std::int64_t step);
+  [[nodiscard]] data::StepBatch read_ahead(std::int64_t step);
   StepRecord run_step(std::int64_t step);
   void check_finite(const StepRecord& record);
   void report(const StepRecord& record);
@@ -54,7 +55,8 @@ class Trainer {
 
   TrainerParts parts_;
   TrainerOptions options_;
-  double started_ = 0;  ///< seconds of the steady clock at the first step
+  std::future<data::StepBatch> next_;  ///< the coming step, read while the current one runs
+  double started_ = 0;                 ///< seconds of the steady clock at the first step
   double step_ended_ = 0;
   int nonfinite_steps_ = 0;  ///< consecutive
   TrainResult result_;

@@ -3,23 +3,42 @@
 #include <ATen/ops/add.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/error.h"
 
 namespace zt::train {
-namespace {
-
-constexpr std::int64_t kNoTarget = -100;
-
-}  // namespace
+layer::Batch to_batch(const data::MicroBatch& micro, bool document_mask) {
+  const auto options = at::TensorOptions().dtype(at::kLong);
+  layer::Batch batch;
+  batch.input_ids = at::empty({micro.batch, micro.sequence}, options);
+  batch.targets = at::empty({micro.batch, micro.sequence}, options);
+  const auto bytes = static_cast<std::size_t>(batch.input_ids.nbytes());
+  std::memcpy(batch.input_ids.data_ptr(), micro.input_ids.data(), bytes);
+  std::memcpy(batch.targets.data_ptr(), micro.labels.data(), bytes);
+  batch.position_ids =
+      at::arange(micro.sequence, options).expand({micro.batch, micro.sequence}).contiguous();
+  if (!document_mask) return batch;
+  auto* positions = batch.position_ids.data_ptr<std::int64_t>();
+  const auto& starts = micro.document_starts;
+  for (std::size_t d = 0; d + 1 < starts.size(); ++d) {
+    std::iota(positions + starts[d], positions + starts[d + 1], 0);
+  }
+  batch.cu_seqlens = at::empty({static_cast<std::int64_t>(starts.size())}, options.dtype(at::kInt));
+  std::memcpy(batch.cu_seqlens.data_ptr(), starts.data(), starts.size() * sizeof(starts.front()));
+  return batch;
+}
 
 layer::Batch filler_batch(const layer::BatchShape& shape) {
   const auto options = at::TensorOptions().dtype(at::kLong);
   layer::Batch batch;
   batch.input_ids = at::zeros({shape.batch, shape.sequence}, options);
-  batch.targets = at::full({shape.batch, shape.sequence}, kNoTarget, options);
+  batch.targets = at::full({shape.batch, shape.sequence}, data::kIgnoredTarget, options);
   batch.position_ids =
       at::arange(shape.sequence, options).expand({shape.batch, shape.sequence}).contiguous();
   if (shape.document_mask) {
@@ -48,30 +67,24 @@ layer::Batch concat(const std::vector<layer::Batch>& batches) {
   return result;
 }
 
-std::int64_t count_targets(const layer::Batch& batch) {
-  const auto* begin = batch.targets.const_data_ptr<std::int64_t>();
-  return batch.targets.numel() - std::count(begin, begin + batch.targets.numel(), kNoTarget);
-}
-
-Window read_window(BatchSource& source, const WindowShape& shape, std::int64_t epoch,
-                   std::int64_t first, std::int64_t count) {
+Window make_window(const data::StepBatch& step, const WindowShape& shape) {
   Window window;
-  std::int64_t read = 0;
+  window.targets = step.target_tokens_local;
+  std::size_t next = 0;
   for (int micro = 0; micro < shape.micro_steps; ++micro) {
     std::vector<layer::Batch> group;
     for (int i = 0; i < shape.coalesce; ++i) {
-      if (read == count) {
+      if (next == step.micro.size()) {
         group.push_back(filler_batch(shape.micro_batch));
         continue;
       }
-      group.push_back(source.read(epoch, first + read));
-      ++read;
-      window.targets += count_targets(group.back());
-      window.tokens += shape.micro_batch.tokens();
+      const auto& from = step.micro[next++];
+      window.tokens += from.samples * from.sequence;
+      group.push_back(to_batch(from, shape.micro_batch.document_mask));
     }
     window.batches.push_back(concat(group));
   }
-  ZT_ASSERT(read == count, "a window has more micro-batches than the step");
+  ZT_ASSERT(next == step.micro.size(), "a step has more micro-batches than the engine runs");
   return window;
 }
 

@@ -2,68 +2,88 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/full.h>
 #include <gtest/gtest.h>
+
+#include "base/error.h"
 
 namespace zt::train {
 namespace {
 
-/// Batch `index` has every input and target equal to index + 1, the last target of a row is -100.
-class CountingSource : public BatchSource {
- public:
-  explicit CountingSource(layer::BatchShape shape) : shape_(shape) {}
-  [[nodiscard]] std::int64_t batches() const override { return 5; }
-  [[nodiscard]] std::int64_t samples() const override { return 5 * shape_.batch; }
-  [[nodiscard]] layer::Batch read(std::int64_t, std::int64_t index) override {
-    auto batch = filler_batch(shape_);
-    batch.input_ids.fill_(index + 1);
-    batch.targets.fill_(index + 1);
-    batch.targets.slice(1, shape_.sequence - 1).fill_(-100);
-    return batch;
+constexpr std::int64_t kRows = 2, kLength = 4;
+
+/// Every input and target is `value`, the last target of a row is -100.
+data::MicroBatch micro_batch(std::int64_t value, std::int64_t samples = kRows) {
+  data::MicroBatch micro;
+  micro.batch = kRows;
+  micro.sequence = kLength;
+  micro.input_ids.assign(kRows * kLength, value);
+  micro.labels.assign(kRows * kLength, value);
+  for (std::size_t row = 1; row <= kRows; ++row) micro.labels[row * kLength - 1] = -100;
+  micro.document_starts = {0, 3, 4, 8};
+  micro.target_tokens = kRows * (kLength - 1);
+  micro.samples = samples;
+  return micro;
+}
+
+data::StepBatch step_of(int count) {
+  data::StepBatch step;
+  for (int i = 1; i <= count; ++i) {
+    step.micro.push_back(micro_batch(i));
+    step.target_tokens_local += step.micro.back().target_tokens;
   }
+  return step;
+}
 
- private:
-  layer::BatchShape shape_;
-};
+WindowShape shape_of(int micro_steps, int coalesce) {
+  return {{kRows, kLength, false}, micro_steps, coalesce};
+}
 
-TEST(WindowTest, ShortWindowIsFilledWithBatchesWithoutTargets) {
-  const layer::BatchShape shape{.batch = 2, .sequence = 4};
-  CountingSource source(shape);
-  const auto window = read_window(source, {.micro_batch = shape, .micro_steps = 3}, 0, 3, 2);
+TEST(WindowTest, ShortStepIsFilledWithBatchesWithoutTargets) {
+  const auto window = make_window(step_of(2), shape_of(3, 1));
   ASSERT_EQ(window.batches.size(), 3u);
-  EXPECT_EQ(window.targets, 2 * 2 * 3);
-  EXPECT_EQ(window.tokens, 2 * 8);
-  EXPECT_EQ(count_targets(window.batches[2]), 0);
-  EXPECT_EQ(window.batches[1].input_ids[0][0].item<std::int64_t>(), 5);
+  EXPECT_EQ(window.targets, 12);
+  EXPECT_EQ(window.tokens, 2 * kRows * kLength);
+  EXPECT_EQ(window.batches[2].targets.max().item<std::int64_t>(), -100);
+  EXPECT_EQ(window.batches[1].input_ids[0][0].item<std::int64_t>(), 2);
 }
 
 TEST(WindowTest, CoalescedBatchesAreStackedInOrder) {
-  const layer::BatchShape shape{.batch = 2, .sequence = 4};
-  CountingSource source(shape);
-  const auto window =
-      read_window(source, {.micro_batch = shape, .micro_steps = 2, .coalesce = 2}, 0, 0, 3);
+  const auto window = make_window(step_of(3), shape_of(2, 2));
   ASSERT_EQ(window.batches.size(), 2u);
   const auto& ids = window.batches[0].input_ids;
   EXPECT_EQ(ids.size(0), 4);
   EXPECT_EQ(ids[1][0].item<std::int64_t>(), 1);
   EXPECT_EQ(ids[2][0].item<std::int64_t>(), 2);
-  EXPECT_EQ(window.targets, 3 * 2 * 3);
-  EXPECT_EQ(count_targets(window.batches[1]), 2 * 3);
+  EXPECT_EQ(window.batches[1].targets[2][0].item<std::int64_t>(), -100);
+}
+
+TEST(WindowTest, RowsWithoutASampleAreNoTokens) {
+  data::StepBatch step;
+  step.micro.push_back(micro_batch(1, 1));
+  EXPECT_EQ(make_window(step, shape_of(1, 1)).tokens, kLength);
+}
+
+TEST(WindowTest, PositionsRestartAtDocumentsOnlyWithTheMask) {
+  const auto options = at::TensorOptions().dtype(at::kLong);
+  const auto plain = to_batch(micro_batch(1), false);
+  EXPECT_TRUE(at::equal(plain.position_ids[0], at::arange(4, options)));
+  EXPECT_FALSE(plain.cu_seqlens.defined());
+  const auto masked = to_batch(micro_batch(1), true);
+  EXPECT_EQ(masked.position_ids[0][3].item<std::int64_t>(), 0);
+  EXPECT_EQ(masked.position_ids[0][2].item<std::int64_t>(), 2);
+  EXPECT_EQ(masked.position_ids[1][3].item<std::int64_t>(), 3);
+  EXPECT_EQ(masked.cu_seqlens.numel(), 4);
 }
 
 TEST(WindowTest, StackedDocumentStartsStayIncreasing) {
-  const layer::BatchShape shape{.batch = 2, .sequence = 4, .document_mask = true};
+  const layer::BatchShape shape{kRows, kLength, true};
   const auto joined = concat({filler_batch(shape), filler_batch(shape)});
   const auto expected = at::arange(0, 17, 4, at::TensorOptions().dtype(at::kInt));
   EXPECT_TRUE(at::equal(joined.cu_seqlens, expected));
-  EXPECT_EQ(joined.position_ids.size(0), 4);
 }
 
-TEST(WindowTest, MoreBatchesThanTheStepHoldsIsABug) {
-  const layer::BatchShape shape{.batch = 1, .sequence = 2};
-  CountingSource source(shape);
-  EXPECT_THROW((void)read_window(source, {.micro_batch = shape, .micro_steps = 2}, 0, 0, 3),
-               InternalError);
+TEST(WindowTest, MoreBatchesThanTheEngineRunsIsABug) {
+  EXPECT_THROW((void)make_window(step_of(3), shape_of(2, 1)), InternalError);
 }
 
 }  // namespace

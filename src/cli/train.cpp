@@ -1,0 +1,58 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "config/env.h"
+#include "config/resolve.h"
+#include "launch/run_ranks.h"
+#include "memory/arena.h"
+#include "train/run.h"
+
+namespace zt::cli {
+namespace {
+
+/// --nproc, or every GPU, or one CPU rank.
+int num_ranks(const config::Config& config, int num_gpus) {
+  if (config.launch.nproc > 0) return config.launch.nproc;
+  return config.launch.device == config::DeviceKind::cuda ? std::max(1, num_gpus) : 1;
+}
+
+/// Starts one process per rank, after everything that needs no peer has been checked once.
+int launch_ranks(const Arguments& arguments, train::RunInput input, int world) {
+  input.rank.world_size = input.rank.local_world_size = world;
+  (void)train::check_inputs(input, /*check_output=*/true);
+  launch::LaunchOptions options;
+  options.nproc = world;
+  options.arguments = arguments;
+  options.arguments.insert(options.arguments.begin(), "train");
+  return launch::run_ranks(options);
+}
+
+}  // namespace
+
+int run_train(const Arguments& arguments) {
+  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
+    std::cout << config::help_text("train");
+    return 0;
+  }
+  const int num_gpus = memory::num_cuda_devices();
+  train::RunInput input{.arguments = arguments, .has_gpu = num_gpus > 0};
+  if (const auto rank = config::rank_environment(config::read_environment())) {
+    input.rank = *rank;
+    train::run(input);
+    return 0;
+  }
+  config::Facts facts;
+  facts.has_gpu = input.has_gpu;
+  const auto config = config::resolve(arguments, facts);
+  log::init(0, log::parse_level(config.run.log_level));
+  const int world = num_ranks(config, num_gpus);
+  if (world > 1) return launch_ranks(arguments, input, world);
+  train::run(input);
+  return 0;
+}
+
+}  // namespace zt::cli

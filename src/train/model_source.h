@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "config/config.h"
+#include "model/qwen3.h"
+#include "zero/engine.h"
+
+namespace zt::train {
+
+/// A model folder, opened: sizes, layers, and where the initial values come from.
+struct OpenedModel {
+  model::Qwen3Config config;
+  zero::ModelParts parts;
+  zero::ParamSource values;  ///< of parts.params; reads only what it is asked for
+};
+
+/// Reads config.json and, unless `from_scratch`, maps the weights and compares their names and
+/// shapes with the model's. Errors: FileError, ConfigError.
+[[nodiscard]] OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed);
+
+}  // namespace zt::train

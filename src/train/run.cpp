@@ -1,0 +1,266 @@
+#include "train/run.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "base/log.h"
+#include "config/resolve.h"
+#include "memory/arena.h"
+#include "optim/lr_schedule.h"
+#include "plan/choose.h"
+#include "train/output_dir.h"
+#include "train/prepare_data.h"
+#include "train/run_parts.h"
+#include "train/save.h"
+#include "train/trainer.h"
+
+namespace zt::train {
+namespace {
+
+/// What one rank holds while it runs; members are destroyed in reverse order.
+class RankRun {
+ public:
+  RankRun(const RunInput& input, config::Config config, OpenedModel model, comm::RankGroup& group)
+      : input_(input), config_(std::move(config)), model_(std::move(model)), group_(group) {}
+
+  void run() {
+    open_data();
+    build_engine();
+    std::optional<TrainResult> trained;
+    std::optional<EvalResult> evaluated;
+    if (config_.run.do_train) trained = train();
+    if (config_.run.do_eval) evaluated = evaluate_once();
+    if (config_.run.do_train) {
+      save_model(*engine_, config_, rank());
+      say(fmt::format("saved the model in {}", config_.run.output_dir));
+    }
+    say(compare_memory(*engine_, *planned_, context_, memory_base_));
+    if (rank() == 0) write_results(config_.run.output_dir, trained, evaluated);
+  }
+
+ private:
+  [[nodiscard]] int rank() const { return input_.rank.rank; }
+  void say(const std::string& text) const {
+    if (rank() == 0) log::info("train", text);
+  }
+  void open_data();
+  void check_data(const data::Tokenizer& tokenizer) const;
+  void build_engine();
+  TrainResult train();
+  EvalResult evaluate_once();
+  [[nodiscard]] std::optional<data::EvalLoader> eval_loader() const;
+
+  const RunInput& input_;
+  config::Config config_;
+  OpenedModel model_;
+  comm::RankGroup& group_;
+  zero::RankContext context_;
+  RunData data_;
+  StepPlan plan_;
+  std::optional<plan::Candidate> planned_;
+  Bytes memory_base_;
+  std::unique_ptr<zero::Engine> engine_;
+};
+
+void RankRun::open_data() {
+  const auto& model = config_.model;
+  const auto tokenizer =
+      data::Tokenizer::load(model.tokenizer_name_or_path.empty() ? model.model_name_or_path
+                                                                 : model.tokenizer_name_or_path);
+  if (tokenizer.vocab_size() > model_.config.vocab) {
+    throw FileError(fmt::format(
+        "[train.data] the tokenizer has more tokens than the model's embedding has rows: got {}, "
+        "expected at most vocab_size {}. Use the model's own tokenizer.",
+        tokenizer.vocab_size(), model_.config.vocab));
+  }
+  data_.sets = prepare_data(config_, tokenizer, group_, {rank(), input_.rank.local_rank});
+  check_data(tokenizer);
+  data_.batch = config_.run.per_device_train_batch_size;
+  if (!data_.sets.train) return;
+  const auto& set = *data_.sets.train;
+  const bool by_length = config_.data.train_sampling_strategy == config::Sampling::group_by_length;
+  data_.sampler.emplace(
+      data::SamplerOptions{.num_samples = set.size(),
+                           .per_device_batch = data_.batch,
+                           .world = input_.rank.world_size,
+                           .accumulation = config_.run.gradient_accumulation_steps,
+                           .strategy = config_.data.train_sampling_strategy,
+                           .seed = config_.data.data_seed,
+                           .drop_last = config_.data.dataloader_drop_last,
+                           .num_epochs = config_.run.num_train_epochs,
+                           .max_steps = config_.run.max_steps},
+      by_length ? set.lengths() : std::vector<std::int32_t>{});
+  plan_ =
+      make_step_plan(config_.run, data_.sampler->total_steps(), data_.sampler->updates_per_epoch());
+}
+
+void RankRun::check_data(const data::Tokenizer&) const {
+  if (data_.sets.block_size > model_.config.max_position) {
+    throw ConfigError(fmt::format(
+        "[train.data] --block_size is longer than the model's positions: got {}, expected at most "
+        "max_position_embeddings {}.",
+        data_.sets.block_size, model_.config.max_position));
+  }
+  for (const auto* set : {&data_.sets.train, &data_.sets.eval}) {
+    if (*set && (*set)->max_id() >= model_.config.vocab) {
+      throw FileError(
+          fmt::format("[train.data] the data has a token id beyond the model's vocabulary: got {}, "
+                      "expected below {}.",
+                      (*set)->max_id(), model_.config.vocab));
+    }
+  }
+}
+
+void RankRun::build_engine() {
+  context_.communicator = &group_.communicator();
+  context_.device = context_.communicator->device();
+  context_.device_index = input_.rank.local_rank;
+  const auto target = plan_target(config_, context_, input_.rank.local_world_size);
+  const plan::Planner planner(model_.parts, target);
+  planned_ = plan::choose(planner, engine_options(config_, data_.sets.block_size));
+  plan::require_fits(planner, *planned_);
+  say("\n" + describe_run(summarise(config_, model_, data_, *planned_, context_), config_, plan_));
+  memory_base_ = start_peak_measurement();
+  engine_ = std::make_unique<zero::Engine>(std::move(model_.parts), planned_->options, context_);
+  engine_->load_params(model_.values);
+  model_.values = nullptr;         // closes the weight files
+  (void)start_peak_measurement();  // what loading needed for a moment is not the run's memory
+}
+
+TrainResult RankRun::train() {
+  const auto& shape = planned_->options.shape;
+  const int coalesce = static_cast<int>(shape.batch / data_.batch);
+  TrainerOptions options;
+  options.plan = plan_;
+  options.window = {
+      {data_.batch, shape.sequence, shape.document_mask}, planned_->options.micro_steps, coalesce};
+  options.max_nonfinite_steps = config_.precision.max_nonfinite_steps;
+  options.memory_base = memory_base_;
+  options.learning_rate = [this](std::int64_t applied_steps) {
+    return optim::learning_rate(config_.lr_schedule, config_.optimizer.learning_rate,
+                                plan_.total_steps, applied_steps);
+  };
+  const data::TrainLoader loader(*data_.sets.train, *data_.sampler, data_.batch, rank());
+  const auto eval = eval_loader();
+  const EvalData eval_data{eval ? &*eval : nullptr, data_.sets.eval ? data_.sets.eval->size() : 0,
+                           shape.document_mask};
+  std::optional<MetricsFile> metrics;
+  std::optional<Progress> progress;
+  if (rank() == 0) {
+    metrics.emplace(config_.run.output_dir + "/metrics.jsonl");
+    progress.emplace(
+        ProgressOptions{.total_steps = plan_.total_steps,
+                        .flops_per_token = flops_per_token(model_, shape.sequence),
+                        .world = input_.rank.world_size,
+                        .show_mfu = context_.device == Device::cuda,
+                        .terminal = ::isatty(STDOUT_FILENO) == 1 && !config_.run.disable_tqdm},
+        stdout);
+  }
+  Trainer trainer({.engine = engine_.get(),
+                   .rank = context_,
+                   .train_data = &loader,
+                   .eval_data = eval ? &eval_data : nullptr,
+                   .metrics = metrics ? &*metrics : nullptr,
+                   .progress = progress ? &*progress : nullptr},
+                  std::move(options));
+  auto result = trainer.run();
+  result.samples = data_.sets.train->size();
+  result.flops = 6.0 * static_cast<double>(result.samples_seen * shape.sequence) *
+                 static_cast<double>(num_params_without_embedding(*engine_));
+  say(fmt::format("trained {} steps in {:.1f} s, mean loss {:.4f}, {} skipped", result.steps,
+                  result.seconds, result.mean_loss, result.skipped_steps));
+  return result;
+}
+
+std::optional<data::EvalLoader> RankRun::eval_loader() const {
+  if (!data_.sets.eval) return std::nullopt;
+  return data::EvalLoader(*data_.sets.eval, planned_->options.shape.batch, input_.rank.world_size,
+                          rank());
+}
+
+EvalResult RankRun::evaluate_once() {
+  const auto loader = eval_loader();
+  const EvalData eval_data{&*loader, data_.sets.eval->size(),
+                           planned_->options.shape.document_mask};
+  const auto result = evaluate(*engine_, eval_data, context_);
+  say(fmt::format("eval_loss {:.6f}, perplexity {:.4f} over {} targets in {} blocks, {:.1f} s",
+                  result.loss, perplexity(result.loss), result.tokens, result.samples,
+                  result.seconds));
+  return result;
+}
+
+comm::RendezvousOptions rendezvous_options(const RunInput& input, const config::Config& config) {
+  const auto& rank = input.rank;
+  comm::RendezvousOptions options;
+  options.rank = rank.rank;
+  options.world = rank.world_size;
+  options.local_rank = rank.local_rank;
+  options.master_addr = rank.master_addr;
+  options.master_port = rank.master_port;
+  options.listen_fd = rank.listen_fd;
+  options.use_agent_store = rank.launcher_hosts_store;
+  options.run_id = std::to_string(rank.restart_count);
+  options.timeout = std::chrono::seconds(config.run.ddp_timeout_seconds);
+  return options;
+}
+
+/// Runs the rank and tells the others before an error leaves.
+void run_in_group(const RunInput& input, config::Config config, OpenedModel model) {
+  const auto device = config.launch.device == config::DeviceKind::cuda ? Device::cuda : Device::cpu;
+  const auto group = comm::rendezvous(rendezvous_options(input, config), device);
+  try {
+    RankRun(input, std::move(config), std::move(model), *group).run();
+    group->leave();
+  } catch (const std::exception& error) {
+    (void)group->report_failure(error.what());
+    throw;
+  }
+}
+
+config::Config resolve_with_model(const RunInput& input, const OpenedModel& model) {
+  config::Facts facts;
+  facts.world_size = input.rank.world_size;
+  facts.has_gpu = input.has_gpu;
+  facts.hidden_size = model.config.hidden;
+  return config::resolve(input.arguments, facts);
+}
+
+config::Config resolve_first(const RunInput& input) {
+  config::Facts facts;
+  facts.world_size = input.rank.world_size;
+  facts.has_gpu = input.has_gpu;
+  return config::resolve(input.arguments, facts);
+}
+
+}  // namespace
+
+config::Config check_inputs(const RunInput& input, bool check_output) {
+  const auto config = resolve_first(input);
+  if (check_output) prepare_output_dir(config.run.output_dir, config.run.overwrite_output_dir);
+  return resolve_with_model(input, open_model(config.model, config.run.seed));
+}
+
+void run(const RunInput& input) {
+  const auto first = resolve_first(input);
+  const int rank = input.rank.rank;
+  log::init(rank, rank == 0 ? log::parse_level(first.run.log_level) : log::Level::warning);
+  if (rank == 0) prepare_output_dir(first.run.output_dir, first.run.overwrite_output_dir);
+  auto model = open_model(first.model, first.run.seed);
+  auto config = resolve_with_model(input, model);
+  for (const auto& notice : config.notices) {
+    if (rank == 0) log::info("config", notice);
+  }
+  try {
+    run_in_group(input, std::move(config), std::move(model));
+  } catch (const c10::OutOfMemoryError& error) {
+    throw DeviceError(std::string("[train.run] out of memory: ") + error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    throw InternalError(std::string("[train.run] libtorch: ") + error.what_without_backtrace());
+  }
+}
+
+}  // namespace zt::train

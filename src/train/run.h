@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "comm/rendezvous.h"
+#include "config/config.h"
+#include "config/env.h"
+
+namespace zt::train {
+
+/// What one rank of `zt train` starts with.
+struct RunInput {
+  std::vector<std::string> arguments;  ///< of `zt train`; resolved again once the model is known
+  config::RankEnvironment rank;
+  bool has_gpu = false;  ///< this machine has a GPU that the build can use
+};
+
+/// Everything that can be wrong with the files of a run, found without a device or a peer: flags,
+/// output folder, model folder. `check_output`: on the one process that owns the folder.
+/// Returns the resolved configuration. Errors: ConfigError, FileError.
+config::Config check_inputs(const RunInput& input, bool check_output);
+
+/// One rank of `zt train`, from its configuration to the saved model. Errors: every type of
+/// base/error.h; before one leaves, the other ranks have been told.
+void run(const RunInput& input);
+
+}  // namespace zt::train

@@ -1,0 +1,102 @@
+#include "train/run_parts.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "memory/arena.h"
+#include "train/memory_report.h"
+#include "train/rank_values.h"
+#include "zero/residency.h"
+
+namespace zt::train {
+
+zero::EngineOptions engine_options(const config::Config& config, std::int64_t sequence) {
+  zero::EngineOptions options;
+  options.zero = config.zero;
+  options.precision = config.precision;
+  options.optimizer = config.optimizer;
+  options.shape = {config.run.per_device_train_batch_size, sequence, config.data.document_mask};
+  options.micro_steps = static_cast<int>(config.run.gradient_accumulation_steps);
+  return options;
+}
+
+plan::Target plan_target(const config::Config& config, const zero::RankContext& rank,
+                         int local_world) {
+  plan::Target target;
+  target.device = rank.device;
+  target.world = rank.communicator->world();
+  target.local_world = local_world;
+  target.host_memory = {::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGE_SIZE)};
+  if (rank.device == Device::cuda) {
+    const auto capacity = config.launch.gpu_memory.value_or(memory::device_capacity(rank.device));
+    target.device_memory = {-max_over_ranks(*rank.communicator, -capacity.value)};
+  }
+  return target;
+}
+
+RunSummary summarise(const config::Config& config, const OpenedModel& model, const RunData& data,
+                     const plan::Candidate& planned, const zero::RankContext& rank) {
+  RunSummary summary;
+  summary.model = config.model.model_name_or_path;
+  summary.architecture = "Qwen3ForCausalLM";
+  summary.num_params = model::num_params(model.config);
+  summary.num_units = static_cast<int>(model.parts.units.size());
+  summary.num_layers = static_cast<int>(model.parts.layers.size());
+  summary.world = rank.communicator->world();
+  summary.device = rank.device == Device::cuda ? "cuda" : "cpu";
+  summary.block_size = data.sets.block_size;
+  summary.train_blocks = data.sets.train ? data.sets.train->size() : 0;
+  summary.eval_blocks = data.sets.eval ? data.sets.eval->size() : 0;
+  summary.coalesce = planned.options.shape.batch / data.batch;
+  summary.build = zero::build_options(planned.options, summary.world);
+  summary.planned = {planned.memory.device.arena, planned.memory.host.arena,
+                     planned.memory.library};
+  return summary;
+}
+
+double flops_per_token(const OpenedModel& model, std::int64_t sequence) {
+  return model::train_flops_per_token(model.config, sequence);
+}
+
+std::int64_t num_params_without_embedding(const zero::Engine& engine) {
+  std::int64_t count = 0;
+  for (const auto& param : engine.layout().params) {
+    if (param.name.find("embed_tokens") == std::string::npos) count += param.numel().value;
+  }
+  return count;
+}
+
+std::string compare_memory(const zero::Engine& engine, const plan::Candidate& planned,
+                           const zero::RankContext& rank, Bytes memory_base) {
+  const auto& program = engine.program();
+  const Bytes arenas = program.device_arena + program.host_arena;
+  const Bytes library = planned.memory.library;
+  auto& communicator = *rank.communicator;
+  if (rank.device == Device::cuda) {
+    const Bytes peak{max_over_ranks(communicator, engine.library_peak().value)};
+    return memory_table({{"device arena", planned.memory.device.arena, program.device_arena},
+                         {"host arena", planned.memory.host.arena, program.host_arena},
+                         {"library", library, peak}});
+  }
+  const Bytes mine = read_process_memory().peak - memory_base;
+  const Bytes peak{max_over_ranks(communicator, mine.value)};
+  return memory_table({{"arenas and library", arenas + library, peak}});
+}
+
+void write_results(const std::string& folder, const std::optional<TrainResult>& trained,
+                   const std::optional<EvalResult>& evaluated) {
+  std::vector<std::string> objects;
+  if (trained) {
+    objects.push_back(train_results_json(*trained));
+    write_text_file(folder + "/train_results.json", objects.back());
+  }
+  if (evaluated) {
+    objects.push_back(eval_results_json(*evaluated, trained ? trained->epoch : 0));
+    write_text_file(folder + "/eval_results.json", objects.back());
+  }
+  if (!objects.empty()) write_text_file(folder + "/all_results.json", merge_results_json(objects));
+}
+
+}  // namespace zt::train

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <optional>
+
+#include "comm/rendezvous.h"
+#include "config/config.h"
+#include "data/loader.h"
+#include "plan/candidate.h"
+#include "train/model_source.h"
+#include "train/results.h"
+#include "train/step_plan.h"
+#include "train/summary.h"
+#include "train/window.h"
+#include "zero/engine.h"
+
+namespace zt::train {
+
+/// The data of a run in the order the steps take it.
+struct RunData {
+  data::Datasets sets;
+  std::optional<data::Sampler> sampler;  ///< refers to nothing; absent without training
+  std::int64_t batch = 1;                ///< samples per rank and micro-batch of training
+};
+
+/// The engine's options before `auto` choices. `sequence`: tokens of a block.
+[[nodiscard]] zero::EngineOptions engine_options(const config::Config& config,
+                                                 std::int64_t sequence);
+
+/// Where the run has to fit, the same on every rank. Collective.
+[[nodiscard]] plan::Target plan_target(const config::Config& config, const zero::RankContext& rank,
+                                       int local_world);
+
+/// Facts for the console. `planned`: after the choices.
+[[nodiscard]] RunSummary summarise(const config::Config& config, const OpenedModel& model,
+                                   const RunData& data, const plan::Candidate& planned,
+                                   const zero::RankContext& rank);
+
+/// Forward and backward of one token, as MFU counts them.
+[[nodiscard]] double flops_per_token(const OpenedModel& model, std::int64_t sequence);
+
+/// Parameters without the embedding table, as Hugging Face's total_flos counts them.
+[[nodiscard]] std::int64_t num_params_without_embedding(const zero::Engine& engine);
+
+/// Planned and measured memory of all ranks, as text. `memory_base`: see start_peak_measurement.
+/// Collective.
+[[nodiscard]] std::string compare_memory(const zero::Engine& engine, const plan::Candidate& planned,
+                                         const zero::RankContext& rank, Bytes memory_base);
+
+/// Writes the result files that there are results for. Rank 0 only.
+void write_results(const std::string& folder, const std::optional<TrainResult>& trained,
+                   const std::optional<EvalResult>& evaluated);
+
+}  // namespace zt::train
