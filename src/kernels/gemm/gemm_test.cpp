@@ -1,0 +1,94 @@
+#include "kernels/gemm/gemm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
+
+#include "kernels/cpu/test_values.h"
+
+namespace zt::kernels {
+namespace {
+
+using test::normal;
+using test::tolerance;
+
+at::Tensor tensor_of(const std::vector<double>& values, std::int64_t rows, std::int64_t cols,
+                     at::ScalarType dtype) {
+  auto host = at::empty({rows, cols}, at::kDouble);
+  std::copy(values.begin(), values.end(), host.data_ptr<double>());
+  return host.to(dtype);
+}
+
+std::vector<double> doubles(const at::Tensor& x) {
+  const auto host = x.to(at::kDouble).contiguous();
+  return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
+}
+
+/// start + sum over k of a[i, k] b[k, j], with a and b given by strides.
+struct Product {
+  std::int64_t n, k, m, a_row, a_col, b_row, b_col;
+  [[nodiscard]] std::vector<double> of(const at::Tensor& a, const at::Tensor& b,
+                                       std::vector<double> start) const {
+    const auto x = doubles(a);
+    const auto y = doubles(b);
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = 0; j < m; ++j) {
+        for (std::int64_t l = 0; l < k; ++l) {
+          start[static_cast<std::size_t>(i * m + j)] +=
+              x[static_cast<std::size_t>(i * a_row + l * a_col)] *
+              y[static_cast<std::size_t>(l * b_row + j * b_col)];
+        }
+      }
+    }
+    return start;
+  }
+};
+
+void expect_close(const at::Tensor& got, const std::vector<double>& want, double limit) {
+  const auto dtype = got.scalar_type() == at::kFloat ? DType::f32 : DType::bf16;
+  EXPECT_TRUE(test::close(test::Values(doubles(got), dtype), want, limit));
+}
+
+struct Case {
+  std::int64_t rows, in, out;
+};
+constexpr Case kCases[] = {{1, 1, 1}, {3, 7, 5}, {33, 65, 17}};
+
+TEST(GemmTest, ForwardAndBothBackwardsMatchTheReference) {
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    for (const auto grad_dtype : {at::kFloat, at::kBFloat16}) {
+      if (dtype == at::kFloat && grad_dtype != at::kFloat) continue;
+      for (const auto& c : kCases) {
+        const auto x = tensor_of(normal(c.rows * c.in, 1), c.rows, c.in, dtype);
+        const auto weight = tensor_of(normal(c.out * c.in, 2), c.out, c.in, dtype);
+        const auto grad_y = tensor_of(normal(c.rows * c.out, 3), c.rows, c.out, dtype);
+        const auto kind = dtype == at::kFloat ? DType::f32 : DType::bf16;
+        auto y = at::empty({c.rows, c.out}, x.options());
+        linear_forward(x, weight, y);
+        expect_close(y,
+                     Product{c.rows, c.in, c.out, c.in, 1, 1, c.in}.of(x, weight,
+                                                                       test::zeros(c.rows * c.out)),
+                     tolerance(kind, 1, 32 * c.in));
+        const Product input{c.rows, c.out, c.in, c.out, 1, c.in, 1};
+        auto grad_x = at::empty({c.rows, c.in}, x.options());
+        linear_backward_input(grad_y, weight, grad_x, false);
+        expect_close(grad_x, input.of(grad_y, weight, test::zeros(c.rows * c.in)),
+                     tolerance(kind, 1, 32 * c.out));
+        const auto before = doubles(grad_x);
+        linear_backward_input(grad_y, weight, grad_x, true);
+        expect_close(grad_x, input.of(grad_y, weight, before), tolerance(kind, 2, 32 * c.out));
+        const auto start = tensor_of(normal(c.out * c.in, 4), c.out, c.in, grad_dtype);
+        const auto grad_weight = start.clone();
+        linear_backward_weight(grad_y, x, grad_weight);
+        const auto grad_kind = grad_dtype == at::kFloat ? DType::f32 : DType::bf16;
+        // Into an fp32 gradient nothing is rounded to 16 bits.
+        expect_close(grad_weight,
+                     Product{c.out, c.rows, c.in, 1, c.out, c.in, 1}.of(grad_y, x, doubles(start)),
+                     tolerance(grad_kind, 1, 32 * c.rows));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace zt::kernels
