@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-steps=240 use_gpu=auto
+steps=600 use_gpu=auto
 while [ $# -gt 0 ]; do
   case "$1" in
     --steps)
@@ -37,7 +37,7 @@ if [ "$gpus" -gt 0 ] && [ -z "$ZT_CUDA_HOME" ]; then
 fi
 preset=cpu-release
 configure=()
-train=(--use_cpu True --nproc 2 --per_device_train_batch_size 8)
+train=(--use_cpu True --nproc 2 --per_device_train_batch_size 4)
 if [ "$gpus" -gt 0 ]; then
   preset=cuda-release
   configure=("-DCMAKE_CUDA_COMPILER=$ZT_CUDA_HOME/bin/nvcc")
@@ -62,7 +62,7 @@ command=("$zt" train
   --output_dir "$output" --overwrite_output_dir True
   --deepspeed examples/tiny_qwen3/zero2.json
   --block_size 256 --max_steps "$steps" --learning_rate 2e-3 --lr_scheduler_type cosine --warmup_steps 20
-  --weight_decay 0.01 --do_eval True --eval_strategy steps --eval_steps 80 --logging_steps 20
+  --weight_decay 0.01 --do_eval True --eval_strategy steps --eval_steps 150 --logging_steps 50
   "${train[@]}")
 printf '%s \\\n' "$(printf '%q ' "${command[@]}" | sed 's/ --/ \\\n    --/g; s/ $//')" | sed '$ s/ \\$//'
 echo
