@@ -30,11 +30,15 @@ class MlpLayer : public layer::Layer {
   [[nodiscard]] TensorSpec output(const BatchShape& shape, DType compute) const override {
     return {"x", {shape.tokens(), sizes_.hidden}, compute};
   }
-  [[nodiscard]] std::vector<TensorSpec> stash(const BatchShape&, DType, Keep) const override { return {}; }
-  [[nodiscard]] std::vector<TensorSpec> forward_scratch(const BatchShape&, DType, Keep) const override {
+  [[nodiscard]] std::vector<TensorSpec> stash(const BatchShape&, DType, Keep) const override {
     return {};
   }
-  [[nodiscard]] std::vector<TensorSpec> backward_scratch(const BatchShape&, DType, Keep) const override {
+  [[nodiscard]] std::vector<TensorSpec> forward_scratch(const BatchShape&, DType,
+                                                        Keep) const override {
+    return {};
+  }
+  [[nodiscard]] std::vector<TensorSpec> backward_scratch(const BatchShape&, DType,
+                                                         Keep) const override {
     return {};
   }
   [[nodiscard]] Bytes library(const BatchShape&, DType, Device) const override { return {1 << 20}; }

@@ -1,6 +1,7 @@
 // model_probe MODEL_DIR INPUT OUTPUT fp32|bf16 all|selective
-// INPUT (text): B T D, then B x T ids, B x T targets, B x T positions; D document starts (0: no mask).
-// OUTPUT (safetensors): logits [B x T, V] fp32, loss_sum [1], grad of every parameter (fp32, sum over targets).
+// INPUT (text): B T D, then B x T ids, B x T targets, B x T positions; D document starts (0: no
+// mask). OUTPUT (safetensors): logits [B x T, V] fp32, loss_sum [1], grad of every parameter (fp32,
+// sum over targets).
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -31,19 +32,19 @@ layer::Batch read_batch(const std::string& path, layer::BatchShape& shape) {
   shape.document_mask = documents > 0;
   if (documents > 0) {
     batch.cu_seqlens = at::empty({documents}, at::kInt);
-    for (std::int64_t i = 0; i < documents; ++i) file >> batch.cu_seqlens.data_ptr<std::int32_t>()[i];
+    for (std::int64_t i = 0; i < documents; ++i)
+      file >> batch.cu_seqlens.data_ptr<std::int32_t>()[i];
   }
   if (!file) throw FileError("[testing.probe] " + path + " is cut short");
   return batch;
 }
 
-at::Tensor logits_of(const model::Qwen3Config& config, const at::Tensor& hidden, const at::Tensor& norm,
-                     const at::Tensor& head) {
+at::Tensor logits_of(const model::Qwen3Config& config, const at::Tensor& hidden,
+                     const at::Tensor& norm, const at::Tensor& head) {
   const auto normed = at::empty_like(hidden);
-  kernels::rms_norm_forward({.x = layer::view_of(hidden), .weight = layer::view_of(norm),
-                             .y = layer::view_of(normed)},
-                            {hidden.size(0), config.hidden, static_cast<float>(config.rms_epsilon)},
-                            Launch{});
+  kernels::rms_norm_forward(
+      {.x = layer::view_of(hidden), .weight = layer::view_of(norm), .y = layer::view_of(normed)},
+      {hidden.size(0), config.hidden, static_cast<float>(config.rms_epsilon)}, Launch{});
   const auto logits = at::empty({hidden.size(0), config.vocab}, hidden.options());
   kernels::linear_forward(normed, head, logits);
   return logits.to(at::kFloat);
@@ -58,7 +59,8 @@ void run(const std::string& folder, const std::string& input, const std::string&
   const auto params = flatten_params(parts, bf16 ? at::kBFloat16 : at::kFloat);
   for (std::size_t p = 0; p < params.size(); ++p) {
     const auto values = at::empty({params[p].numel()}, at::kFloat);
-    weights.read(parts.params[p], 0, {values.data_ptr<float>(), static_cast<std::size_t>(values.numel())});
+    weights.read(parts.params[p], 0,
+                 {values.data_ptr<float>(), static_cast<std::size_t>(values.numel())});
     params[p].view(-1).copy_(values);
   }
   layer::Context context;

@@ -12,9 +12,12 @@ using layer::TensorSpec;
 
 at::ScalarType scalar_type(DType dtype) {
   switch (dtype) {
-    case DType::bf16: return at::kBFloat16;
-    case DType::i64: return at::kLong;
-    default: return at::kFloat;
+    case DType::bf16:
+      return at::kBFloat16;
+    case DType::i64:
+      return at::kLong;
+    default:
+      return at::kFloat;
   }
 }
 
@@ -39,7 +42,8 @@ std::vector<at::Tensor> flatten_params(const layer::ModelParts& model, at::Scala
     const auto flat = at::zeros({unit.padded().value}, dtype);
     for (std::size_t i = 0; i < unit.unit().params.size(); ++i) {
       const auto p = static_cast<std::size_t>(unit.unit().params[i].value);
-      result[p] = flat.narrow(0, unit.offset(i).value, unit.numel(i).value).view(model.params[p].shape);
+      result[p] =
+          flat.narrow(0, unit.offset(i).value, unit.numel(i).value).view(model.params[p].shape);
     }
   }
   return result;
@@ -72,8 +76,9 @@ LayersResult run_layers(const layer::ModelParts& model, const std::vector<at::Te
     const auto input = l > 0 ? activations[i - 1] : at::Tensor();
     const auto grad_x = l > 0 ? at::empty_like(input) : at::Tensor();
     const auto scratch = allocate(layer.backward_scratch(context.shape, context.compute, keep));
-    layer.backward(context, keep, {pick(layer, params), input, grad_y, grad_x, stashes[i], scratch,
-                                   pick(layer, result.grads)});
+    layer.backward(context, keep,
+                   {pick(layer, params), input, grad_y, grad_x, stashes[i], scratch,
+                    pick(layer, result.grads)});
     grad_y = grad_x;
   }
   result.loss_sum = context.loss_sum.item<double>();

@@ -11,12 +11,18 @@ namespace zt {
 
 const char* to_string(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "fp32";
-    case DType::bf16: return "bf16";
-    case DType::f16: return "fp16";
-    case DType::i64: return "int64";
-    case DType::i32: return "int32";
-    case DType::u8: return "uint8";
+    case DType::f32:
+      return "fp32";
+    case DType::bf16:
+      return "bf16";
+    case DType::f16:
+      return "fp16";
+    case DType::i64:
+      return "int64";
+    case DType::i32:
+      return "int32";
+    case DType::u8:
+      return "uint8";
   }
   return "?";
 }
@@ -28,10 +34,24 @@ Bytes parse_bytes(const std::string& text, const std::string& what) {
   for (; end != nullptr && *end != '\0'; ++end) {
     if (*end != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(*end)));
   }
-  struct Scale { const char* name; double factor; };
-  constexpr std::array<Scale, 14> kScales{{{"", 1}, {"b", 1}, {"k", 1e3}, {"kb", 1e3},
-      {"kib", 1024.0}, {"m", 1e6}, {"mb", 1e6}, {"mib", 1048576.0}, {"g", 1e9}, {"gb", 1e9},
-      {"gib", 1073741824.0}, {"t", 1e12}, {"tb", 1e12}, {"tib", 1099511627776.0}}};
+  struct Scale {
+    const char* name;
+    double factor;
+  };
+  constexpr std::array<Scale, 14> kScales{{{"", 1},
+                                           {"b", 1},
+                                           {"k", 1e3},
+                                           {"kb", 1e3},
+                                           {"kib", 1024.0},
+                                           {"m", 1e6},
+                                           {"mb", 1e6},
+                                           {"mib", 1048576.0},
+                                           {"g", 1e9},
+                                           {"gb", 1e9},
+                                           {"gib", 1073741824.0},
+                                           {"t", 1e12},
+                                           {"tb", 1e12},
+                                           {"tib", 1099511627776.0}}};
   for (const auto& scale : kScales) {
     const double bytes = number * scale.factor;
     if (unit == scale.name && end != text.c_str() && std::isfinite(bytes) && bytes >= 1 &&

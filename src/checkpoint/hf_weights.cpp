@@ -45,7 +45,9 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 }
 
 /// Old files hold buffers that are no parameters.
-bool is_buffer(const std::string& name) { return name.find("rotary_emb.inv_freq") != std::string::npos; }
+bool is_buffer(const std::string& name) {
+  return name.find("rotary_emb.inv_freq") != std::string::npos;
+}
 
 }  // namespace
 
@@ -65,7 +67,8 @@ HuggingFaceWeights::HuggingFaceWeights(const std::string& folder) : folder_(fold
       }
       const auto* file = opened.at(file_name);
       if (file->tensors().count(name) == 0) {
-        fail((root / kIndex).string(), fmt::format("promises '{}' in {}, which does not hold it.", name, file_name));
+        fail((root / kIndex).string(),
+             fmt::format("promises '{}' in {}, which does not hold it.", name, file_name));
       }
       where_[name] = file;
     }
@@ -73,9 +76,10 @@ HuggingFaceWeights::HuggingFaceWeights(const std::string& folder) : folder_(fold
   }
   if (!fs::exists(root / kSingle)) {
     const bool pickle = fs::exists(root / "pytorch_model.bin");
-    fail(folder, pickle ? "has only pytorch_model.bin, which can run code. Convert it to safetensors."
-                        : "has no model.safetensors and no index. Give a folder with weights, or "
-                          "--from_scratch True to initialise them.");
+    fail(folder, pickle
+                     ? "has only pytorch_model.bin, which can run code. Convert it to safetensors."
+                     : "has no model.safetensors and no index. Give a folder with weights, or "
+                       "--from_scratch True to initialise them.");
   }
   files_.push_back(std::make_unique<SafetensorsFile>((root / kSingle).string()));
   for (const auto& [name, entry] : files_.back()->tensors()) where_[name] = files_.back().get();
@@ -103,11 +107,13 @@ void HuggingFaceWeights::check(const std::vector<layout::ParamSpec>& params) con
                               shape_text(param.shape));
     }
     if (entry.dtype != DType::f32 && entry.dtype != DType::bf16 && entry.dtype != DType::f16) {
-      problems += fmt::format("\n  {}: got {}, expected fp32, bf16 or fp16", param.name, to_string(entry.dtype));
+      problems += fmt::format("\n  {}: got {}, expected fp32, bf16 or fp16", param.name,
+                              to_string(entry.dtype));
     }
   }
   for (const auto& [name, file] : where_) {
-    if (known.count(name) == 0 && !is_buffer(name)) problems += fmt::format("\n  unexpected: {}", name);
+    if (known.count(name) == 0 && !is_buffer(name))
+      problems += fmt::format("\n  unexpected: {}", name);
   }
   if (!problems.empty()) {
     fail(folder_, "the weights do not fit config.json:" + problems +

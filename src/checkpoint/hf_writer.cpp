@@ -18,8 +18,9 @@ using nlohmann::json;
 
 /// Copied byte for byte; whatever is missing at the source is not written.
 constexpr std::array<const char*, 9> kTokenizerFiles{
-    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json",
-    "added_tokens.json", "chat_template.jinja", "tokenizer.model", "chat_template.json"};
+    "tokenizer.json",      "tokenizer_config.json",   "vocab.json",
+    "merges.txt",          "special_tokens_map.json", "added_tokens.json",
+    "chat_template.jinja", "tokenizer.model",         "chat_template.json"};
 
 [[noreturn]] void fail(const fs::path& path, const std::string& what) {
   throw FileError(fmt::format("[checkpoint.huggingface] {}: {}", path.string(), what));
@@ -27,9 +28,12 @@ constexpr std::array<const char*, 9> kTokenizerFiles{
 
 const char* torch_name(DType dtype) {
   switch (dtype) {
-    case DType::bf16: return "bfloat16";
-    case DType::f16: return "float16";
-    default: return "float32";
+    case DType::bf16:
+      return "bfloat16";
+    case DType::f16:
+      return "float16";
+    default:
+      return "float32";
   }
 }
 
@@ -72,8 +76,9 @@ struct HuggingFaceWriter::Impl {
   }
   [[nodiscard]] fs::path file(std::size_t index) const {
     const auto count = shard_begin.size();
-    return fs::path(save.folder) / (count == 1 ? std::string("model.safetensors")
-                                               : fmt::format("model-{:05}-of-{:05}.safetensors", index + 1, count));
+    return fs::path(save.folder) /
+           (count == 1 ? std::string("model.safetensors")
+                       : fmt::format("model-{:05}-of-{:05}.safetensors", index + 1, count));
   }
   [[nodiscard]] std::size_t shard_end(std::size_t index) const {
     return index + 1 < shard_begin.size() ? shard_begin[index + 1] : order.size();
@@ -118,7 +123,8 @@ struct HuggingFaceWriter::Impl {
 
   void remove_stale() const {
     std::set<std::string> current;
-    for (std::size_t s = 0; s < shard_begin.size(); ++s) current.insert(file(s).filename().string());
+    for (std::size_t s = 0; s < shard_begin.size(); ++s)
+      current.insert(file(s).filename().string());
     for (const auto& entry : fs::directory_iterator(save.folder)) {
       const auto name = entry.path().filename().string();
       if (is_weight_file(name) && current.count(name) == 0) fs::remove(entry.path());
@@ -143,7 +149,8 @@ struct HuggingFaceWriter::Impl {
   }
 };
 
-HuggingFaceWriter::HuggingFaceWriter(HuggingFaceSave save, const std::vector<layout::ParamSpec>& params,
+HuggingFaceWriter::HuggingFaceWriter(HuggingFaceSave save,
+                                     const std::vector<layout::ParamSpec>& params,
                                      std::vector<layout::ParamId> order)
     : impl_(new Impl{std::move(save), params, std::move(order), {}, nullptr}) {
   std::error_code error;
@@ -174,7 +181,8 @@ void HuggingFaceWriter::finish() {
   self.write_index();
   self.write_config();
   const fs::path folder = self.save.folder;
-  copy_if_there(fs::path(self.save.source) / "generation_config.json", folder / "generation_config.json");
+  copy_if_there(fs::path(self.save.source) / "generation_config.json",
+                folder / "generation_config.json");
   if (!self.save.tokenizer_source.empty()) {
     for (const char* name : kTokenizerFiles) {
       copy_if_there(fs::path(self.save.tokenizer_source) / name, folder / name);

@@ -30,12 +30,16 @@ struct DTypeName {
   const char* name;
   DType dtype;
 };
-constexpr std::array<DTypeName, 6> kDTypes{{{"F32", DType::f32}, {"BF16", DType::bf16},
-                                            {"F16", DType::f16}, {"I64", DType::i64},
-                                            {"I32", DType::i32}, {"U8", DType::u8}}};
+constexpr std::array<DTypeName, 6> kDTypes{{{"F32", DType::f32},
+                                            {"BF16", DType::bf16},
+                                            {"F16", DType::f16},
+                                            {"I64", DType::i64},
+                                            {"I32", DType::i32},
+                                            {"U8", DType::u8}}};
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
-  throw FileError(fmt::format("[checkpoint.safetensors] {}: {}. Restore the file from its source.", path, what));
+  throw FileError(fmt::format("[checkpoint.safetensors] {}: {}. Restore the file from its source.",
+                              path, what));
 }
 
 /// shape product x size, or -1 on overflow or a negative size.
@@ -52,7 +56,8 @@ json parse_unique(const std::string& path, const char* text, std::size_t size) {
   std::vector<std::vector<std::string>> keys;
   std::string duplicate;
   const auto watch = [&](int depth, json::parse_event_t event, json& value) {
-    if (event == json::parse_event_t::object_start) keys.resize(static_cast<std::size_t>(depth) + 1);
+    if (event == json::parse_event_t::object_start)
+      keys.resize(static_cast<std::size_t>(depth) + 1);
     if (event == json::parse_event_t::object_start) keys.back().clear();
     if (event == json::parse_event_t::key && depth == 1 && !keys.empty()) {
       keys.front().push_back(value.get<std::string>());
@@ -71,7 +76,9 @@ json parse_unique(const std::string& path, const char* text, std::size_t size) {
 }
 
 TensorEntry parse_entry(const std::string& path, const std::string& name, const json& value) {
-  const auto bad = [&](const char* what) { fail(path, fmt::format("tensor '{}': {}", name, what)); };
+  const auto bad = [&](const char* what) {
+    fail(path, fmt::format("tensor '{}': {}", name, what));
+  };
   if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string() ||
       !value.contains("shape") || !value["shape"].is_array() || !value.contains("data_offsets") ||
       !value["data_offsets"].is_array() || value["data_offsets"].size() != 2) {
@@ -104,11 +111,12 @@ std::int64_t TensorEntry::numel() const { return (end - begin) / size_of(dtype).
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
   file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status{};
+  struct stat status {};
   if (file_ < 0 || fstat(file_, &status) != 0 || !S_ISREG(status.st_mode)) {
     const std::string reason = file_ < 0 ? std::strerror(errno) : "not a regular file";
     if (file_ >= 0) close(file_);
-    throw FileError(fmt::format("[checkpoint.safetensors] {}: cannot be opened: {}.", path, reason));
+    throw FileError(
+        fmt::format("[checkpoint.safetensors] {}: cannot be opened: {}.", path, reason));
   }
   size_ = status.st_size;
   try {
@@ -134,17 +142,19 @@ void SafetensorsFile::parse_header() {
   std::memcpy(&length, data_, sizeof(length));
   if (length > static_cast<std::uint64_t>(kMaxHeader) ||
       static_cast<std::int64_t>(length) > size_ - kPrefix) {
-    fail(path_, fmt::format("got a header of {} bytes in a file of {}, which is cut short or no safetensors file",
-                            length, size_));
+    fail(path_,
+         fmt::format(
+             "got a header of {} bytes in a file of {}, which is cut short or no safetensors file",
+             length, size_));
   }
   payload_ = kPrefix + static_cast<std::int64_t>(length);
   const auto* text = reinterpret_cast<const char*>(data_ + kPrefix);
   if (length == 0 || text[0] != '{') fail(path_, "its header does not start with '{'");
   const auto root = parse_unique(path_, text, length);
   if (const auto found = root.find("__metadata__"); found != root.end()) {
-    const bool strings = found->is_object() && std::all_of(found->begin(), found->end(), [](const json& value) {
-      return value.is_string();
-    });
+    const bool strings =
+        found->is_object() && std::all_of(found->begin(), found->end(),
+                                          [](const json& value) { return value.is_string(); });
     if (!strings) fail(path_, "its __metadata__ is not a map of strings");
   }
   for (const auto& [name, value] : root.items()) {
@@ -158,16 +168,19 @@ void SafetensorsFile::parse_header() {
   });
   std::int64_t end = 0;
   for (const auto* entry : order) {
-    if (entry->begin != end) fail(path_, fmt::format("values overlap or leave a hole at byte {}", end));
+    if (entry->begin != end)
+      fail(path_, fmt::format("values overlap or leave a hole at byte {}", end));
     end = entry->end;
   }
   if (end != size_ - payload_) {
-    fail(path_, fmt::format("got {} bytes of values, expected {}: the file is cut short or has a tail",
-                            size_ - payload_, end));
+    fail(path_,
+         fmt::format("got {} bytes of values, expected {}: the file is cut short or has a tail",
+                     size_ - payload_, end));
   }
 }
 
-void SafetensorsFile::read(const std::string& name, std::int64_t begin, std::span<float> values) const {
+void SafetensorsFile::read(const std::string& name, std::int64_t begin,
+                           std::span<float> values) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) fail(path_, "has no tensor '" + name + "'");
   if (values.empty()) return;
@@ -175,7 +188,8 @@ void SafetensorsFile::read(const std::string& name, std::int64_t begin, std::spa
   const auto count = static_cast<std::int64_t>(values.size());
   ZT_ASSERT(begin >= 0 && begin + count <= entry.numel(), "slice leaves its tensor");
   if (entry.dtype != DType::f32 && entry.dtype != DType::bf16 && entry.dtype != DType::f16) {
-    fail(path_, fmt::format("tensor '{}': got {}, expected fp32, bf16 or fp16", name, to_string(entry.dtype)));
+    fail(path_, fmt::format("tensor '{}': got {}, expected fp32, bf16 or fp16", name,
+                            to_string(entry.dtype)));
   }
   // Values are only byte-aligned in the file: copy, then widen.
   const auto width = size_of(entry.dtype).value;
@@ -198,8 +212,8 @@ SafetensorsWriter::SafetensorsWriter(std::string path, const std::vector<Tensor>
     ZT_ASSERT(bytes >= 0, "tensor size overflows");
     const auto named = std::find_if(kDTypes.begin(), kDTypes.end(),
                                     [&](const DTypeName& it) { return it.dtype == tensor.dtype; });
-    header[tensor.name] = {{"dtype", named->name}, {"shape", tensor.shape},
-                           {"data_offsets", {end, end + bytes}}};
+    header[tensor.name] = {
+        {"dtype", named->name}, {"shape", tensor.shape}, {"data_offsets", {end, end + bytes}}};
     expected_.push_back({bytes});
     end += bytes;
   }
@@ -227,8 +241,10 @@ void SafetensorsWriter::put(const void* data, std::size_t size) {
     const auto written = ::write(file_, at, std::min<std::size_t>(size, 1U << 30));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      throw FileError(fmt::format("[checkpoint.safetensors] {}: cannot be written: {}. Free space or "
-                                  "choose another --output_dir.", temporary_, std::strerror(errno)));
+      throw FileError(
+          fmt::format("[checkpoint.safetensors] {}: cannot be written: {}. Free space or "
+                      "choose another --output_dir.",
+                      temporary_, std::strerror(errno)));
     }
     at += written;
     size -= static_cast<std::size_t>(written);
@@ -250,7 +266,8 @@ void SafetensorsWriter::finish() {
   if (!synced || !closed || rename(temporary_.c_str(), path_.c_str()) != 0) {
     const std::string reason = std::strerror(errno);
     unlink(temporary_.c_str());
-    throw FileError(fmt::format("[checkpoint.safetensors] {}: cannot be completed: {}.", path_, reason));
+    throw FileError(
+        fmt::format("[checkpoint.safetensors] {}: cannot be completed: {}.", path_, reason));
   }
 }
 

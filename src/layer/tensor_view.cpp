@@ -7,14 +7,21 @@ namespace {
 
 DType dtype_of(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case at::kFloat: return DType::f32;
-    case at::kBFloat16: return DType::bf16;
-    case at::kHalf: return DType::f16;
+    case at::kFloat:
+      return DType::f32;
+    case at::kBFloat16:
+      return DType::bf16;
+    case at::kHalf:
+      return DType::f16;
     case at::kLong:
-    case at::kDouble: return DType::i64;  // fp64 views carry the 8-byte dtype
-    case at::kInt: return DType::i32;
-    case at::kByte: return DType::u8;
-    default: break;
+    case at::kDouble:
+      return DType::i64;  // fp64 views carry the 8-byte dtype
+    case at::kInt:
+      return DType::i32;
+    case at::kByte:
+      return DType::u8;
+    default:
+      break;
   }
   ZT_ASSERT(false, "tensor of an unsupported dtype");
 }

@@ -14,7 +14,8 @@ Numel ParamSpec::numel() const {
 UnitLayout::UnitLayout(const std::vector<ParamSpec>& params, UnitSpec unit, int world)
     : unit_(std::move(unit)), world_(world) {
   if (world < 1) {
-    throw ConfigError("[layout.unit] world size: got " + std::to_string(world) + ", expected >= 1.");
+    throw ConfigError("[layout.unit] world size: got " + std::to_string(world) +
+                      ", expected >= 1.");
   }
   ZT_ASSERT(!unit_.params.empty(), "unit '" + unit_.name + "' has no parameters");
   std::int64_t end = 0;
@@ -39,15 +40,15 @@ std::vector<ParamSlice> UnitLayout::slices(int rank) const {
     const auto first = std::max(begin, offsets_[i].value);
     const auto last = std::min(end, offsets_[i].value + numels_[i].value);
     if (first < last) {
-      result.push_back({unit_.params[i], first - offsets_[i].value, {first - begin}, {last - first}});
+      result.push_back(
+          {unit_.params[i], first - offsets_[i].value, {first - begin}, {last - first}});
     }
   }
   return result;
 }
 
 std::vector<BucketSlice> UnitLayout::buckets(Numel max_elements) const {
-  const auto per_rank =
-      std::max(kAlignment, max_elements.value / world_ / kAlignment * kAlignment);
+  const auto per_rank = std::max(kAlignment, max_elements.value / world_ / kAlignment * kAlignment);
   std::vector<BucketSlice> result;
   for (std::int64_t begin = 0; begin < shard().value; begin += per_rank) {
     result.push_back({{begin}, {std::min(per_rank, shard().value - begin)}});

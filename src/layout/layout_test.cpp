@@ -14,7 +14,8 @@ ModelLayout random_layout(std::uint32_t seed, int world) {
   for (int i = 0; i < 9; ++i) {
     ParamSpec param;
     param.name = "p" + std::to_string(i);
-    param.shape = {static_cast<std::int64_t>(rng() % 37 + 1), static_cast<std::int64_t>(rng() % 53 + 1)};
+    param.shape = {static_cast<std::int64_t>(rng() % 37 + 1),
+                   static_cast<std::int64_t>(rng() % 53 + 1)};
     param.adjacent = i % 3 == 2 && rng() % 2 == 0;
     params.push_back(param);
     units[static_cast<std::size_t>(i / 3)].params.push_back({i});
@@ -71,7 +72,8 @@ TEST(UnitLayoutTest, BucketsCoverTheShardWithinTheirBound) {
       std::int64_t next = 0;
       for (const auto& bucket : unit.buckets({bound})) {
         EXPECT_EQ(bucket.begin.value, next);
-        EXPECT_LE(bucket.length.value * 4, std::max<std::int64_t>(bound, 4 * UnitLayout::kAlignment));
+        EXPECT_LE(bucket.length.value * 4,
+                  std::max<std::int64_t>(bound, 4 * UnitLayout::kAlignment));
         next += bucket.length.value;
       }
       EXPECT_EQ(next, unit.shard().value);

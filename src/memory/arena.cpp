@@ -17,9 +17,10 @@ void* map_host(Bytes size) {
   void* base = mmap(nullptr, static_cast<std::size_t>(size.value), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
-    throw DeviceError(fmt::format("[memory.arena] cannot reserve {} of host memory: {}. Use more "
-                                  "ranks, a higher ZeRO stage or a smaller batch; see zt plan.",
-                                  format_bytes(size), std::strerror(errno)));
+    throw DeviceError(
+        fmt::format("[memory.arena] cannot reserve {} of host memory: {}. Use more "
+                    "ranks, a higher ZeRO stage or a smaller batch; see zt plan.",
+                    format_bytes(size), std::strerror(errno)));
   }
   madvise(base, static_cast<std::size_t>(size.value), MADV_HUGEPAGE);
   return base;

@@ -14,7 +14,8 @@ void* allocate_device(Bytes size) {
     (void)cudaGetLastError();
     const auto [free, total] = memory_info();
     throw DeviceError(fmt::format(
-        "[memory.arena] the GPU cannot hold the plan: got {} free of {}, expected {} ({}). Use a higher "
+        "[memory.arena] the GPU cannot hold the plan: got {} free of {}, expected {} ({}). Use a "
+        "higher "
         "ZeRO stage, offload, recompute full or a smaller batch; see zt plan.",
         format_bytes(free), format_bytes(total), format_bytes(size), cudaGetErrorString(status)));
   }
@@ -26,12 +27,14 @@ void free_device(void* base) { (void)cudaFree(base); }  // a destructor's path: 
 
 void* allocate_pinned(Bytes size) {
   void* base = nullptr;
-  const auto status = cudaHostAlloc(&base, static_cast<std::size_t>(size.value), cudaHostAllocDefault);
+  const auto status =
+      cudaHostAlloc(&base, static_cast<std::size_t>(size.value), cudaHostAllocDefault);
   if (status != cudaSuccess) {
     (void)cudaGetLastError();
-    throw DeviceError(fmt::format("[memory.arena] cannot reserve {} of page-locked host memory: {}. "
-                                  "Use more ranks, or less offload.",
-                                  format_bytes(size), cudaGetErrorString(status)));
+    throw DeviceError(
+        fmt::format("[memory.arena] cannot reserve {} of page-locked host memory: {}. "
+                    "Use more ranks, or less offload.",
+                    format_bytes(size), cudaGetErrorString(status)));
   }
   return base;
 }

@@ -6,8 +6,9 @@ namespace cuda {
 namespace {
 
 [[noreturn]] void refuse() {
-  throw DeviceError("[memory.cuda] this build has no CUDA. Run on the CPU (--use_cpu), or build with "
-                    "-DZT_WITH_CUDA=ON.");
+  throw DeviceError(
+      "[memory.cuda] this build has no CUDA. Run on the CPU (--use_cpu), or build with "
+      "-DZT_WITH_CUDA=ON.");
 }
 
 }  // namespace

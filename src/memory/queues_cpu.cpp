@@ -25,8 +25,9 @@ class CpuQueues final : public Queues {
       return;
     }
     progress_.throw_if_failed();
-    workers_.at(static_cast<std::size_t>(queue - 1))
-        .post([this, index, waits, &work] { run_on_worker(index, waits, work); });
+    workers_.at(static_cast<std::size_t>(queue - 1)).post([this, index, waits, &work] {
+      run_on_worker(index, waits, work);
+    });
   }
 
   void synchronize() override { progress_.wait_all(submitted_); }

@@ -31,7 +31,9 @@ class Event {
     }
     check(cudaEventRecord(event_, stream), "cudaEventRecord");
   }
-  void block(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
+  void block(cudaStream_t stream) const {
+    check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
+  }
   void synchronize() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
 
  private:
@@ -86,8 +88,8 @@ class CudaQueues final : public Queues {
     }
     // ATen operations of the compute queue run on the thread's current stream.
     if (queue == 0) {
-      c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromExternal(
-          stream, static_cast<c10::DeviceIndex>(device_index_)));
+      c10::cuda::setCurrentCUDAStream(
+          c10::cuda::getStreamFromExternal(stream, static_cast<c10::DeviceIndex>(device_index_)));
     }
     work(Launch{Device::cuda, stream});
     if (waited_on) events_[i].record(stream);
@@ -95,7 +97,8 @@ class CudaQueues final : public Queues {
 
   void synchronize() override {
     progress_.wait_all(host_submitted_);
-    for (const auto stream : streams_) check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+    for (const auto stream : streams_)
+      check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
   }
 
   [[nodiscard]] Launch compute() const override { return {Device::cuda, streams_[0]}; }
@@ -117,11 +120,11 @@ class CudaQueues final : public Queues {
   int device_index_;
   std::array<cudaStream_t, 3> streams_{};
   std::array<Event, 3> barrier_;
-  std::vector<Event> events_;   ///< by operation; recorded only when another queue waits
-  std::vector<int> queue_of_;   ///< by operation
-  Progress progress_;           ///< of the host queue
+  std::vector<Event> events_;  ///< by operation; recorded only when another queue waits
+  std::vector<int> queue_of_;  ///< by operation
+  Progress progress_;          ///< of the host queue
   int host_submitted_ = 0;
-  Worker worker_{"zt-host"};    // last: joined first
+  Worker worker_{"zt-host"};  // last: joined first
 };
 
 }  // namespace

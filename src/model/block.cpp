@@ -21,7 +21,19 @@ using layer::view_of;
 namespace {
 
 /// Positions of BlockLayer::params().
-enum Param : std::size_t { kInputNorm, kQ, kK, kV, kQNorm, kKNorm, kO, kPostNorm, kGate, kUp, kDown };
+enum Param : std::size_t {
+  kInputNorm,
+  kQ,
+  kK,
+  kV,
+  kQNorm,
+  kKNorm,
+  kO,
+  kPostNorm,
+  kGate,
+  kUp,
+  kDown
+};
 
 struct Dims {
   std::int64_t N, h, q, kv, qkv, F;
@@ -43,7 +55,7 @@ struct BlockLayer::Work {
   at::Tensor normed_input, q, k, v, normed_post, gate_up, activated;
 
   static Work from(const Tensors& kept, const Tensors& again) {
-    return {kept[0], kept[1], kept[2], kept[3], kept[4], kept[5], kept[6],
+    return {kept[0],  kept[1],  kept[2],  kept[3],  kept[4],  kept[5],  kept[6],
             again[0], again[1], again[2], again[3], again[4], again[5], again[6]};
   }
   /// From a stash of `keep` and, for selective, the first tensors of the scratch.
@@ -61,7 +73,7 @@ struct BlockLayer::Grads {
   at::Tensor activated, normed, middle, attention, q, k, v, qkv, workspace;
   static Grads of(Keep keep, const Tensors& scratch) {
     const std::size_t i = keep == Keep::all ? 0 : 7;
-    return {scratch[i], scratch[i + 1], scratch[i + 2], scratch[i + 3], scratch[i + 4],
+    return {scratch[i],     scratch[i + 1], scratch[i + 2], scratch[i + 3], scratch[i + 4],
             scratch[i + 5], scratch[i + 6], scratch[i + 7], scratch[i + 8]};
   }
 };
@@ -159,35 +171,49 @@ kernels::AttentionShape BlockLayer::attention_shape(const BatchShape& shape) con
 }
 
 kernels::QkNormRopeShape BlockLayer::rope_shape(const BatchShape& shape) const {
-  return {shape.batch, shape.sequence, config_.heads, config_.kv_heads, config_.head_dim, true,
+  return {shape.batch,
+          shape.sequence,
+          config_.heads,
+          config_.kv_heads,
+          config_.head_dim,
+          true,
           static_cast<float>(config_.rms_epsilon)};
 }
 
 void BlockLayer::norm_and_rope(const Context& context, const Tensors& params, const at::Tensor& x,
                                const Work& work) const {
-  kernels::rms_norm_forward({.x = view_of(x), .weight = view_of(params[kInputNorm]),
-                             .y = view_of(work.normed_input), .rstd = view_of(work.rstd_input)},
-                            {context.shape.tokens(), config_.hidden,
-                             static_cast<float>(config_.rms_epsilon)},
-                            context.launch);
+  kernels::rms_norm_forward(
+      {.x = view_of(x),
+       .weight = view_of(params[kInputNorm]),
+       .y = view_of(work.normed_input),
+       .rstd = view_of(work.rstd_input)},
+      {context.shape.tokens(), config_.hidden, static_cast<float>(config_.rms_epsilon)},
+      context.launch);
 }
 
 void BlockLayer::mlp_inputs(const Context& context, const Tensors& params, const Work& work) const {
-  kernels::linear_forward(work.normed_post, fused_rows(params[kGate], 2 * config_.ffn), work.gate_up);
+  kernels::linear_forward(work.normed_post, fused_rows(params[kGate], 2 * config_.ffn),
+                          work.gate_up);
   kernels::swiglu_forward(view_of(work.gate_up), view_of(work.activated), context.shape.tokens(),
                           config_.ffn, context.launch);
 }
 
 namespace {
 
-void rope_forward(const Context& context, const kernels::QkNormRopeShape& shape, const Tensors& params,
-                  const at::Tensor& table, const at::Tensor& qkv, const at::Tensor& q,
-                  const at::Tensor& k, const at::Tensor& v, const at::Tensor& rstd) {
-  kernels::qk_norm_rope_forward(
-      {.qkv = view_of(qkv), .q_weight = view_of(params[kQNorm]), .k_weight = view_of(params[kKNorm]),
-       .cos_sin = view_of(table), .positions = view_of(context.batch->position_ids), .q = view_of(q),
-       .k = view_of(k), .v = view_of(v), .rstd = view_of(rstd)},
-      shape, context.launch);
+void rope_forward(const Context& context, const kernels::QkNormRopeShape& shape,
+                  const Tensors& params, const at::Tensor& table, const at::Tensor& qkv,
+                  const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                  const at::Tensor& rstd) {
+  kernels::qk_norm_rope_forward({.qkv = view_of(qkv),
+                                 .q_weight = view_of(params[kQNorm]),
+                                 .k_weight = view_of(params[kKNorm]),
+                                 .cos_sin = view_of(table),
+                                 .positions = view_of(context.batch->position_ids),
+                                 .q = view_of(q),
+                                 .k = view_of(k),
+                                 .v = view_of(v),
+                                 .rstd = view_of(rstd)},
+                                shape, context.launch);
 }
 
 }  // namespace
@@ -200,16 +226,19 @@ void BlockLayer::forward(const Context& context, Keep keep, const layer::Forward
   norm_and_rope(context, io.params, io.x, work);
   kernels::linear_forward(work.normed_input, fused_rows(io.params[kQ], d.qkv), work.qkv);
   rope_forward(context, rope_shape(context.shape), io.params,
-               rope_->get(context.shape.sequence, io.x), work.qkv, work.q, work.k, work.v, work.rstd_heads);
+               rope_->get(context.shape.sequence, io.x), work.qkv, work.q, work.k, work.v,
+               work.rstd_heads);
   kernels::attention_forward(work.q, work.k, work.v, context.batch->cu_seqlens, work.attention,
-                             work.log_sum_exp, attention_shape(context.shape), context.deterministic,
-                             context.launch);
+                             work.log_sum_exp, attention_shape(context.shape),
+                             context.deterministic, context.launch);
   kernels::linear_forward(work.attention.view({d.N, d.q}), io.params[kO], projected);
-  kernels::rms_norm_forward(
-      {.x = view_of(projected), .residual = view_of(io.x), .sum = view_of(work.middle),
-       .weight = view_of(io.params[kPostNorm]), .y = view_of(work.normed_post),
-       .rstd = view_of(work.rstd_post)},
-      {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
+  kernels::rms_norm_forward({.x = view_of(projected),
+                             .residual = view_of(io.x),
+                             .sum = view_of(work.middle),
+                             .weight = view_of(io.params[kPostNorm]),
+                             .y = view_of(work.normed_post),
+                             .rstd = view_of(work.rstd_post)},
+                            {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
   mlp_inputs(context, io.params, work);
   at::Tensor y = io.y;
   at::addmm_out(y, work.middle, work.activated, io.params[kDown].t());
@@ -220,43 +249,58 @@ void BlockLayer::mlp_backward(const Context& context, const layer::Backward& io,
   const auto d = dims_of(config_, context.shape);
   kernels::linear_backward_input(io.grad_y, io.params[kDown], grads.activated, false);
   kernels::linear_backward_weight(io.grad_y, work.activated, io.grads[kDown]);
-  kernels::swiglu_backward(view_of(work.gate_up), view_of(grads.activated), view_of(work.gate_up), d.N,
-                           d.F, context.launch);  // gate_up becomes its gradient
-  kernels::linear_backward_weight(work.gate_up, work.normed_post, fused_rows(io.grads[kGate], 2 * d.F));
-  kernels::linear_backward_input(work.gate_up, fused_rows(io.params[kGate], 2 * d.F), grads.normed, false);
-  kernels::rms_norm_backward(
-      {.x = view_of(work.middle), .weight = view_of(io.params[kPostNorm]),
-       .rstd = view_of(work.rstd_post), .grad_y = view_of(grads.normed),
-       .grad_residual = view_of(io.grad_y), .grad_x = view_of(grads.middle),
-       .grad_weight = view_of(io.grads[kPostNorm]), .workspace = view_of(grads.workspace)},
-      {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
+  kernels::swiglu_backward(view_of(work.gate_up), view_of(grads.activated), view_of(work.gate_up),
+                           d.N, d.F, context.launch);  // gate_up becomes its gradient
+  kernels::linear_backward_weight(work.gate_up, work.normed_post,
+                                  fused_rows(io.grads[kGate], 2 * d.F));
+  kernels::linear_backward_input(work.gate_up, fused_rows(io.params[kGate], 2 * d.F), grads.normed,
+                                 false);
+  kernels::rms_norm_backward({.x = view_of(work.middle),
+                              .weight = view_of(io.params[kPostNorm]),
+                              .rstd = view_of(work.rstd_post),
+                              .grad_y = view_of(grads.normed),
+                              .grad_residual = view_of(io.grad_y),
+                              .grad_x = view_of(grads.middle),
+                              .grad_weight = view_of(io.grads[kPostNorm]),
+                              .workspace = view_of(grads.workspace)},
+                             {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
 }
 
 void BlockLayer::attention_backward(const Context& context, const layer::Backward& io,
                                     const Work& work, const Grads& grads) const {
   const auto d = dims_of(config_, context.shape);
-  kernels::linear_backward_input(grads.middle, io.params[kO], grads.attention.view({d.N, d.q}), false);
+  kernels::linear_backward_input(grads.middle, io.params[kO], grads.attention.view({d.N, d.q}),
+                                 false);
   kernels::linear_backward_weight(grads.middle, work.attention.view({d.N, d.q}), io.grads[kO]);
   kernels::attention_backward({work.q, work.k, work.v, context.batch->cu_seqlens, work.attention,
                                work.log_sum_exp, grads.attention, grads.q, grads.k, grads.v},
-                              attention_shape(context.shape), context.deterministic, context.launch);
-  kernels::qk_norm_rope_backward(
-      {.qkv = view_of(work.qkv), .q_weight = view_of(io.params[kQNorm]),
-       .k_weight = view_of(io.params[kKNorm]),
-       .cos_sin = view_of(rope_->get(context.shape.sequence, io.x)),
-       .positions = view_of(context.batch->position_ids), .rstd = view_of(work.rstd_heads),
-       .grad_q = view_of(grads.q), .grad_k = view_of(grads.k), .grad_v = view_of(grads.v),
-       .grad_qkv = view_of(grads.qkv), .grad_q_weight = view_of(io.grads[kQNorm]),
-       .grad_k_weight = view_of(io.grads[kKNorm]), .workspace = view_of(grads.workspace)},
-      rope_shape(context.shape), context.launch);
+                              attention_shape(context.shape), context.deterministic,
+                              context.launch);
+  kernels::qk_norm_rope_backward({.qkv = view_of(work.qkv),
+                                  .q_weight = view_of(io.params[kQNorm]),
+                                  .k_weight = view_of(io.params[kKNorm]),
+                                  .cos_sin = view_of(rope_->get(context.shape.sequence, io.x)),
+                                  .positions = view_of(context.batch->position_ids),
+                                  .rstd = view_of(work.rstd_heads),
+                                  .grad_q = view_of(grads.q),
+                                  .grad_k = view_of(grads.k),
+                                  .grad_v = view_of(grads.v),
+                                  .grad_qkv = view_of(grads.qkv),
+                                  .grad_q_weight = view_of(io.grads[kQNorm]),
+                                  .grad_k_weight = view_of(io.grads[kKNorm]),
+                                  .workspace = view_of(grads.workspace)},
+                                 rope_shape(context.shape), context.launch);
   kernels::linear_backward_weight(grads.qkv, work.normed_input, fused_rows(io.grads[kQ], d.qkv));
   kernels::linear_backward_input(grads.qkv, fused_rows(io.params[kQ], d.qkv), grads.normed, false);
-  kernels::rms_norm_backward(
-      {.x = view_of(io.x), .weight = view_of(io.params[kInputNorm]), .rstd = view_of(work.rstd_input),
-       .grad_y = view_of(grads.normed), .grad_residual = view_of(grads.middle),
-       .grad_x = view_of(io.grad_x), .grad_weight = view_of(io.grads[kInputNorm]),
-       .workspace = view_of(grads.workspace)},
-      {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
+  kernels::rms_norm_backward({.x = view_of(io.x),
+                              .weight = view_of(io.params[kInputNorm]),
+                              .rstd = view_of(work.rstd_input),
+                              .grad_y = view_of(grads.normed),
+                              .grad_residual = view_of(grads.middle),
+                              .grad_x = view_of(io.grad_x),
+                              .grad_weight = view_of(io.grads[kInputNorm]),
+                              .workspace = view_of(grads.workspace)},
+                             {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
 }
 
 void BlockLayer::backward(const Context& context, Keep keep, const layer::Backward& io) const {
@@ -269,8 +313,10 @@ void BlockLayer::backward(const Context& context, Keep keep, const layer::Backwa
     rope_forward(context, rope_shape(context.shape), io.params,
                  rope_->get(context.shape.sequence, io.x), work.qkv, work.q, work.k, work.v,
                  work.rstd_heads);
-    kernels::rms_norm_forward({.x = view_of(work.middle), .weight = view_of(io.params[kPostNorm]),
-                               .y = view_of(work.normed_post), .rstd = view_of(work.rstd_post)},
+    kernels::rms_norm_forward({.x = view_of(work.middle),
+                               .weight = view_of(io.params[kPostNorm]),
+                               .y = view_of(work.normed_post),
+                               .rstd = view_of(work.rstd_post)},
                               {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
     mlp_inputs(context, io.params, work);
   }

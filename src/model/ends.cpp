@@ -41,12 +41,14 @@ std::vector<TensorSpec> EmbeddingLayer::backward_scratch(const BatchShape& shape
   return {{"order", {kernels::embedding_workspace(shape.tokens())}, DType::i64}};
 }
 
-void EmbeddingLayer::forward(const Context& context, Keep /*keep*/, const layer::Forward& io) const {
-  kernels::embedding_forward(view_of(context.batch->input_ids), view_of(io.params[0]), view_of(io.y),
-                             config_.vocab, config_.hidden, context.launch);
+void EmbeddingLayer::forward(const Context& context, Keep /*keep*/,
+                             const layer::Forward& io) const {
+  kernels::embedding_forward(view_of(context.batch->input_ids), view_of(io.params[0]),
+                             view_of(io.y), config_.vocab, config_.hidden, context.launch);
 }
 
-void EmbeddingLayer::backward(const Context& context, Keep /*keep*/, const layer::Backward& io) const {
+void EmbeddingLayer::backward(const Context& context, Keep /*keep*/,
+                              const layer::Backward& io) const {
   kernels::embedding_backward(view_of(context.batch->input_ids), view_of(io.grad_y),
                               view_of(io.grads[0]), view_of(io.scratch[0]), config_.vocab,
                               config_.hidden, context.launch);
@@ -73,19 +75,22 @@ std::vector<TensorSpec> HeadLayer::backward_scratch(const BatchShape& shape, DTy
   auto specs = forward_scratch(shape, compute, keep);
   specs.push_back({"rstd", {shape.tokens()}, DType::f32});
   specs.push_back({"grad_normed", {shape.tokens(), config_.hidden}, compute});
-  specs.push_back(
-      {"workspace", {kernels::rms_norm_workspace({shape.tokens(), config_.hidden, 0})}, DType::f32});
+  specs.push_back({"workspace",
+                   {kernels::rms_norm_workspace({shape.tokens(), config_.hidden, 0})},
+                   DType::f32});
   return specs;
 }
 
 Bytes HeadLayer::library(const BatchShape& shape, DType compute, Device device) const {
   if (device == Device::cuda || compute == DType::f32) return {};
   const auto rows = chunk_rows(shape, compute);  // widened operands and the product
-  return storage({rows * (config_.vocab + config_.hidden) + config_.vocab * config_.hidden}, DType::f32);
+  return storage({rows * (config_.vocab + config_.hidden) + config_.vocab * config_.hidden},
+                 DType::f32);
 }
 
 double HeadLayer::forward_flops(const BatchShape& shape) const {
-  return 2.0 * static_cast<double>(shape.tokens()) * static_cast<double>(config_.vocab * config_.hidden);
+  return 2.0 * static_cast<double>(shape.tokens()) *
+         static_cast<double>(config_.vocab * config_.hidden);
 }
 
 void HeadLayer::forward(const Context& context, Keep /*keep*/, const layer::Forward& io) const {
@@ -101,7 +106,8 @@ void HeadLayer::forward(const Context& context, Keep /*keep*/, const layer::Forw
     const auto rows = std::min(chunk, tokens - begin);
     const auto logits = io.scratch[1].narrow(0, 0, rows);
     kernels::linear_forward(normed.narrow(0, begin, rows), io.params[1], logits);
-    kernels::cross_entropy({.logits = view_of(logits), .targets = view_of(targets.narrow(0, begin, rows)),
+    kernels::cross_entropy({.logits = view_of(logits),
+                            .targets = view_of(targets.narrow(0, begin, rows)),
                             .row_loss = view_of(io.scratch[2].narrow(0, begin, rows)),
                             .loss_sum = view_of(context.loss_sum)},
                            rows, config_.vocab, 0.0, context.launch);
@@ -115,9 +121,12 @@ void HeadLayer::backward(const Context& context, Keep /*keep*/, const layer::Bac
   const auto& rstd = io.scratch[3];
   const auto& grad_normed = io.scratch[4];
   const auto targets = context.batch->targets.view(-1);
-  const kernels::RmsNormShape shape{tokens, config_.hidden, static_cast<float>(config_.rms_epsilon)};
-  kernels::rms_norm_forward({.x = view_of(io.x), .weight = view_of(io.params[0]),
-                             .y = view_of(normed), .rstd = view_of(rstd)},
+  const kernels::RmsNormShape shape{tokens, config_.hidden,
+                                    static_cast<float>(config_.rms_epsilon)};
+  kernels::rms_norm_forward({.x = view_of(io.x),
+                             .weight = view_of(io.params[0]),
+                             .y = view_of(normed),
+                             .rstd = view_of(rstd)},
                             shape, context.launch);
   const auto chunk = io.scratch[1].size(0);
   for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
@@ -125,7 +134,8 @@ void HeadLayer::backward(const Context& context, Keep /*keep*/, const layer::Bac
     const auto logits = io.scratch[1].narrow(0, 0, rows);
     const auto input = normed.narrow(0, begin, rows);
     kernels::linear_forward(input, io.params[1], logits);
-    kernels::cross_entropy({.logits = view_of(logits), .targets = view_of(targets.narrow(0, begin, rows)),
+    kernels::cross_entropy({.logits = view_of(logits),
+                            .targets = view_of(targets.narrow(0, begin, rows)),
                             .grad = view_of(logits),
                             .row_loss = view_of(io.scratch[2].narrow(0, begin, rows)),
                             .loss_sum = view_of(context.loss_sum)},
@@ -133,11 +143,14 @@ void HeadLayer::backward(const Context& context, Keep /*keep*/, const layer::Bac
     kernels::linear_backward_input(logits, io.params[1], grad_normed.narrow(0, begin, rows), false);
     kernels::linear_backward_weight(logits, input, io.grads[1]);
   }
-  kernels::rms_norm_backward(
-      {.x = view_of(io.x), .weight = view_of(io.params[0]), .rstd = view_of(rstd),
-       .grad_y = view_of(grad_normed), .grad_x = view_of(io.grad_x),
-       .grad_weight = view_of(io.grads[0]), .workspace = view_of(io.scratch[5])},
-      shape, context.launch);
+  kernels::rms_norm_backward({.x = view_of(io.x),
+                              .weight = view_of(io.params[0]),
+                              .rstd = view_of(rstd),
+                              .grad_y = view_of(grad_normed),
+                              .grad_x = view_of(io.grad_x),
+                              .grad_weight = view_of(io.grads[0]),
+                              .workspace = view_of(io.scratch[5])},
+                             shape, context.launch);
 }
 
 }  // namespace zt::model

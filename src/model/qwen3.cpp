@@ -13,15 +13,23 @@ class Parameters {
  public:
   explicit Parameters(const Qwen3Config& config) : config_(config) {}
 
-  layout::ParamId matrix(std::string name, std::int64_t rows, std::int64_t cols, bool adjacent = false) {
-    return add({.name = std::move(name), .shape = {rows, cols}, .init = layout::Init::normal,
-                .init_std = config_.init_range, .decay = true, .adjacent = adjacent});
+  layout::ParamId matrix(std::string name, std::int64_t rows, std::int64_t cols,
+                         bool adjacent = false) {
+    return add({.name = std::move(name),
+                .shape = {rows, cols},
+                .init = layout::Init::normal,
+                .init_std = config_.init_range,
+                .decay = true,
+                .adjacent = adjacent});
   }
   layout::ParamId norm(std::string name, std::int64_t size) {
-    return add({.name = std::move(name), .shape = {size}, .init = layout::Init::ones, .decay = false});
+    return add(
+        {.name = std::move(name), .shape = {size}, .init = layout::Init::ones, .decay = false});
   }
   std::vector<layout::ParamSpec> take() { return std::move(specs_); }
-  layout::ParamSpec& at(layout::ParamId id) { return specs_.at(static_cast<std::size_t>(id.value)); }
+  layout::ParamSpec& at(layout::ParamId id) {
+    return specs_.at(static_cast<std::size_t>(id.value));
+  }
 
  private:
   layout::ParamId add(layout::ParamSpec spec) {
@@ -32,7 +40,8 @@ class Parameters {
   std::vector<layout::ParamSpec> specs_;
 };
 
-std::vector<layout::ParamId> add_block(Parameters& params, const Qwen3Config& config, std::int64_t index) {
+std::vector<layout::ParamId> add_block(Parameters& params, const Qwen3Config& config,
+                                       std::int64_t index) {
   const auto prefix = "model.layers." + std::to_string(index) + ".";
   const auto q = config.heads * config.head_dim;
   const auto kv = config.kv_heads * config.head_dim;
@@ -107,13 +116,57 @@ struct NamedShape {
 
 /// Source: config.json of the published models.
 const std::vector<NamedShape>& shapes() {
-  static const std::vector<NamedShape> kShapes{
-      {"Qwen3-0.6B", {.hidden = 1024, .layers = 28, .heads = 16, .kv_heads = 8, .ffn = 3072, .vocab = 151936, .max_position = 40960, .tied = true}},
-      {"Qwen3-1.7B", {.hidden = 2048, .layers = 28, .heads = 16, .kv_heads = 8, .ffn = 6144, .vocab = 151936, .max_position = 40960, .tied = true}},
-      {"Qwen3-4B", {.hidden = 2560, .layers = 36, .heads = 32, .kv_heads = 8, .ffn = 9728, .vocab = 151936, .max_position = 40960, .tied = true}},
-      {"Qwen3-8B", {.hidden = 4096, .layers = 36, .heads = 32, .kv_heads = 8, .ffn = 12288, .vocab = 151936, .max_position = 40960}},
-      {"Qwen3-14B", {.hidden = 5120, .layers = 40, .heads = 40, .kv_heads = 8, .ffn = 17408, .vocab = 151936, .max_position = 40960}},
-      {"Qwen3-32B", {.hidden = 5120, .layers = 64, .heads = 64, .kv_heads = 8, .ffn = 25600, .vocab = 151936, .max_position = 40960}}};
+  static const std::vector<NamedShape> kShapes{{"Qwen3-0.6B",
+                                                {.hidden = 1024,
+                                                 .layers = 28,
+                                                 .heads = 16,
+                                                 .kv_heads = 8,
+                                                 .ffn = 3072,
+                                                 .vocab = 151936,
+                                                 .max_position = 40960,
+                                                 .tied = true}},
+                                               {"Qwen3-1.7B",
+                                                {.hidden = 2048,
+                                                 .layers = 28,
+                                                 .heads = 16,
+                                                 .kv_heads = 8,
+                                                 .ffn = 6144,
+                                                 .vocab = 151936,
+                                                 .max_position = 40960,
+                                                 .tied = true}},
+                                               {"Qwen3-4B",
+                                                {.hidden = 2560,
+                                                 .layers = 36,
+                                                 .heads = 32,
+                                                 .kv_heads = 8,
+                                                 .ffn = 9728,
+                                                 .vocab = 151936,
+                                                 .max_position = 40960,
+                                                 .tied = true}},
+                                               {"Qwen3-8B",
+                                                {.hidden = 4096,
+                                                 .layers = 36,
+                                                 .heads = 32,
+                                                 .kv_heads = 8,
+                                                 .ffn = 12288,
+                                                 .vocab = 151936,
+                                                 .max_position = 40960}},
+                                               {"Qwen3-14B",
+                                                {.hidden = 5120,
+                                                 .layers = 40,
+                                                 .heads = 40,
+                                                 .kv_heads = 8,
+                                                 .ffn = 17408,
+                                                 .vocab = 151936,
+                                                 .max_position = 40960}},
+                                               {"Qwen3-32B",
+                                                {.hidden = 5120,
+                                                 .layers = 64,
+                                                 .heads = 64,
+                                                 .kv_heads = 8,
+                                                 .ffn = 25600,
+                                                 .vocab = 151936,
+                                                 .max_position = 40960}}};
   return kShapes;
 }
 

@@ -38,7 +38,8 @@ class Reader {
   double number(const json& object, const char* key, double fallback) {
     const auto found = object.find(key);
     if (found == object.end() || found->is_null()) return fallback;
-    const bool good = found->is_number() && std::isfinite(found->get<double>()) && found->get<double>() > 0;
+    const bool good =
+        found->is_number() && std::isfinite(found->get<double>()) && found->get<double>() > 0;
     if (!good) {
       problem(key, "got " + found->dump(), "a positive finite number");
       return fallback;
@@ -58,7 +59,8 @@ class Reader {
   }
 
   void problem(const char* key, const std::string& what, const std::string& expected) {
-    problems_ += fmt::format("[model.config] {}: {}: {}, expected {}.\n", path_, key, what, expected);
+    problems_ +=
+        fmt::format("[model.config] {}: {}: {}, expected {}.\n", path_, key, what, expected);
   }
 
   const json* find(const char* key) const {
@@ -79,12 +81,15 @@ class Reader {
 json load(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    throw FileError(fmt::format("[model.config] {}: cannot be read. Give the folder of a Hugging Face "
-                                "model with its config.json.", path));
+    throw FileError(
+        fmt::format("[model.config] {}: cannot be read. Give the folder of a Hugging Face "
+                    "model with its config.json.",
+                    path));
   }
   auto root = json::parse(file, nullptr, false);
   if (root.is_discarded() || !root.is_object()) {
-    throw FileError(fmt::format("[model.config] {}: is not a JSON object. Restore the file.", path));
+    throw FileError(
+        fmt::format("[model.config] {}: is not a JSON object. Restore the file.", path));
   }
   return root;
 }
@@ -110,10 +115,12 @@ double read_rope(Reader& reader) {
 void refuse_unsupported(Reader& reader) {
   const auto* type = reader.find("model_type");
   const bool qwen3 = type != nullptr && type->is_string() && *type == "qwen3";
-  reader.refuse(!qwen3, "model_type",
-                type == nullptr ? "is missing" : "got " + type->dump() + ", only \"qwen3\" is built");
+  reader.refuse(
+      !qwen3, "model_type",
+      type == nullptr ? "is missing" : "got " + type->dump() + ", only \"qwen3\" is built");
   reader.refuse(reader.boolean("attention_bias", false), "attention_bias", "true is not built");
-  reader.refuse(reader.boolean("use_sliding_window", false), "use_sliding_window", "true is not built");
+  reader.refuse(reader.boolean("use_sliding_window", false), "use_sliding_window",
+                "true is not built");
   const auto* act = reader.find("hidden_act");
   reader.refuse(act != nullptr && *act != "silu", "hidden_act", "only silu is built");
   const auto* dropout = reader.find("attention_dropout");
@@ -130,8 +137,10 @@ void refuse_unsupported(Reader& reader) {
 
 Qwen3Config read_qwen3_config(const std::string& folder) {
   if (!std::filesystem::is_directory(folder)) {
-    throw FileError(fmt::format("[model.config] --model_name_or_path: '{}' is not a folder. Give the "
-                                "folder of a Hugging Face model; nothing is downloaded.", folder));
+    throw FileError(
+        fmt::format("[model.config] --model_name_or_path: '{}' is not a folder. Give the "
+                    "folder of a Hugging Face model; nothing is downloaded.",
+                    folder));
   }
   const auto path = (std::filesystem::path(folder) / "config.json").string();
   const auto root = load(path);
@@ -143,7 +152,8 @@ Qwen3Config read_qwen3_config(const std::string& folder) {
   config.layers = reader.positive("num_hidden_layers", 0, kMaxLayers);
   config.heads = reader.positive("num_attention_heads");
   // null means as many as query heads; an absent key means another number to each library.
-  const bool null_kv = root.contains("num_key_value_heads") && root["num_key_value_heads"].is_null();
+  const bool null_kv =
+      root.contains("num_key_value_heads") && root["num_key_value_heads"].is_null();
   config.kv_heads = reader.positive("num_key_value_heads", null_kv ? config.heads : 0);
   config.head_dim = reader.positive("head_dim", 128);
   config.ffn = reader.positive("intermediate_size");

@@ -51,7 +51,8 @@ TEST(BuildTest, EveryCombinationIsProvenByTheChecker) {
     const auto model = test_model(4, stage % 2 == 0, options.world, {200});
     const auto program = build(model, options);
     const auto problems = check(program, options.micro_steps);
-    ASSERT_TRUE(problems.empty()) << problems.front() << "\nstage " << stage << "\n" << print(program);
+    ASSERT_TRUE(problems.empty()) << problems.front() << "\nstage " << stage << "\n"
+                                  << print(program);
     ++count;
   });
   EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 5);
@@ -110,9 +111,8 @@ TEST(BuildTest, GathersFollowTheLiveLimitAndPrefetch) {
   for (const std::int64_t prefetch : {0, 300, 100000}) {
     options.prefetch = {prefetch};
     const auto& ops = build(model, options).variant(VariantKind::only).operations;
-    const auto first_forward = std::find_if(ops.begin(), ops.end(), [](const Operation& op) {
-      return op.kind == OpKind::forward;
-    });
+    const auto first_forward = std::find_if(
+        ops.begin(), ops.end(), [](const Operation& op) { return op.kind == OpKind::forward; });
     const auto gathers = first_forward - ops.begin();
     EXPECT_EQ(gathers, prefetch == 0 ? 1 : prefetch == 300 ? 2 : 8) << prefetch;
   }
@@ -130,12 +130,15 @@ TEST(BuildTest, PrefetchBoundsWhatWaitsForItsUseAndGathersOneUnitAtLeast) {
     std::int64_t most = 0;
     for (const auto& op : program.variant(VariantKind::only).operations) {
       for (const auto id : op.starts) {
-        if (program.buffer(id).kind == BufferKind::param_full) gathered += program.buffer(id).numel.value;
+        if (program.buffer(id).kind == BufferKind::param_full)
+          gathered += program.buffer(id).numel.value;
       }
       for (const auto id : op.ends) {
-        if (program.buffer(id).kind == BufferKind::param_full) gathered -= program.buffer(id).numel.value;
+        if (program.buffer(id).kind == BufferKind::param_full)
+          gathered -= program.buffer(id).numel.value;
       }
-      if (op.kind == OpKind::forward || op.kind == OpKind::backward) most = std::max(most, gathered);
+      if (op.kind == OpKind::forward || op.kind == OpKind::backward)
+        most = std::max(most, gathered);
     }
     // The current unit, those kept for a use that is near (one at the turn), and what is ahead.
     EXPECT_LE(most, 2 * 384 + std::max<std::int64_t>(prefetch, 384)) << prefetch;

@@ -17,8 +17,7 @@ Program Builder::run() && {
   }
   const Numel scalars{static_cast<std::int64_t>(options_.world) * (num_units() + 1) + 4};
   // fp64 has no DType of its own: twice as many fp32 elements.
-  program_.scalars =
-      add_buffer(BufferKind::scalars, 0, scalars * 2, DType::f32, Lifetime::run);
+  program_.scalars = add_buffer(BufferKind::scalars, 0, scalars * 2, DType::f32, Lifetime::run);
   if (host_optimizer()) {
     program_.host_scalars =
         add_buffer(BufferKind::scalars, 1, scalars * 2, DType::f32, Lifetime::run, Place::host);
@@ -27,8 +26,7 @@ Program Builder::run() && {
   Numel retained;
   for (int u = 0; u < num_units(); ++u) {
     retained += unit_info(u).padded;
-    unit(u).retained =
-        options_.retain && options_.micro_steps > 1 && retained <= options_.max_live;
+    unit(u).retained = options_.retain && options_.micro_steps > 1 && retained <= options_.max_live;
     add_unit_buffers(u);
   }
   if (options_.micro_steps == 1) {
@@ -78,7 +76,8 @@ void Builder::add_unit_buffers(int u) {
                             info.padded <= options_.persistence_threshold ||
                             (options_.world == 1 && residency.param_place == Place::device);
   if (buffers.always_gathered) {
-    const auto id = add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::run);
+    const auto id =
+        add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::run);
     buffers.param_full = {id, info.padded, false};
     buffers.param_shard = {id, info.shard, true};
   } else {
@@ -86,8 +85,9 @@ void Builder::add_unit_buffers(int u) {
                                Lifetime::run, residency.param_place);
     buffers.param_shard = {id, info.shard, false};
     if (buffers.retained) {
-      buffers.param_full = {add_buffer(BufferKind::param_full, u, info.padded, options_.compute,
-                                       Lifetime::step), info.padded, false};
+      buffers.param_full = {
+          add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::step),
+          info.padded, false};
     }
   }
   add_grad_buffers(u, buffers);
@@ -97,11 +97,13 @@ void Builder::add_unit_buffers(int u) {
 void Builder::add_grad_buffers(int u, UnitBuffers& buffers) {
   const auto& info = unit_info(u);
   if (!reduce_each_micro_step()) {
-    const auto id = add_buffer(BufferKind::grad_full, u, info.padded, options_.grad_accum, Lifetime::step);
+    const auto id =
+        add_buffer(BufferKind::grad_full, u, info.padded, options_.grad_accum, Lifetime::step);
     buffers.grad_full = {id, info.padded, false};
     buffers.grad_shard = {id, info.shard, true};  // the reduction writes onto the rank's own slice
   } else if (!host_optimizer()) {
-    const auto id = add_buffer(BufferKind::grad_shard, u, info.shard, options_.grad_accum, Lifetime::step);
+    const auto id =
+        add_buffer(BufferKind::grad_shard, u, info.shard, options_.grad_accum, Lifetime::step);
     buffers.grad_shard = {id, info.shard, false};
   }
   if (host_optimizer()) {
@@ -122,15 +124,17 @@ void Builder::add_state_buffers(int u, UnitBuffers& buffers) {
   const Ref device_param = sharded ? buffers.param_shard : buffers.param_full;
   const bool param_on_host = program_.buffer(device_param.buffer).where == Place::host;
   const bool needs_out = host_optimizer() && !param_on_host;
-  buffers.master = options_.compute != DType::f32 || needs_out ? add(BufferKind::master_shard)
-                                                               : device_param;
+  buffers.master =
+      options_.compute != DType::f32 || needs_out ? add(BufferKind::master_shard) : device_param;
   buffers.exp_avg = add(BufferKind::exp_avg);
   buffers.exp_avg_sq = add(BufferKind::exp_avg_sq);
-  buffers.update_grad = buffers.grad_shard;  // stage 0: replaced by the gathered gradient at the boundary
+  buffers.update_grad =
+      buffers.grad_shard;  // stage 0: replaced by the gathered gradient at the boundary
   buffers.update_param = device_param;
   if (needs_out) {
-    buffers.update_param = {add_buffer(BufferKind::param_out, u, numel, options_.compute,
-                                       Lifetime::run, Place::host), numel, false};
+    buffers.update_param = {
+        add_buffer(BufferKind::param_out, u, numel, options_.compute, Lifetime::run, Place::host),
+        numel, false};
   }
 }
 

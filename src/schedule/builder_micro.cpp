@@ -12,10 +12,10 @@ struct Builder::MicroState {
   bool training = true;
   std::vector<Operation>* out = nullptr;
   std::vector<Use> uses;
-  std::map<int, BufferId> gathered;      ///< unit -> param_full that is live now
+  std::map<int, BufferId> gathered;  ///< unit -> param_full that is live now
   Numel gathered_numel;
-  std::map<int, BufferId> grads;         ///< unit -> grad_full of this variant
-  std::map<int, int> grad_uses_left;     ///< unit -> backward operations still to come
+  std::map<int, BufferId> grads;      ///< unit -> grad_full of this variant
+  std::map<int, int> grad_uses_left;  ///< unit -> backward operations still to come
   std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
 
   [[nodiscard]] bool first() const {
@@ -52,8 +52,8 @@ void Builder::build_micro(VariantKind kind) {
   state.grad_activations.resize(model_.layers.size());
   state.stashes.resize(model_.layers.size());
   for (int u = 0; u < num_units(); ++u) {
-    const bool live = unit(u).always_gathered ||
-                      (unit(u).retained && state.training && !state.first());
+    const bool live =
+        unit(u).always_gathered || (unit(u).retained && state.training && !state.first());
     if (live) state.gathered[u] = unit(u).param_full.buffer;
   }
   for (const auto& layer : model_.layers) {
@@ -64,9 +64,15 @@ void Builder::build_micro(VariantKind kind) {
     for (const int u : use.units) gather(state, u);
     gather_ahead(state, i);
     switch (use.kind) {
-      case OpKind::forward: emit_forward(state, use); break;
-      case OpKind::recompute: emit_recompute(state, use.layer); break;
-      default: emit_backward(state, use.layer); break;
+      case OpKind::forward:
+        emit_forward(state, use);
+        break;
+      case OpKind::recompute:
+        emit_recompute(state, use.layer);
+        break;
+      default:
+        emit_backward(state, use.layer);
+        break;
     }
     release_after(state, i);
   }
@@ -76,16 +82,20 @@ void Builder::gather(MicroState& state, int u) {
   if (state.gathered.count(u) != 0) return;
   const auto& info = unit_info(u);
   const bool keep = unit(u).retained && state.training;
-  const auto full = keep ? unit(u).param_full.buffer
-                         : add_buffer(BufferKind::param_full, u, info.padded, options_.compute,
-                                      Lifetime::micro);
+  const auto full =
+      keep ? unit(u).param_full.buffer
+           : add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::micro);
   Operation op{.kind = OpKind::gather, .stream = Stream::comm, .unit = u};
   const auto shard = unit(u).param_shard.buffer;
   if (program_.buffer(shard).where == Place::host) {
-    const auto stage = add_buffer(BufferKind::param_stage, u, info.shard, options_.compute,
-                                  Lifetime::micro);
-    state.out->push_back({.kind = OpKind::fetch, .stream = Stream::host, .unit = u,
-                          .reads = {shard}, .writes = {stage}, .starts = {stage}});
+    const auto stage =
+        add_buffer(BufferKind::param_stage, u, info.shard, options_.compute, Lifetime::micro);
+    state.out->push_back({.kind = OpKind::fetch,
+                          .stream = Stream::host,
+                          .unit = u,
+                          .reads = {shard},
+                          .writes = {stage},
+                          .starts = {stage}});
     op.reads = {stage};
     op.ends = {stage};
   } else {
@@ -118,13 +128,14 @@ void Builder::gather_ahead(MicroState& state, std::size_t position) {
 }
 
 void Builder::release_after(MicroState& state, std::size_t position) {
-  constexpr std::size_t kReuseWithin = 2;  // operations; keeps the last block for the first backward
+  constexpr std::size_t kReuseWithin =
+      2;  // operations; keeps the last block for the first backward
   for (const int u : state.uses[position].units) {
     if (unit(u).always_gathered || (unit(u).retained && state.training)) continue;
     if (state.gathered.count(u) == 0) continue;
     bool soon = false;
-    for (std::size_t i = position + 1;
-         i < std::min(position + 1 + kReuseWithin, state.uses.size()); ++i) {
+    for (std::size_t i = position + 1; i < std::min(position + 1 + kReuseWithin, state.uses.size());
+         ++i) {
       const auto& units = state.uses[i].units;
       soon = soon || std::find(units.begin(), units.end(), u) != units.end();
     }
@@ -135,7 +146,8 @@ void Builder::release_after(MicroState& state, std::size_t position) {
   }
 }
 
-void Builder::add_param_reads(MicroState& state, const std::vector<int>& units, Operation& op) const {
+void Builder::add_param_reads(MicroState& state, const std::vector<int>& units,
+                              Operation& op) const {
   for (const int u : units) op.reads.push_back(state.gathered.at(u));
 }
 
@@ -153,10 +165,11 @@ void Builder::emit_forward(MicroState& state, const Use& use) {
     if (ends) op.ends.push_back(id);
     return id;
   };
-  if (layer.output.value > 0) state.activations[at] = add(BufferKind::activation, layer.output, false);
+  if (layer.output.value > 0)
+    state.activations[at] = add(BufferKind::activation, layer.output, false);
   const bool keeps = state.training && options_.recompute != Recompute::full;
-  const auto stash = keeps && options_.recompute == Recompute::selective ? layer.stash_selective
-                                                                         : layer.stash_all;
+  const auto stash =
+      keeps && options_.recompute == Recompute::selective ? layer.stash_selective : layer.stash_all;
   if (stash.value > 0) state.stashes[at] = add(BufferKind::stash, stash, !keeps);
   if (layer.forward_scratch.value > 0) add(BufferKind::scratch, layer.forward_scratch, true);
   if (!state.training && l > 0) op.ends.push_back(state.activations[at - 1]);
@@ -188,7 +201,8 @@ BufferId Builder::grad_buffer(MicroState& state, int u, Operation& op) {
   BufferId id = unit(u).grad_full.buffer;
   const bool starts = reduce_each_micro_step() || state.first();
   if (reduce_each_micro_step()) {
-    id = add_buffer(BufferKind::grad_full, u, unit_info(u).padded, options_.compute, Lifetime::micro);
+    id = add_buffer(BufferKind::grad_full, u, unit_info(u).padded, options_.compute,
+                    Lifetime::micro);
   }
   if (starts) op.starts.push_back(id);
   state.grads[u] = id;
@@ -205,8 +219,8 @@ void Builder::emit_backward(MicroState& state, int l) {
     op.reads.push_back(state.activations[at - 1]);
     op.ends.push_back(state.activations[at - 1]);
     state.grad_activations[at - 1] =
-        add_buffer(BufferKind::grad_activation, l - 1,
-                   {layer_info(l - 1).output.value}, DType::u8, Lifetime::micro);
+        add_buffer(BufferKind::grad_activation, l - 1, {layer_info(l - 1).output.value}, DType::u8,
+                   Lifetime::micro);
     op.writes.push_back(state.grad_activations[at - 1]);
     op.starts.push_back(state.grad_activations[at - 1]);
   }
@@ -247,9 +261,12 @@ void Builder::emit_reduce(MicroState& state, int u) {
     if (reduce_each_micro_step()) state.out->back().ends.push_back(full);
   }
   if (!host_optimizer()) return;
-  Operation op{.kind = OpKind::accumulate, .stream = Stream::host, .unit = u,
+  Operation op{.kind = OpKind::accumulate,
+               .stream = Stream::host,
+               .unit = u,
                .overwrite = state.first() || !reduce_each_micro_step(),
-               .reads = {target.buffer}, .writes = {buffers.grad_shard.buffer},
+               .reads = {target.buffer},
+               .writes = {buffers.grad_shard.buffer},
                .ends = {target.buffer}};
   if (!op.overwrite) {  // the device's part lands here before it is added
     const auto stage = add_buffer(BufferKind::grad_part, u, unit_info(u).shard, options_.grad_accum,
@@ -265,10 +282,14 @@ void Builder::emit_bucket(MicroState& state, int u, int bucket, const Ref& targe
   const auto full = state.grads.at(u);
   const auto& lengths = unit_info(u).bucket_lengths;
   const auto length = lengths.at(static_cast<std::size_t>(bucket)) * options_.world;
-  Operation op{.kind = OpKind::reduce, .stream = Stream::comm, .unit = u, .bucket = bucket,
+  Operation op{.kind = OpKind::reduce,
+               .stream = Stream::comm,
+               .unit = u,
+               .bucket = bucket,
                .overwrite = state.first() || target.buffer != unit(u).grad_shard.buffer ||
                             !reduce_each_micro_step(),
-               .reads = {full}, .writes = {target.buffer}};
+               .reads = {full},
+               .writes = {target.buffer}};
   const bool new_target = program_.buffer(target.buffer).kind == BufferKind::grad_part ||
                           (reduce_each_micro_step() && state.first());
   if (bucket == 0 && new_target) op.starts.push_back(target.buffer);

@@ -25,7 +25,8 @@ class Checker {
  public:
   explicit Checker(const Program& program) : program_(program), states_(program.buffers.size()) {
     for (std::size_t b = 0; b < states_.size(); ++b) {
-      if (program.buffers[b].lifetime == Lifetime::run) states_[b] = {.live = true, .written = true};
+      if (program.buffers[b].lifetime == Lifetime::run)
+        states_[b] = {.live = true, .written = true};
     }
   }
 
@@ -68,10 +69,11 @@ class Checker {
     constexpr std::size_t kMaxProblems = 50;
     if (problems_.size() >= kMaxProblems) return;
     const auto count = static_cast<int>(variant_->operations.size());
-    const auto place = index_ < count
-                           ? fmt::format("operation {} '{}'", index_, to_string(variant_->operations[
-                                                                       static_cast<std::size_t>(index_)]))
-                           : std::string("end");
+    const auto place =
+        index_ < count
+            ? fmt::format("operation {} '{}'", index_,
+                          to_string(variant_->operations[static_cast<std::size_t>(index_)]))
+            : std::string("end");
     problems_.push_back(
         fmt::format("[schedule.check] {} {}: {}", to_string(variant_->kind), place, what));
   }
@@ -86,7 +88,8 @@ class Checker {
         continue;
       }
       const auto& other = clocks_[static_cast<std::size_t>(wait)];
-      for (std::size_t s = 0; s < clock.size(); ++s) clock.at(s) = std::max(clock.at(s), other.at(s));
+      for (std::size_t s = 0; s < clock.size(); ++s)
+        clock.at(s) = std::max(clock.at(s), other.at(s));
     }
     if (is_collective(op.kind) && op.stream != Stream::comm) {
       report("is a collective outside the communication stream; ranks could order it differently");
@@ -145,8 +148,10 @@ class Checker {
     auto* state = find(id);
     if (state == nullptr) return;
     const auto b = static_cast<std::size_t>(id.value);
-    if (!state->live) report(b, "is read while it does not live (not gathered, or after its release)");
-    else if (!state->written) report(b, "is read before it is written");
+    if (!state->live)
+      report(b, "is read while it does not live (not gathered, or after its release)");
+    else if (!state->written)
+      report(b, "is read before it is written");
     if (!ordered(state->writers, clock)) report(b, "is read without waiting for its writer");
     state->readers.push_back(now_);
   }
@@ -181,7 +186,7 @@ class Checker {
   int index_ = 0;
   Point now_;
   std::vector<BufferState> states_;
-  std::vector<Clock> clocks_;                    ///< by operation
+  std::vector<Clock> clocks_;  ///< by operation
   std::array<Clock, kNumStreams> last_on_stream_{};
   Clock sequence_{};
   std::vector<std::string> problems_;
@@ -194,7 +199,8 @@ std::vector<std::string> collectives(const Program& program) {
       if (!is_collective(op.kind)) continue;
       std::int64_t numel = 0;
       for (const auto id : op.writes) numel += program.buffer(id).numel.value;
-      result.push_back(fmt::format("{}: {} ({} elements)", to_string(variant.kind), to_string(op), numel));
+      result.push_back(
+          fmt::format("{}: {} ({} elements)", to_string(variant.kind), to_string(op), numel));
     }
   }
   return result;
@@ -228,7 +234,8 @@ std::string compare_collectives(const Program& mine, const Program& theirs) {
     const auto& x = i < a.size() ? a[i] : std::string("nothing");
     const auto& y = i < b.size() ? b[i] : std::string("nothing");
     if (x != y) {
-      return fmt::format("[schedule.compare] collective {}: this rank issues '{}', the other '{}'", i, x, y);
+      return fmt::format("[schedule.compare] collective {}: this rank issues '{}', the other '{}'",
+                         i, x, y);
     }
   }
   return {};

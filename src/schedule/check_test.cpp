@@ -17,8 +17,11 @@ Program good_program() {
   options.micro_steps = 2;
   options.compute = options.wire = DType::bf16;
   options.recompute = Recompute::full;
-  options.residency = {.params_sharded = true, .grads_sharded = true, .states_sharded = true,
-                       .param_place = Place::host, .state_place = Place::host,
+  options.residency = {.params_sharded = true,
+                       .grads_sharded = true,
+                       .states_sharded = true,
+                       .param_place = Place::host,
+                       .state_place = Place::host,
                        .reduce_at = ReduceAt::micro_step};
   return build(test_model(4, true, 4, {200}), options);
 }
@@ -99,8 +102,7 @@ INSTANTIATE_TEST_SUITE_P(
                 auto& ops = first(p);
                 ops[find(ops, OpKind::reduce, 1)].stream = Stream::compute;
               }},
-        Break{"MissingRecompute", "stash",
-              [](Program& p) { remove(p, OpKind::recompute, 1); }},
+        Break{"MissingRecompute", "stash", [](Program& p) { remove(p, OpKind::recompute, 1); }},
         Break{"ReadBeforeWrite", "read before it is written",
               [](Program& p) {
                 auto& ops = first(p);

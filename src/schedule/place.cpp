@@ -22,7 +22,8 @@ std::vector<int> touched(const Operation& op) {
 }
 
 /// Places the micro buffers of one variant behind `base`; returns the end of the space used.
-std::int64_t place_variant(Program& program, const Variant& variant, Place where, std::int64_t base) {
+std::int64_t place_variant(Program& program, const Variant& variant, Place where,
+                           std::int64_t base) {
   const auto lives = spans(program, variant);
   std::vector<int> order;
   for (int b = 0; b < static_cast<int>(program.buffers.size()); ++b) {
@@ -41,7 +42,8 @@ std::int64_t place_variant(Program& program, const Variant& variant, Place where
     auto& buffer = program.buffers[static_cast<std::size_t>(b)];
     const auto& life = lives[static_cast<std::size_t>(b)];
     const auto size = aligned(buffer.bytes());
-    // Placed buffers that live at the same time, by offset; the first gap that is large enough wins.
+    // Placed buffers that live at the same time, by offset; the first gap that is large enough
+    // wins.
     std::vector<std::pair<std::int64_t, std::int64_t>> taken;
     for (const int other : placed) {
       const auto& theirs = lives[static_cast<std::size_t>(other)];
@@ -84,7 +86,8 @@ void wait_for(Operation& op, const LastUse& use) {
   for (int s = 0; s < kNumStreams; ++s) {
     const int index = use.at(static_cast<std::size_t>(s));
     if (index < 0 || s == static_cast<int>(op.stream)) continue;
-    if (std::find(op.waits.begin(), op.waits.end(), index) == op.waits.end()) op.waits.push_back(index);
+    if (std::find(op.waits.begin(), op.waits.end(), index) == op.waits.end())
+      op.waits.push_back(index);
   }
 }
 
@@ -92,7 +95,8 @@ void wait_for(Operation& op, const LastUse& use) {
 void drop_covered_waits(const Variant& variant, Operation& op) {
   LastUse latest = kNever;
   for (const int wait : op.waits) {
-    const auto s = static_cast<std::size_t>(variant.operations[static_cast<std::size_t>(wait)].stream);
+    const auto s =
+        static_cast<std::size_t>(variant.operations[static_cast<std::size_t>(wait)].stream);
     latest.at(s) = std::max(latest.at(s), wait);
   }
   op.waits.clear();
@@ -148,7 +152,8 @@ void derive_waits(Program& program) {
       }
       for (const int id : touched(op)) {
         const auto b = static_cast<std::size_t>(id);
-        if (users[b] == kNever && program.buffers[b].lifetime == Lifetime::micro) occupants.push_back(b);
+        if (users[b] == kNever && program.buffers[b].lifetime == Lifetime::micro)
+          occupants.push_back(b);
         users[b].at(s) = i;
       }
       for (const auto id : op.writes) writers[static_cast<std::size_t>(id.value)].at(s) = i;

@@ -13,16 +13,16 @@ bool is_collective(OpKind kind) {
 
 const char* to_string(BufferKind kind) {
   constexpr std::array<const char*, kNumBufferKinds> kNames{
-      "param_full",   "param_shard", "param_stage", "grad_full",  "grad_part",  "grad_shard",
-      "grad_reduced", "master_shard", "exp_avg",    "exp_avg_sq", "param_out",  "wire",
-      "activation",   "grad_activation", "stash",   "scratch",    "scalars"};
+      "param_full",   "param_shard",     "param_stage", "grad_full",  "grad_part", "grad_shard",
+      "grad_reduced", "master_shard",    "exp_avg",     "exp_avg_sq", "param_out", "wire",
+      "activation",   "grad_activation", "stash",       "scratch",    "scalars"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
 const char* to_string(OpKind kind) {
   constexpr std::array<const char*, kNumOpKinds> kNames{
-      "fetch",  "gather",     "release", "forward", "recompute",   "backward", "reduce",
-      "accumulate", "norm",   "clip",    "gather_grad", "step",    "upload",   "publish"};
+      "fetch",      "gather", "release", "forward",     "recompute", "backward", "reduce",
+      "accumulate", "norm",   "clip",    "gather_grad", "step",      "upload",   "publish"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
@@ -89,7 +89,8 @@ std::uint64_t collective_hash(const Program& program) {
       add(static_cast<std::uint64_t>(op.kind));
       add(static_cast<std::uint64_t>(op.unit + 1));
       add(static_cast<std::uint64_t>(op.bucket + 1));
-      for (const auto id : op.writes) add(static_cast<std::uint64_t>(program.buffer(id).numel.value));
+      for (const auto id : op.writes)
+        add(static_cast<std::uint64_t>(program.buffer(id).numel.value));
     }
   }
   return hash;

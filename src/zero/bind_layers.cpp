@@ -12,8 +12,8 @@ using layer::Keep;
 using layer::Tensors;
 using schedule::BufferId;
 using schedule::BufferKind;
-using schedule::OpKind;
 using schedule::Operation;
+using schedule::OpKind;
 
 /// Finds the operation's buffers by what they are.
 class Finder {
@@ -33,7 +33,8 @@ class Finder {
 
   [[nodiscard]] at::Tensor tensor(BufferKind kind, int index, const layer::TensorSpec& spec) const {
     const auto id = find(kind, index);
-    return id.valid() ? machine_.tensor(machine_.view(id).data, spec.shape, spec.dtype) : at::Tensor();
+    return id.valid() ? machine_.tensor(machine_.view(id).data, spec.shape, spec.dtype)
+                      : at::Tensor();
   }
 
   /// The tensors packed in one buffer, as packed_bytes lays them out.
@@ -94,7 +95,8 @@ const layer::Layer& layer_at(const Machine& machine, int index) {
 }
 
 layer::TensorSpec activation(const Machine& machine, int index) {
-  return layer_at(machine, index).output(machine.options->shape, machine.options->precision.compute);
+  return layer_at(machine, index)
+      .output(machine.options->shape, machine.options->precision.compute);
 }
 
 memory::Queues::Work bind_forward(const Machine& machine, const Operation& op, StepState& state) {
@@ -113,7 +115,8 @@ memory::Queues::Work bind_forward(const Machine& machine, const Operation& op, S
   bound.stash = finder.unpack(BufferKind::stash, layer.stash(shape, compute, keep));
   bound.scratch = finder.unpack(BufferKind::scratch, layer.forward_scratch(shape, compute, keep));
   if (op.layer > 0) {
-    bound.x = finder.tensor(BufferKind::activation, op.layer - 1, activation(machine, op.layer - 1));
+    bound.x =
+        finder.tensor(BufferKind::activation, op.layer - 1, activation(machine, op.layer - 1));
   }
   if (!layer.gives_loss()) {
     bound.y = finder.tensor(BufferKind::activation, op.layer, activation(machine, op.layer));
@@ -130,9 +133,10 @@ memory::Queues::Work bind_backward(const Machine& machine, const Operation& op, 
   const auto& shape = machine.options->shape;
   const auto compute = machine.options->precision.compute;
   const Finder finder(machine, op);
-  const auto keep = machine.options->zero.recompute.value_or(Recompute::none) == Recompute::selective
-                        ? Keep::selective
-                        : Keep::all;
+  const auto keep =
+      machine.options->zero.recompute.value_or(Recompute::none) == Recompute::selective
+          ? Keep::selective
+          : Keep::all;
   BoundBackward bound;
   bound.params = finder.params(layer, BufferKind::param_full);
   bound.grads = finder.params(layer, BufferKind::grad_full);
@@ -144,17 +148,20 @@ memory::Queues::Work bind_backward(const Machine& machine, const Operation& op, 
     bound.grad_x = finder.tensor(BufferKind::grad_activation, op.layer - 1, spec);
   }
   if (!layer.gives_loss()) {
-    bound.grad_y = finder.tensor(BufferKind::grad_activation, op.layer, activation(machine, op.layer));
+    bound.grad_y =
+        finder.tensor(BufferKind::grad_activation, op.layer, activation(machine, op.layer));
   }
   for (const auto id : op.starts) {
-    if (machine.program->buffer(id).kind == BufferKind::grad_full) bound.fresh.push_back(machine.view(id));
+    if (machine.program->buffer(id).kind == BufferKind::grad_full)
+      bound.fresh.push_back(machine.view(id));
   }
   return [&layer, &state, keep, bound = std::move(bound)](const Launch& launch) {
     auto context = state.context;
     context.launch = launch;
     for (const auto& grad : bound.fresh) kernels::fill_zero(grad, launch);
-    layer.backward(context, keep, {bound.params, bound.x, bound.grad_y, bound.grad_x, bound.stash,
-                                   bound.scratch, bound.grads});
+    layer.backward(context, keep,
+                   {bound.params, bound.x, bound.grad_y, bound.grad_x, bound.stash, bound.scratch,
+                    bound.grads});
   };
 }
 

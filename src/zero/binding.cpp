@@ -14,8 +14,8 @@ namespace {
 
 using memory::Queues;
 using schedule::BufferKind;
-using schedule::OpKind;
 using schedule::Operation;
+using schedule::OpKind;
 using schedule::Ref;
 
 const schedule::UnitBuffers& unit_buffers(const Machine& machine, int unit) {
@@ -49,8 +49,7 @@ Queues::Work bind_reduce(const Machine& machine, const Operation& op) {
   const auto length = slice.length.value;
   const auto target_id = op.writes.front();
   const bool in_place = machine.program->buffer(target_id).kind == BufferKind::grad_full;
-  const auto target =
-      machine.view(Ref{target_id, layout.shard(), in_place}).slice(begin, length);
+  const auto target = machine.view(Ref{target_id, layout.shard(), in_place}).slice(begin, length);
   const bool accumulate = !op.overwrite;
   const int world = machine.world();
   if (world == 1) {
@@ -95,8 +94,8 @@ Queues::Work bind_accumulate(const Machine& machine, const Operation& op) {
 Queues::Work bind_norm(const Machine& machine, const Operation& op) {
   const auto grad = machine.view(unit_buffers(machine, op.unit).grad_shard);
   const bool on_host = op.stream == schedule::Stream::host;
-  const auto scalars = scalars_of(
-      machine, on_host ? machine.program->host_scalars : machine.program->scalars);
+  const auto scalars =
+      scalars_of(machine, on_host ? machine.program->host_scalars : machine.program->scalars);
   const auto out = double_view(scalars.partials(machine.rank()), scalars.units);
   const auto workspace = on_host ? View{} : machine.view(op.writes.back());
   const auto index = op.unit;
@@ -164,8 +163,8 @@ std::vector<DecayRange> decay_ranges(const Machine& machine, int unit) {
 Queues::Work bind_step(const Machine& machine, const Operation& op, StepState& state) {
   const auto& buffers = unit_buffers(machine, op.unit);
   const bool on_host = op.stream == schedule::Stream::host;
-  const auto scalars = scalars_of(
-      machine, on_host ? machine.program->host_scalars : machine.program->scalars);
+  const auto scalars =
+      scalars_of(machine, on_host ? machine.program->host_scalars : machine.program->scalars);
   const View factor{scalars.grad_factor(), 1, DType::f32};
   const auto master = machine.view(buffers.master);
   const auto exp_avg = machine.view(buffers.exp_avg);
@@ -185,7 +184,8 @@ Queues::Work bind_step(const Machine& machine, const Operation& op, StepState& s
     const auto end = std::min(range.end - first, master.numel);
     if (begin >= end) continue;
     const auto cut = [&](const View& view) { return view.slice(begin, end - begin); };
-    parts.push_back({{cut(master), cut(exp_avg), cut(exp_avg_sq), cut(grad), cut(param)}, range.decay});
+    parts.push_back(
+        {{cut(master), cut(exp_avg), cut(exp_avg_sq), cut(grad), cut(param)}, range.decay});
   }
   const auto& optimizer = machine.options->optimizer;
   return [parts, factor, on_host, &optimizer, &state](const Launch& launch) {
@@ -208,28 +208,38 @@ Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& st
   switch (op.kind) {
     case OpKind::forward:
     case OpKind::recompute:
-    case OpKind::backward: return bind_layer(machine, op, state);
-    case OpKind::release: return [](const Launch& /*launch*/) {};
+    case OpKind::backward:
+      return bind_layer(machine, op, state);
+    case OpKind::release:
+      return [](const Launch& /*launch*/) {};
     case OpKind::fetch:
       return bind_copy(machine, machine.view(op.reads.front()), machine.view(op.writes.front()));
     case OpKind::gather:
       return bind_gather(machine, machine.view(op.reads.front()), machine.view(op.writes.front()));
-    case OpKind::reduce: return bind_reduce(machine, op);
-    case OpKind::accumulate: return bind_accumulate(machine, op);
-    case OpKind::norm: return bind_norm(machine, op);
-    case OpKind::clip: return bind_clip(machine);
-    case OpKind::step: return bind_step(machine, op, state);
+    case OpKind::reduce:
+      return bind_reduce(machine, op);
+    case OpKind::accumulate:
+      return bind_accumulate(machine, op);
+    case OpKind::norm:
+      return bind_norm(machine, op);
+    case OpKind::clip:
+      return bind_clip(machine);
+    case OpKind::step:
+      return bind_step(machine, op, state);
     case OpKind::gather_grad: {
       const auto& buffers = unit_buffers(machine, op.unit);
-      return bind_gather(machine, machine.view(buffers.grad_shard), machine.view(buffers.update_grad));
+      return bind_gather(machine, machine.view(buffers.grad_shard),
+                         machine.view(buffers.update_grad));
     }
     case OpKind::upload: {
       const auto& buffers = unit_buffers(machine, op.unit);
-      return bind_copy(machine, machine.view(buffers.update_param), machine.view(buffers.param_shard));
+      return bind_copy(machine, machine.view(buffers.update_param),
+                       machine.view(buffers.param_shard));
     }
     case OpKind::publish: {
       const auto& buffers = unit_buffers(machine, op.unit);
-      return bind_gather(machine, machine.view(buffers.param_shard), machine.view(buffers.param_full));
+      return bind_gather(machine, machine.view(buffers.param_shard),
+                         machine.view(buffers.param_full));
     }
   }
   ZT_ASSERT(false, "unknown operation");

@@ -31,23 +31,26 @@ void compare_schedules(const Machine& machine, const schedule::Program& program,
   memory::synchronize(launch);
   for (int r = 0; r < world; ++r) {
     if (hashes[static_cast<std::size_t>(r)] != mine) {
-      throw CommError(fmt::format(
-          "[zero.engine] rank {} plans other collectives than rank {}: got hash {:x}, expected {:x}. "
-          "All ranks need the same configuration and model.",
-          r, machine.rank(), hashes[static_cast<std::size_t>(r)], mine));
+      throw CommError(
+          fmt::format("[zero.engine] rank {} plans other collectives than rank {}: got hash {:x}, "
+                      "expected {:x}. "
+                      "All ranks need the same configuration and model.",
+                      r, machine.rank(), hashes[static_cast<std::size_t>(r)], mine));
     }
   }
 }
 
 void require_valid(const EngineOptions& options, int world) {
   if (options.precision.grad_accum != DType::f32) {
-    throw ConfigError("[zero.engine] data_types.grad_accum_dtype: only fp32 is built. Remove the key.");
+    throw ConfigError(
+        "[zero.engine] data_types.grad_accum_dtype: only fp32 is built. Remove the key.");
   }
   if (options.precision.compute == DType::f16) {
     throw ConfigError("[zero.engine] fp16 training is not built yet. Use bf16 or fp32.");
   }
   if (options.micro_steps < 1 || world < 1 || options.shape.tokens() < 1) {
-    throw ConfigError("[zero.engine] micro_steps, world size and tokens per micro-step are positive.");
+    throw ConfigError(
+        "[zero.engine] micro_steps, world size and tokens per micro-step are positive.");
   }
 }
 
@@ -85,9 +88,10 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
 
 void Engine::Impl::require(bool condition, const char* what) const {
   if (!condition) {
-    throw InternalError(fmt::format("[zero.engine] {} (rank {}, micro-step {} of {}). This is a bug in "
-                                    "the calling program.",
-                                    what, machine.rank(), micro, options.micro_steps));
+    throw InternalError(
+        fmt::format("[zero.engine] {} (rank {}, micro-step {} of {}). This is a bug in "
+                    "the calling program.",
+                    what, machine.rank(), micro, options.micro_steps));
   }
 }
 
@@ -143,7 +147,8 @@ void Engine::micro_step(const layer::Batch& batch) {
 double Engine::forward(const layer::Batch& batch) {
   auto& self = *impl_;
   self.require(self.target_tokens > 0, "forward before begin_step");
-  self.require(self.micro < self.options.micro_steps && !self.in_forward, "forward before backward");
+  self.require(self.micro < self.options.micro_steps && !self.in_forward,
+               "forward before backward");
   auto* loss = self.scalars().losses() + self.machine.rank();
   const double before = self.read(loss, 1).front();
   self.set_batch(batch, loss);

@@ -7,12 +7,18 @@ namespace {
 
 at::ScalarType scalar_type(DType dtype) {
   switch (dtype) {
-    case DType::f32: return at::kFloat;
-    case DType::bf16: return at::kBFloat16;
-    case DType::f16: return at::kHalf;
-    case DType::i64: return at::kLong;
-    case DType::i32: return at::kInt;
-    case DType::u8: return at::kByte;
+    case DType::f32:
+      return at::kFloat;
+    case DType::bf16:
+      return at::kBFloat16;
+    case DType::f16:
+      return at::kHalf;
+    case DType::i64:
+      return at::kLong;
+    case DType::i32:
+      return at::kInt;
+    case DType::u8:
+      return at::kByte;
   }
   return at::kByte;
 }
@@ -33,7 +39,8 @@ View Machine::view(const schedule::Ref& ref) const {
 
 at::Tensor Machine::tensor(void* data, const std::vector<std::int64_t>& shape, DType dtype) const {
   auto tensor_options = at::TensorOptions().dtype(scalar_type(dtype));
-  if (device == Device::cuda) tensor_options = tensor_options.device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
+  if (device == Device::cuda)
+    tensor_options = tensor_options.device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
   return at::from_blob(data, shape, tensor_options);
 }
 

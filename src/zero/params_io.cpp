@@ -42,7 +42,8 @@ GatherBuffers evaluation_buffers(const schedule::Program& program, int unit) {
 /// fp32 host values into a planned buffer of any dtype and place.
 void store(const std::vector<float>& values, const View& to, Place place, Device device,
            const Launch& launch) {
-  const View from{const_cast<float*>(values.data()), static_cast<std::int64_t>(values.size()), DType::f32};
+  const View from{const_cast<float*>(values.data()), static_cast<std::int64_t>(values.size()),
+                  DType::f32};
   const bool on_gpu = device == Device::cuda && place == Place::device;
   if (!on_gpu) {
     kernels::cast(from, to, Launch{});

@@ -17,23 +17,29 @@ schedule::Residency residency(const config::ZeroConfig& zero) {
                            {false, true, true, ReduceAt::micro_step},
                            {true, true, true, ReduceAt::micro_step}};
   if (zero.stage < 0 || zero.stage > 3) {
-    throw ConfigError(fmt::format("[zero.residency] zero_optimization.stage: got {}, expected 0 to 3.",
-                                  zero.stage));
+    throw ConfigError(fmt::format(
+        "[zero.residency] zero_optimization.stage: got {}, expected 0 to 3.", zero.stage));
   }
   const auto& row = kRows[zero.stage];
   if (zero.optimizer_place == Place::nvme || zero.param_place == Place::nvme) {
-    throw ConfigError("[zero.residency] offload to nvme is not built yet. Use \"device\": \"cpu\".");
+    throw ConfigError(
+        "[zero.residency] offload to nvme is not built yet. Use \"device\": \"cpu\".");
   }
   if (zero.optimizer_place == Place::host && !row.states) {
-    throw ConfigError("[zero.residency] offload_optimizer needs sharded optimizer states: got stage 0, "
-                      "expected 1, 2 or 3.");
+    throw ConfigError(
+        "[zero.residency] offload_optimizer needs sharded optimizer states: got stage 0, "
+        "expected 1, 2 or 3.");
   }
   if (zero.param_place == Place::host && !row.params) {
     throw ConfigError(fmt::format(
-        "[zero.residency] offload_param needs sharded parameters: got stage {}, expected 3.", zero.stage));
+        "[zero.residency] offload_param needs sharded parameters: got stage {}, expected 3.",
+        zero.stage));
   }
-  return {.params_sharded = row.params, .grads_sharded = row.grads, .states_sharded = row.states,
-          .param_place = zero.param_place, .state_place = zero.optimizer_place,
+  return {.params_sharded = row.params,
+          .grads_sharded = row.grads,
+          .states_sharded = row.states,
+          .param_place = zero.param_place,
+          .state_place = zero.optimizer_place,
           .reduce_at = zero.reduce_at.value_or(row.reduce_at)};
 }
 
@@ -88,8 +94,9 @@ schedule::ModelInfo describe(const ModelParts& model, const layout::ModelLayout&
     if (!entry.gives_loss) entry.output = layer->output(shape, compute).bytes();
     entry.stash_all = packed_bytes(layer->stash(shape, compute, Keep::all));
     entry.stash_selective = packed_bytes(layer->stash(shape, compute, Keep::selective));
-    entry.forward_scratch = std::max(packed_bytes(layer->forward_scratch(shape, compute, Keep::all)),
-                                     packed_bytes(layer->forward_scratch(shape, compute, Keep::selective)));
+    entry.forward_scratch =
+        std::max(packed_bytes(layer->forward_scratch(shape, compute, Keep::all)),
+                 packed_bytes(layer->forward_scratch(shape, compute, Keep::selective)));
     entry.backward_scratch_all = packed_bytes(layer->backward_scratch(shape, compute, Keep::all));
     entry.backward_scratch_selective =
         packed_bytes(layer->backward_scratch(shape, compute, Keep::selective));

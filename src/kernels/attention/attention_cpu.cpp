@@ -22,7 +22,8 @@ void store_group_sum(const at::Tensor& grad, std::int64_t groups, const at::Tens
     to.copy_(grad.transpose(1, 2));
     return;
   }
-  const auto parts = grad.view({grad.size(0), grad.size(1) / groups, groups, grad.size(2), grad.size(3)});
+  const auto parts =
+      grad.view({grad.size(0), grad.size(1) / groups, groups, grad.size(2), grad.size(3)});
   auto sum = parts.select(2, 0).to(at::kFloat, false, true);
   for (std::int64_t g = 1; g < groups; ++g) sum.add_(parts.select(2, g));
   to.copy_(sum.transpose(1, 2));
@@ -35,7 +36,8 @@ struct Piece {
 
 void forward_piece(const Piece& piece, std::int64_t groups) {
   const auto [out, log_sum_exp] = at::_scaled_dot_product_flash_attention_for_cpu(
-      piece.q.transpose(1, 2), heads_first(piece.k, groups), heads_first(piece.v, groups), 0.0, true);
+      piece.q.transpose(1, 2), heads_first(piece.k, groups), heads_first(piece.v, groups), 0.0,
+      true);
   piece.out.copy_(out.transpose(1, 2));
   piece.log_sum_exp.copy_(log_sum_exp);
 }
@@ -44,7 +46,8 @@ void backward_piece(const Piece& piece, const at::Tensor& grad_out, const at::Te
                     const at::Tensor& grad_k, const at::Tensor& grad_v, std::int64_t groups) {
   const auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
       grad_out.transpose(1, 2), piece.q.transpose(1, 2), heads_first(piece.k, groups),
-      heads_first(piece.v, groups), piece.out.transpose(1, 2), piece.log_sum_exp.contiguous(), 0.0, true);
+      heads_first(piece.v, groups), piece.out.transpose(1, 2), piece.log_sum_exp.contiguous(), 0.0,
+      true);
   grad_q.copy_(dq.transpose(1, 2));
   store_group_sum(dk.contiguous(), groups, grad_k);
   store_group_sum(dv.contiguous(), groups, grad_v);
@@ -73,9 +76,12 @@ void attention_forward_cpu(const at::Tensor& q, const at::Tensor& k, const at::T
     return;
   }
   for_documents(cu_seqlens, shape.sequence, [&](auto row, auto first, auto length) {
-    const auto cut = [&](const at::Tensor& x) { return x.narrow(0, row, 1).narrow(1, first, length); };
-    forward_piece({cut(q), cut(k), cut(v), cut(out),
-                   log_sum_exp.narrow(0, row, 1).narrow(2, first, length)}, groups);
+    const auto cut = [&](const at::Tensor& x) {
+      return x.narrow(0, row, 1).narrow(1, first, length);
+    };
+    forward_piece(
+        {cut(q), cut(k), cut(v), cut(out), log_sum_exp.narrow(0, row, 1).narrow(2, first, length)},
+        groups);
   });
 }
 
@@ -88,7 +94,9 @@ void attention_backward_cpu(const AttentionBackward& io, const AttentionShape& s
     return;
   }
   for_documents(io.cu_seqlens, shape.sequence, [&](auto row, auto first, auto length) {
-    const auto cut = [&](const at::Tensor& x) { return x.narrow(0, row, 1).narrow(1, first, length); };
+    const auto cut = [&](const at::Tensor& x) {
+      return x.narrow(0, row, 1).narrow(1, first, length);
+    };
     backward_piece({cut(io.q), cut(io.k), cut(io.v), cut(io.out),
                     io.log_sum_exp.narrow(0, row, 1).narrow(2, first, length)},
                    cut(io.grad_out), cut(io.grad_q), cut(io.grad_k), cut(io.grad_v), groups);

@@ -13,8 +13,10 @@ void cross_entropy(const CrossEntropy& io, std::int64_t rows, std::int64_t vocab
   ZT_ASSERT(io.grad.numel == 0 || io.grad.numel == io.logits.numel, "cross_entropy gradient size");
   if (rows == 0) return;
   switch (launch.device) {
-    case Device::cpu: return cross_entropy_cpu(io, rows, vocab, scale);
-    case Device::cuda: return cross_entropy_cuda(io, rows, vocab, scale, launch.stream);
+    case Device::cpu:
+      return cross_entropy_cpu(io, rows, vocab, scale);
+    case Device::cuda:
+      return cross_entropy_cuda(io, rows, vocab, scale, launch.stream);
   }
 }
 

@@ -30,9 +30,8 @@ struct Rows {
         }
         continue;
       }
-      const float largest = cpu::lane_max(vocab, [logits](std::int64_t v) [[gnu::always_inline]] {
-        return to_float(logits[v]);
-      });
+      const float largest = cpu::lane_max(
+          vocab, [logits](std::int64_t v) [[gnu::always_inline]] { return to_float(logits[v]); });
       const float sum = cpu::lane_sum(vocab, [=](std::int64_t v) [[gnu::always_inline]] {
         return cpu::exponential(to_float(logits[v]) - largest);
       });
@@ -52,7 +51,8 @@ struct Rows {
 
 }  // namespace
 
-void cross_entropy_cpu(const CrossEntropy& io, std::int64_t rows, std::int64_t vocab, double scale) {
+void cross_entropy_cpu(const CrossEntropy& io, std::int64_t rows, std::int64_t vocab,
+                       double scale) {
   const auto grad_dtype = io.grad.numel > 0 ? io.grad.dtype : io.logits.dtype;
   cpu::with_activation(io.logits.dtype, [&]<typename T>() {
     cpu::with_activation(grad_dtype, [&]<typename G>() {

@@ -16,8 +16,10 @@ void embedding_forward(const View& ids, const View& table, const View& y, std::i
             "embedding views of wrong sizes or dtypes");
   if (y.numel == 0) return;
   switch (launch.device) {
-    case Device::cpu: return embedding_forward_cpu(ids, table, y, cols);
-    case Device::cuda: return embedding_forward_cuda(ids, table, y, vocab, cols, launch.stream);
+    case Device::cpu:
+      return embedding_forward_cpu(ids, table, y, cols);
+    case Device::cuda:
+      return embedding_forward_cuda(ids, table, y, vocab, cols, launch.stream);
   }
 }
 
@@ -30,9 +32,11 @@ void embedding_backward(const View& ids, const View& grad_y, const View& grad_ta
             "embedding views of wrong sizes or dtypes");
   if (grad_y.numel == 0) return;
   switch (launch.device) {
-    case Device::cpu: return embedding_backward_cpu(ids, grad_y, grad_table, workspace, cols);
+    case Device::cpu:
+      return embedding_backward_cpu(ids, grad_y, grad_table, workspace, cols);
     case Device::cuda:
-      return embedding_backward_cuda(ids, grad_y, grad_table, workspace, vocab, cols, launch.stream);
+      return embedding_backward_cuda(ids, grad_y, grad_table, workspace, vocab, cols,
+                                     launch.stream);
   }
 }
 

@@ -41,7 +41,8 @@ struct BackwardColumns {
       G* target = grad_table.as<G>() + id[order[first]] * cols;
       for (std::int64_t c = begin; c < end; ++c) {
         float sum = 0;
-        for (std::int64_t i = first; i < last; ++i) sum += to_float(grad_y.as<T>()[order[i] * cols + c]);
+        for (std::int64_t i = first; i < last; ++i)
+          sum += to_float(grad_y.as<T>()[order[i] * cols + c]);
         target[c] = from_float<G>(to_float(target[c]) + sum);
       }
       first = last;

@@ -35,7 +35,8 @@ void qk_norm_rope_forward(const QkNormRopeForward& io, const QkNormRopeShape& sh
   const auto sizes = sizes_of(shape);
   const auto dtype = io.qkv.dtype;
   check(shape.head_dim % 2 == 0 && io.qkv.numel == sizes.qkv);
-  check(io.q.numel == sizes.q && io.q.dtype == dtype && io.k.numel == sizes.kv && io.k.dtype == dtype);
+  check(io.q.numel == sizes.q && io.q.dtype == dtype && io.k.numel == sizes.kv &&
+        io.k.dtype == dtype);
   check(io.v.numel == sizes.kv && io.v.dtype == dtype);
   check(io.positions.numel == sizes.tokens && io.positions.dtype == DType::i64);
   check(io.cos_sin.dtype == DType::f32 && io.cos_sin.numel % shape.head_dim == 0);
@@ -45,8 +46,10 @@ void qk_norm_rope_forward(const QkNormRopeForward& io, const QkNormRopeShape& sh
   }
   if (sizes.tokens == 0) return;
   switch (launch.device) {
-    case Device::cpu: return qk_norm_rope_forward_cpu(io, shape);
-    case Device::cuda: return qk_norm_rope_forward_cuda(io, shape, launch.stream);
+    case Device::cpu:
+      return qk_norm_rope_forward_cpu(io, shape);
+    case Device::cuda:
+      return qk_norm_rope_forward_cuda(io, shape, launch.stream);
   }
 }
 
@@ -64,8 +67,10 @@ void qk_norm_rope_backward(const QkNormRopeBackward& io, const QkNormRopeShape& 
   }
   if (sizes.tokens == 0) return;
   switch (launch.device) {
-    case Device::cpu: return qk_norm_rope_backward_cpu(io, shape);
-    case Device::cuda: return qk_norm_rope_backward_cuda(io, shape, launch.stream);
+    case Device::cpu:
+      return qk_norm_rope_backward_cpu(io, shape);
+    case Device::cuda:
+      return qk_norm_rope_backward_cuda(io, shape, launch.stream);
   }
 }
 

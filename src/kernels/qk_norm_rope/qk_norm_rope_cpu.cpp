@@ -125,12 +125,14 @@ struct BackwardTokens {
 };
 
 template <typename G>
-void add_partials(const View& workspace, std::int64_t partials, std::int64_t begin, const View& grad) {
+void add_partials(const View& workspace, std::int64_t partials, std::int64_t begin,
+                  const View& grad) {
   const auto dim = grad.numel;
   auto* target = grad.as<G>();
   for (std::int64_t i = 0; i < dim; ++i) {
     float sum = 0;
-    for (std::int64_t p = 0; p < partials; ++p) sum += workspace.as<float>()[p * 2 * dim + begin + i];
+    for (std::int64_t p = 0; p < partials; ++p)
+      sum += workspace.as<float>()[p * 2 * dim + begin + i];
     target[i] = from_float<G>(to_float(target[i]) + sum);
   }
 }

@@ -44,7 +44,8 @@ struct ForwardRows {
   }
 };
 
-/// One call per partial: kRmsNormRowsPerPartial rows, whose weight gradient goes to workspace[partial].
+/// One call per partial: kRmsNormRowsPerPartial rows, whose weight gradient goes to
+/// workspace[partial].
 template <typename T>
 struct BackwardRows {
   RmsNormBackward io;
@@ -58,7 +59,8 @@ struct BackwardRows {
     for (std::int64_t row = begin; row < end; ++row) {
       const T* x = io.x.as<T>() + row * cols;
       const T* grad_y = io.grad_y.as<T>() + row * cols;
-      const T* residual = io.grad_residual.numel > 0 ? io.grad_residual.as<T>() + row * cols : nullptr;
+      const T* residual =
+          io.grad_residual.numel > 0 ? io.grad_residual.as<T>() + row * cols : nullptr;
       T* grad_x = io.grad_x.as<T>() + row * cols;
       const float rstd = io.rstd.as<float>()[row];
       const float dot = cpu::lane_sum(cols, [=](std::int64_t c) [[gnu::always_inline]] {
@@ -70,10 +72,12 @@ struct BackwardRows {
         partial[c] = partial[c] + to_float(grad_y[c]) * rounded<T>(normal);
       }
       if (residual == nullptr) {
-        for (std::int64_t c = 0; c < cols; ++c) grad_x[c] = from_float<T>(input_grad(grad_y, weight, x, c, rstd, mean));
+        for (std::int64_t c = 0; c < cols; ++c)
+          grad_x[c] = from_float<T>(input_grad(grad_y, weight, x, c, rstd, mean));
       } else {
         for (std::int64_t c = 0; c < cols; ++c) {
-          grad_x[c] = from_float<T>(to_float(residual[c]) + rounded<T>(input_grad(grad_y, weight, x, c, rstd, mean)));
+          grad_x[c] = from_float<T>(to_float(residual[c]) +
+                                    rounded<T>(input_grad(grad_y, weight, x, c, rstd, mean)));
         }
       }
     }

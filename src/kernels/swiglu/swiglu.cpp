@@ -10,8 +10,10 @@ void swiglu_forward(const View& gate_up, const View& y, std::int64_t rows, std::
             "swiglu views of wrong sizes or dtypes");
   if (y.numel == 0) return;
   switch (launch.device) {
-    case Device::cpu: return swiglu_forward_cpu(gate_up, y, rows, ffn);
-    case Device::cuda: return swiglu_forward_cuda(gate_up, y, rows, ffn, launch.stream);
+    case Device::cpu:
+      return swiglu_forward_cpu(gate_up, y, rows, ffn);
+    case Device::cuda:
+      return swiglu_forward_cuda(gate_up, y, rows, ffn, launch.stream);
   }
 }
 
@@ -23,7 +25,8 @@ void swiglu_backward(const View& gate_up, const View& grad_y, const View& grad_g
             "swiglu views of wrong sizes or dtypes");
   if (grad_y.numel == 0) return;
   switch (launch.device) {
-    case Device::cpu: return swiglu_backward_cpu(gate_up, grad_y, grad_gate_up, rows, ffn);
+    case Device::cpu:
+      return swiglu_backward_cpu(gate_up, grad_y, grad_gate_up, rows, ffn);
     case Device::cuda:
       return swiglu_backward_cuda(gate_up, grad_y, grad_gate_up, rows, ffn, launch.stream);
   }
