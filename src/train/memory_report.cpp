@@ -20,6 +20,7 @@ ProcessMemory read_process_memory() {
     std::int64_t kib = 0;
     words >> key >> kib;
     if (key == "VmRSS:") memory.resident = {kib * kKiB};
+    if (key == "RssFile:") memory.files = {kib * kKiB};
     if (key == "VmHWM:") memory.peak = {kib * kKiB};
   }
   ZT_ASSERT(memory.resident.value > 0 && memory.peak.value > 0,
@@ -27,12 +28,14 @@ ProcessMemory read_process_memory() {
   return memory;
 }
 
-Bytes start_peak_measurement() {
+void forget_peak() {
   std::ofstream("/proc/self/clear_refs") << "5";  // resets VmHWM to VmRSS, see proc(5)
-  const auto memory = read_process_memory();
-  constexpr std::int64_t kSlack = 16 << 20;
-  const bool forgotten = memory.peak.value - memory.resident.value < kSlack;
-  return forgotten ? memory.resident : memory.peak;
+}
+
+Bytes peak_growth(const ProcessMemory& base) {
+  const auto now = read_process_memory();
+  const Bytes file_growth{std::max<std::int64_t>(0, now.files.value - base.files.value)};
+  return {std::max<std::int64_t>(0, (now.peak - base.resident - file_growth).value)};
 }
 
 std::string memory_table(const std::vector<MemoryRow>& rows) {

@@ -12,15 +12,19 @@ namespace zt::train {
 /// Resident memory of this process.
 struct ProcessMemory {
   Bytes resident;
-  Bytes peak;  ///< since the start of the process or the last start_peak_measurement
+  Bytes files;  ///< part of `resident`: program code and mapped files
+  Bytes peak;   ///< of `resident`, since the start of the process or the last forget_peak
 };
 
 /// Reads /proc/self/status. Errors: InternalError when the kernel does not tell.
 [[nodiscard]] ProcessMemory read_process_memory();
 
-/// Forgets the peak so far, where the kernel allows it, and returns the memory from which growth is
-/// counted: the resident size, or the old peak when that could not be forgotten.
-[[nodiscard]] Bytes start_peak_measurement();
+/// Forgets the peak so far, where the kernel allows it.
+void forget_peak();
+
+/// Most memory that came on top of `base`, without pages of files (code that was touched for the
+/// first time, mapped tokens and weights).
+[[nodiscard]] Bytes peak_growth(const ProcessMemory& base);
 
 /// Planned against measured, one line of the table.
 struct MemoryRow {

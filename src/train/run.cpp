@@ -62,7 +62,7 @@ class RankRun {
   RunData data_;
   StepPlan plan_;
   std::optional<plan::Candidate> planned_;
-  Bytes memory_base_;
+  ProcessMemory memory_base_;
   std::unique_ptr<zero::Engine> engine_;
 };
 
@@ -124,11 +124,11 @@ void RankRun::build_engine() {
   planned_ = plan::choose(planner, engine_options(config_, data_.sets.block_size));
   plan::require_fits(planner, *planned_);
   say("\n" + describe_run(summarise(config_, model_, data_, *planned_, context_), config_, plan_));
-  memory_base_ = start_peak_measurement();
+  memory_base_ = read_process_memory();
   engine_ = std::make_unique<zero::Engine>(std::move(model_.parts), planned_->options, context_);
   engine_->load_params(model_.values);
-  model_.values = nullptr;         // closes the weight files
-  (void)start_peak_measurement();  // what loading needed for a moment is not the run's memory
+  model_.values = nullptr;  // closes the weight files
+  forget_peak();            // what loading needed for a moment is not the run's memory
 }
 
 TrainResult RankRun::train() {

@@ -69,7 +69,7 @@ std::int64_t num_params_without_embedding(const zero::Engine& engine) {
 }
 
 std::string compare_memory(const zero::Engine& engine, const plan::Candidate& planned,
-                           const zero::RankContext& rank, Bytes memory_base) {
+                           const zero::RankContext& rank, const ProcessMemory& memory_base) {
   const auto& program = engine.program();
   const Bytes arenas = program.device_arena + program.host_arena;
   const Bytes library = planned.memory.library;
@@ -80,7 +80,7 @@ std::string compare_memory(const zero::Engine& engine, const plan::Candidate& pl
                          {"host arena", planned.memory.host.arena, program.host_arena},
                          {"library", library, peak}});
   }
-  const Bytes mine = read_process_memory().peak - memory_base;
+  const Bytes mine = peak_growth(memory_base);
   const Bytes peak{max_over_ranks(communicator, mine.value)};
   return memory_table({{"arenas and library", arenas + library, peak}});
 }

@@ -44,7 +44,8 @@ struct RunData {
 /// Planned and measured memory of all ranks, as text. `memory_base`: see start_peak_measurement.
 /// Collective.
 [[nodiscard]] std::string compare_memory(const zero::Engine& engine, const plan::Candidate& planned,
-                                         const zero::RankContext& rank, Bytes memory_base);
+                                         const zero::RankContext& rank,
+                                         const ProcessMemory& memory_base);
 
 /// Writes the result files that there are results for. Rank 0 only.
 void write_results(const std::string& folder, const std::optional<TrainResult>& trained,

@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "train/memory_report.h"
 #include "train/rank_values.h"
 
 namespace zt::train {
@@ -123,7 +122,7 @@ Bytes Trainer::peak_memory() const {
   if (parts_.rank.device == Device::cuda) {
     return parts_.engine->program().device_arena + parts_.engine->library_peak();
   }
-  return read_process_memory().peak - options_.memory_base;
+  return peak_growth(options_.memory_base);
 }
 
 }  // namespace zt::train

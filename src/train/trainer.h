@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "data/loader.h"
 #include "train/evaluate.h"
+#include "train/memory_report.h"
 #include "train/metrics.h"
 #include "train/progress.h"
 #include "train/results.h"
@@ -33,7 +34,7 @@ struct TrainerOptions {
   WindowShape window;
   LearningRate learning_rate;
   int max_nonfinite_steps = 3;  ///< consecutive skipped steps that end the run
-  Bytes memory_base;            ///< peak memory is counted from here on the CPU
+  ProcessMemory memory_base;    ///< the CPU's peak memory is counted from here
 };
 
 /// The training loop of one rank.

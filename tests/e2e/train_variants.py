@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Ways to run `zt train`: torchrun, coalesced micro-batches, evaluation alone, a loss that is not finite."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import _peer
+
+
+def flags(model, output, *extra):
+    return ["train", "--use_cpu", "--model_name_or_path", model, "--train_file_dir", _peer.EXAMPLE / "valid",
+            "--output_dir", output, "--block_size", _peer.BLOCK, "--per_device_train_batch_size", 2, "--max_steps", 3,
+            "--gradient_accumulation_steps", 2, "--learning_rate", 1e-3, *extra]
+
+
+def losses(folder):
+    return [record["loss"] for record in _peer.metrics(folder)]
+
+
+def check_torchrun(checks, root):
+    """The same two ranks started by torchrun and by zt give the same losses."""
+    _peer.run_zt(*flags(root / "model", root / "own"), "--nproc", 2)
+    command = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2",
+               "--master-addr", "127.0.0.1", "--master-port", "29571", _peer.ZT,
+               *map(str, flags(root / "model", root / "torchrun"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if done.returncode != 0:
+        print(done.stdout, done.stderr, sep="\n")
+    checks.check(done.returncode == 0, "torchrun --no-python zt train ends with 0")
+    checks.check(losses(root / "torchrun") == losses(root / "own"), "its losses are those of zt train --nproc 2")
+
+
+def check_coalesce(checks, root):
+    """Two accumulation micro-batches run as one: the same result up to rounding."""
+    _peer.run_zt(*flags(root / "model", root / "single"), "--nproc", 1)
+    done = _peer.run_zt(*flags(root / "model", root / "pairs"), "--nproc", 1, "--coalesce", 2)
+    checks.check("coalesce 2" in done.stderr, "the summary names the coalesce factor")
+    worst = max(abs(a - b) / b for a, b in zip(losses(root / "pairs"), losses(root / "single")))
+    checks.check(worst < 1e-6, f"coalesced losses differ by {worst:.1e} < 1e-6")
+
+
+def check_evaluation_alone(checks, root):
+    _peer.run_zt(*flags(root / "model", root / "eval"), "--do_train", "False", "--do_eval", "--validation_file_dir",
+                 _peer.EXAMPLE / "valid", "--nproc", 2)
+    from transformers import AutoModelForCausalLM
+    network = AutoModelForCausalLM.from_pretrained(root / "model").eval()
+    expected = _peer.eval_loss(network, _peer.blocks(root / "model", _peer.EXAMPLE / "valid"))
+    loss = json.loads((root / "eval" / "eval_results.json").read_text())["eval_loss"]
+    checks.check(abs(loss - expected) < 1e-5, f"without training eval_loss {loss:.7f} is transformers' {expected:.7f}")
+    checks.check(not (root / "eval" / "model.safetensors").exists(), "nothing is saved")
+
+
+def check_not_finite(checks, root):
+    """A weight of infinity: every step is skipped and logged, the third ends the run by name."""
+    from safetensors.torch import load_file, save_file
+    shutil.copytree(root / "model", root / "broken")
+    weights = load_file(root / "broken" / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"][0, 0] = float("inf")
+    save_file(weights, root / "broken" / "model.safetensors", metadata={"format": "pt"})
+    done = _peer.run_zt(*flags(root / "broken", root / "stopped"), "--nproc", 2, "--max_nonfinite_steps", 2, expect=1)
+    checks.check("step 2: 2 consecutive steps were not finite" in done.stderr, "the run stops at the second such step")
+    records = _peer.metrics(root / "stopped")
+    checks.check([r["skipped"] for r in records] == [True, True], "both skips are in metrics.jsonl")
+    checks.check(not (root / "stopped" / "model.safetensors").exists(), "no model is saved")
+
+
+def main():
+    checks = _peer.Checks()
+    root = Path(tempfile.mkdtemp(prefix="zt_variants_"))
+    try:
+        _peer.make_model(root / "model")
+        check_torchrun(checks, root)
+        check_coalesce(checks, root)
+        check_evaluation_alone(checks, root)
+        check_not_finite(checks, root)
+    finally:
+        shutil.rmtree(root)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
