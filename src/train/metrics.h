@@ -19,6 +19,7 @@ struct StepRecord {
   double tokens_per_second = 0;  ///< of this step on all ranks
   Bytes peak_memory;     ///< of rank 0 so far: device memory, or growth of the process on the CPU
   bool skipped = false;  ///< not finite: nothing was updated
+  std::string cause;     ///< of a skipped step, for the log
 };
 
 /// One JSON object without line end. Non-finite numbers become null.

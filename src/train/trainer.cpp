@@ -88,7 +88,8 @@ StepRecord Trainer::run_step(std::int64_t step) {
           .tokens = tokens,
           .tokens_per_second = static_cast<double>(tokens) / seconds,
           .peak_memory = peak_memory(),
-          .skipped = outcome.skipped};
+          .skipped = outcome.skipped,
+          .cause = outcome.cause};
 }
 
 void Trainer::report(const StepRecord& record) {
@@ -105,17 +106,18 @@ void Trainer::check_finite(const StepRecord& record) {
   }
   ++nonfinite_steps_;
   ++result_.skipped_steps;
-  const auto what = fmt::format("loss {}, gradient norm {}", record.loss, record.grad_norm);
+  const auto what = fmt::format("loss {}, gradient norm {} ({})", record.loss, record.grad_norm,
+                                record.cause.empty() ? "the sum of finite parts" : record.cause);
   if (parts_.progress != nullptr) parts_.progress->end_line();
   log::warning("train", fmt::format("step {} skipped, not finite: {} ({} in a row, {} in all)",
                                     record.step, what, nonfinite_steps_, result_.skipped_steps));
   if (nonfinite_steps_ < options_.max_nonfinite_steps) return;
-  throw Error(fmt::format(
-      "[train.step] step {}: {} consecutive steps were not finite: got {} (seen by rank {}), "
-      "expected at "
-      "most {} in a row. Lower --learning_rate, check the data, or raise --max_nonfinite_steps.",
-      record.step, nonfinite_steps_, what, parts_.rank.communicator->rank(),
-      options_.max_nonfinite_steps - 1));
+  throw Error(
+      fmt::format("[train.step] step {}: {} consecutive steps were not finite: got {}, expected at "
+                  "most {} in a row (rank {}). Lower --learning_rate, check the data, or raise "
+                  "--max_nonfinite_steps.",
+                  record.step, nonfinite_steps_, what, options_.max_nonfinite_steps - 1,
+                  parts_.rank.communicator->rank()));
 }
 
 Bytes Trainer::peak_memory() const {

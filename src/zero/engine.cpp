@@ -168,6 +168,29 @@ void Engine::backward(double loss) {
   ++self.micro;
 }
 
+std::string Engine::Impl::describe_not_finite(const std::vector<double>& losses) {
+  std::string text;
+  const auto name = [&text](const std::string& what) { text += (text.empty() ? "" : ", ") + what; };
+  for (int r = 0; r < machine.world(); ++r) {
+    if (!std::isfinite(losses[static_cast<std::size_t>(r)]))
+      name(fmt::format("loss of rank {}", r));
+  }
+  const auto units = static_cast<std::int64_t>(layout.units.size());
+  const auto partials = read(scalars().partials(0), machine.world() * units);
+  constexpr int kMaxNamed = 4;
+  int named = 0;
+  for (std::int64_t u = 0; u < units && named < kMaxNamed; ++u) {
+    bool finite = true;
+    for (int r = 0; r < machine.world(); ++r) {
+      finite = finite && std::isfinite(partials[static_cast<std::size_t>(r * units + u)]);
+    }
+    if (finite) continue;
+    name("gradient of " + layout.units[static_cast<std::size_t>(u)].unit().name);
+    if (++named == kMaxNamed) name("...");
+  }
+  return text;
+}
+
 StepResult Engine::step(double learning_rate) {
   auto& self = *impl_;
   self.require(self.micro == self.options.micro_steps, "step before all micro_steps");
@@ -182,6 +205,7 @@ StepResult Engine::step(double learning_rate) {
   result.grad_norm = values.back();
   result.skipped = !std::isfinite(result.grad_norm);
   if (!result.skipped) ++self.applied;
+  if (result.skipped) result.cause = self.describe_not_finite(values);
   self.micro = 0;
   self.target_tokens = 0;
   return result;

@@ -37,6 +37,7 @@ struct StepResult {
   double loss = 0;          ///< sum of token losses of the step over all ranks / their count
   double grad_norm = 0;     ///< global, before clipping
   bool skipped = false;     ///< not finite: parameters, moments and the step count are untouched
+  std::string cause;        ///< of a skipped step: ranks and units that are not finite
 };
 
 /// Where initial values come from: fills `values` (fp32, host) with elements

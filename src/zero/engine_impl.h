@@ -17,6 +17,8 @@ struct Engine::Impl {
   [[nodiscard]] Scalars scalars() const { return scalars_of(machine, program.scalars); }
   /// Copies fp64 values from the device; blocks the host.
   [[nodiscard]] std::vector<double> read(double* device_values, std::int64_t count);
+  /// Whose loss and which units' gradients are not finite, after the boundary of a step.
+  [[nodiscard]] std::string describe_not_finite(const std::vector<double>& losses);
   void set_batch(const layer::Batch& batch, double* loss_sum);
   void load_unit(int unit, const ParamSource& source);
   /// The whole unit in host memory, in the compute dtype, at rank 0; collective.

@@ -76,6 +76,7 @@ TEST(EngineTest, ANonFiniteGradientSkipsTheStep) {
     engine.micro_step(batch);
     const auto result = engine.step(1e-2);
     EXPECT_TRUE(result.skipped);
+    EXPECT_NE(result.cause.find("gradient of "), std::string::npos) << result.cause;
     EXPECT_FALSE(std::isfinite(result.grad_norm));
     EXPECT_EQ(engine.applied_steps(), 0);
     EXPECT_EQ(hash_params(engine), before);

@@ -65,6 +65,8 @@ def check_not_finite(checks, root):
     save_file(weights, root / "broken" / "model.safetensors", metadata={"format": "pt"})
     done = _peer.run_zt(*flags(root / "broken", root / "stopped"), "--nproc", 2, "--max_nonfinite_steps", 2, expect=1)
     checks.check("step 2: 2 consecutive steps were not finite" in done.stderr, "the run stops at the second such step")
+    checks.check("loss of rank 0, loss of rank 1" in done.stderr and "gradient of" in done.stderr,
+                 "ranks and units that are not finite are named")
     records = _peer.metrics(root / "stopped")
     checks.check([r["skipped"] for r in records] == [True, True], "both skips are in metrics.jsonl")
     checks.check(not (root / "stopped" / "model.safetensors").exists(), "no model is saved")
