@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-steps=600 use_gpu=auto
+steps=500 use_gpu=auto
 while [ $# -gt 0 ]; do
   case "$1" in
     --steps)
