@@ -6,8 +6,8 @@
 
 namespace zt::testing {
 
-/// A small language model of ATen calls with explicit backward: embedding, residual tanh blocks and a
-/// (tied) softmax head. Shows that the engine takes any list of layers; sizes may be odd.
+/// A small language model of ATen calls with explicit backward: embedding, residual tanh blocks and
+/// a (tied) softmax head. Shows that the engine takes any list of layers; sizes may be odd.
 struct MlpSizes {
   std::int64_t vocab = 37, hidden = 24, ffn = 40;
   int blocks = 3;

@@ -18,7 +18,8 @@ class ConfigError : public Error {
   using Error::Error;
 };
 
-/// A model, tokenizer, data or checkpoint file is missing, damaged or of the wrong kind. Exit code 3.
+/// A model, tokenizer, data or checkpoint file is missing, damaged or of the wrong kind. Exit
+/// code 3.
 class FileError : public Error {
  public:
   using Error::Error;
@@ -55,9 +56,9 @@ class InternalError : public Error {
 }  // namespace zt
 
 /// Checks an invariant of our own code; never for user input. Stays on in release builds.
-#define ZT_ASSERT(condition, message)                                         \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      ::zt::throw_assertion(__FILE__, __LINE__, #condition, (message));       \
-    }                                                                         \
+#define ZT_ASSERT(condition, message)                                   \
+  do {                                                                  \
+    if (!(condition)) {                                                 \
+      ::zt::throw_assertion(__FILE__, __LINE__, #condition, (message)); \
+    }                                                                   \
   } while (false)

@@ -10,7 +10,8 @@ enum class Place : std::uint8_t { device, host, nvme };
 enum class Recompute : std::uint8_t { none, selective, full };
 /// When gradients are reduced.
 enum class ReduceAt : std::uint8_t { boundary, micro_step };
-/// `ordered`: all-to-all and a local fp32 sum in rank order. `native`: the library's reduce-scatter.
+/// `ordered`: all-to-all and a local fp32 sum in rank order. `native`: the library's
+/// reduce-scatter.
 enum class Reduce : std::uint8_t { ordered, native };
 
 }  // namespace zt

@@ -12,8 +12,14 @@ namespace zt {
 struct Bytes {
   std::int64_t value = 0;
   friend constexpr auto operator<=>(Bytes, Bytes) = default;
-  constexpr Bytes& operator+=(Bytes other) { value += other.value; return *this; }
-  constexpr Bytes& operator-=(Bytes other) { value -= other.value; return *this; }
+  constexpr Bytes& operator+=(Bytes other) {
+    value += other.value;
+    return *this;
+  }
+  constexpr Bytes& operator-=(Bytes other) {
+    value -= other.value;
+    return *this;
+  }
   friend constexpr Bytes operator+(Bytes a, Bytes b) { return {a.value + b.value}; }
   friend constexpr Bytes operator-(Bytes a, Bytes b) { return {a.value - b.value}; }
   friend constexpr Bytes operator*(Bytes a, std::int64_t n) { return {a.value * n}; }
@@ -23,7 +29,10 @@ struct Bytes {
 struct Numel {
   std::int64_t value = 0;
   friend constexpr auto operator<=>(Numel, Numel) = default;
-  constexpr Numel& operator+=(Numel other) { value += other.value; return *this; }
+  constexpr Numel& operator+=(Numel other) {
+    value += other.value;
+    return *this;
+  }
   friend constexpr Numel operator+(Numel a, Numel b) { return {a.value + b.value}; }
   friend constexpr Numel operator-(Numel a, Numel b) { return {a.value - b.value}; }
   friend constexpr Numel operator*(Numel a, std::int64_t n) { return {a.value * n}; }
@@ -35,12 +44,18 @@ enum class DType : std::uint8_t { f32, bf16, f16, i64, i32, u8 };
 /// Size of one element.
 constexpr Bytes size_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return {4};
-    case DType::bf16: return {2};
-    case DType::f16: return {2};
-    case DType::i64: return {8};
-    case DType::i32: return {4};
-    case DType::u8: return {1};
+    case DType::f32:
+      return {4};
+    case DType::bf16:
+      return {2};
+    case DType::f16:
+      return {2};
+    case DType::i64:
+      return {8};
+    case DType::i32:
+      return {4};
+    case DType::u8:
+      return {1};
   }
   return {0};
 }

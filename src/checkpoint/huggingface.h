@@ -36,12 +36,11 @@ class HuggingFaceWeights {
 /// True when the folder holds weights in a form that HuggingFaceWeights reads.
 bool has_weights(const std::string& folder);
 
-
 /// Writes a folder that `transformers` loads: config.json (of `source`, with the saved dtype),
-/// generation_config.json and tokenizer files of the sources byte for byte, and the weights in one file or
-/// in shards of at most `shard_bytes` with an index. Parameters come in the order `order`; a tied
-/// parameter is written once, under its first name. Weight files of an earlier save that are not part of this one are removed.
-/// Errors: FileError.
+/// generation_config.json and tokenizer files of the sources byte for byte, and the weights in one
+/// file or in shards of at most `shard_bytes` with an index. Parameters come in the order `order`;
+/// a tied parameter is written once, under its first name. Weight files of an earlier save that are
+/// not part of this one are removed. Errors: FileError.
 struct HuggingFaceSave {
   std::string folder;            ///< created when missing
   std::string source;            ///< folder of config.json

@@ -31,7 +31,8 @@ class SafetensorsFile {
 
   [[nodiscard]] const std::map<std::string, TensorEntry>& tensors() const { return tensors_; }
   [[nodiscard]] const std::string& path() const { return path_; }
-  /// Elements [begin, begin + values.size()) of a tensor, widened to fp32. fp32, bf16 and fp16 only.
+  /// Elements [begin, begin + values.size()) of a tensor, widened to fp32. fp32, bf16 and fp16
+  /// only.
   void read(const std::string& name, std::int64_t begin, std::span<float> values) const;
 
  private:

@@ -18,9 +18,10 @@ enum class Keep : std::uint8_t { all, selective };
 
 /// The declared shape of a micro-batch. Fixed for a run; buffers are sized by it.
 struct BatchShape {
-  std::int64_t batch = 1;      ///< B, sequences
-  std::int64_t sequence = 1;   ///< T, tokens of a sequence
-  bool document_mask = false;  ///< attention stays inside documents; capacity of cu_seqlens is B x T + 1
+  std::int64_t batch = 1;     ///< B, sequences
+  std::int64_t sequence = 1;  ///< T, tokens of a sequence
+  bool document_mask =
+      false;  ///< attention stays inside documents; capacity of cu_seqlens is B x T + 1
   [[nodiscard]] std::int64_t tokens() const { return batch * sequence; }
 };
 
@@ -64,19 +65,20 @@ struct Forward {
   const Tensors& params;  ///< views of param_full, compute dtype
   at::Tensor x;           ///< input activation; undefined for the first layer
   at::Tensor y;           ///< output activation to fill; undefined for the loss layer
-  const Tensors& stash;   ///< to fill, as stash(shape, keep) declares (always there, if only for this call)
-  const Tensors& scratch; ///< free for use inside the call
+  const Tensors&
+      stash;  ///< to fill, as stash(shape, keep) declares (always there, if only for this call)
+  const Tensors& scratch;  ///< free for use inside the call
 };
 
 /// Arguments of a backward.
 struct Backward {
   const Tensors& params;
-  at::Tensor x;           ///< the same input the forward saw
-  at::Tensor grad_y;      ///< gradient of the output; undefined for the loss layer
-  at::Tensor grad_x;      ///< to fill; undefined for the first layer
+  at::Tensor x;       ///< the same input the forward saw
+  at::Tensor grad_y;  ///< gradient of the output; undefined for the loss layer
+  at::Tensor grad_x;  ///< to fill; undefined for the first layer
   const Tensors& stash;
   const Tensors& scratch;
-  const Tensors& grads;   ///< views of grad_full; the layer ADDS to them (fp32 or compute dtype)
+  const Tensors& grads;  ///< views of grad_full; the layer ADDS to them (fp32 or compute dtype)
 };
 
 /// A stage of the model with explicit forward and backward.
@@ -97,9 +99,11 @@ class Layer {
   /// The output activation. The loss layer has none (empty shape).
   [[nodiscard]] virtual TensorSpec output(const BatchShape& shape, DType compute) const = 0;
   /// True for the last layer: forward adds the loss of the batch to Context::loss_sum. In training
-  /// its forward is not scheduled: its backward computes the loss, grad_x and its gradients in one pass.
+  /// its forward is not scheduled: its backward computes the loss, grad_x and its gradients in one
+  /// pass.
   [[nodiscard]] virtual bool gives_loss() const { return false; }
-  /// False when backward needs gradients and inputs only (embedding): its unit is not gathered for it.
+  /// False when backward needs gradients and inputs only (embedding): its unit is not gathered for
+  /// it.
   [[nodiscard]] virtual bool backward_reads_params() const { return true; }
   /// What a forward keeps. Keep::selective is a subset that a backward can complete.
   [[nodiscard]] virtual std::vector<TensorSpec> stash(const BatchShape& shape, DType compute,
@@ -108,10 +112,12 @@ class Layer {
   [[nodiscard]] virtual std::vector<TensorSpec> forward_scratch(const BatchShape& shape,
                                                                 DType compute, Keep keep) const = 0;
   [[nodiscard]] virtual std::vector<TensorSpec> backward_scratch(const BatchShape& shape,
-                                                                 DType compute, Keep keep) const = 0;
+                                                                 DType compute,
+                                                                 Keep keep) const = 0;
   /// Upper estimate of what ATen allocates by itself during one call (outputs without out=,
   /// widened operands). Counted by the plan as "library".
-  [[nodiscard]] virtual Bytes library(const BatchShape& shape, DType compute, Device device) const = 0;
+  [[nodiscard]] virtual Bytes library(const BatchShape& shape, DType compute,
+                                      Device device) const = 0;
   /// Multiply-add FLOPs (2 per multiply-add) of one forward.
   [[nodiscard]] virtual double forward_flops(const BatchShape& shape) const = 0;
 

@@ -35,13 +35,14 @@ enum class Init : std::uint8_t { zeros, ones, normal };
 
 /// One parameter as the model declares it.
 struct ParamSpec {
-  std::string name;                  ///< Hugging Face name, e.g. `model.layers.0.mlp.up_proj.weight`
-  std::vector<std::int64_t> shape;   ///< row-major
+  std::string name;                 ///< Hugging Face name, e.g. `model.layers.0.mlp.up_proj.weight`
+  std::vector<std::int64_t> shape;  ///< row-major
   Init init = Init::normal;
   double init_std = 0.02;
-  bool decay = true;                 ///< false: norms and biases, unless the run decays everything
-  bool adjacent = false;             ///< starts where the previous parameter of its unit ends (fused GEMM)
-  std::vector<std::string> aliases;  ///< further names of the same storage (`lm_head.weight` when tied)
+  bool decay = true;      ///< false: norms and biases, unless the run decays everything
+  bool adjacent = false;  ///< starts where the previous parameter of its unit ends (fused GEMM)
+  std::vector<std::string>
+      aliases;  ///< further names of the same storage (`lm_head.weight` when tied)
 
   [[nodiscard]] Numel numel() const;
 };
@@ -106,7 +107,7 @@ class UnitLayout {
 struct ModelLayout {
   std::vector<ParamSpec> params;
   std::vector<UnitLayout> units;
-  std::vector<UnitId> unit_of;          ///< by ParamId
+  std::vector<UnitId> unit_of;             ///< by ParamId
   std::vector<std::size_t> index_in_unit;  ///< by ParamId
 
   /// Errors: InternalError when a parameter is in no unit or in two.

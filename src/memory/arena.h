@@ -20,7 +20,9 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  [[nodiscard]] void* at(Bytes offset) const { return static_cast<std::byte*>(base_) + offset.value; }
+  [[nodiscard]] void* at(Bytes offset) const {
+    return static_cast<std::byte*>(base_) + offset.value;
+  }
   [[nodiscard]] Bytes size() const { return size_; }
 
  private:
@@ -30,13 +32,15 @@ class Arena {
   void* base_ = nullptr;
 };
 
-/// Copies between any two places of a rank; sizes and dtypes are equal. Queued on launch.stream on CUDA.
+/// Copies between any two places of a rank; sizes and dtypes are equal. Queued on launch.stream on
+/// CUDA.
 void copy(const View& from, const View& to, const Launch& launch);
 
 /// Blocks the host until everything queued on launch.stream is done. Nothing to do on the CPU.
 void synchronize(const Launch& launch);
 
-/// Most bytes ATen's allocator held on the current CUDA device since reset_library_peak; 0 on the CPU.
+/// Most bytes ATen's allocator held on the current CUDA device since reset_library_peak; 0 on the
+/// CPU.
 Bytes library_peak(Device device);
 void reset_library_peak(Device device);
 

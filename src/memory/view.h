@@ -24,7 +24,9 @@ struct View {
   }
   [[nodiscard]] Bytes bytes() const { return storage({numel}, dtype); }
   template <typename T>
-  [[nodiscard]] T* as() const { return static_cast<T*>(data); }
+  [[nodiscard]] T* as() const {
+    return static_cast<T*>(data);
+  }
 };
 
 /// Where a kernel runs. `stream` is a cudaStream_t on Device::cuda and unused on the CPU, where

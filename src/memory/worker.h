@@ -19,7 +19,8 @@ class Progress {
   void fail(std::exception_ptr error);
   /// Blocks until `index` is complete. Errors: rethrows the first failure.
   void wait(int index);
-  /// Blocks until all operations that were submitted are complete. Errors: rethrows the first failure.
+  /// Blocks until all operations that were submitted are complete. Errors: rethrows the first
+  /// failure.
   void wait_all(int submitted);
   void throw_if_failed();
 

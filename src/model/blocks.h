@@ -11,7 +11,8 @@
 
 namespace zt::model {
 
-/// Cosines and sines of all positions on the device that asks first; shared by the blocks of a model.
+/// Cosines and sines of all positions on the device that asks first; shared by the blocks of a
+/// model.
 class RopeTable {
  public:
   explicit RopeTable(const Qwen3Config& config) : config_(config) {}
@@ -30,18 +31,25 @@ class EmbeddingLayer final : public layer::Layer {
   EmbeddingLayer(const Qwen3Config& config, layout::ParamId weight);
   [[nodiscard]] std::string name() const override { return "embedding"; }
   [[nodiscard]] const std::vector<layout::ParamId>& params() const override { return params_; }
-  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape& shape, DType compute) const override;
+  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape& shape,
+                                         DType compute) const override;
   [[nodiscard]] bool backward_reads_params() const override { return false; }
   [[nodiscard]] std::vector<layer::TensorSpec> stash(const layer::BatchShape&, DType,
-                                                     layer::Keep) const override { return {}; }
+                                                     layer::Keep) const override {
+    return {};
+  }
   [[nodiscard]] std::vector<layer::TensorSpec> forward_scratch(const layer::BatchShape&, DType,
-                                                               layer::Keep) const override { return {}; }
-  [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape, DType,
-                                                                layer::Keep) const override;
+                                                               layer::Keep) const override {
+    return {};
+  }
+  [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
+                                                                DType, layer::Keep) const override;
   [[nodiscard]] Bytes library(const layer::BatchShape&, DType, Device) const override { return {}; }
   [[nodiscard]] double forward_flops(const layer::BatchShape&) const override { return 0; }
-  void forward(const layer::Context& context, layer::Keep keep, const layer::Forward& io) const override;
-  void backward(const layer::Context& context, layer::Keep keep, const layer::Backward& io) const override;
+  void forward(const layer::Context& context, layer::Keep keep,
+               const layer::Forward& io) const override;
+  void backward(const layer::Context& context, layer::Keep keep,
+                const layer::Backward& io) const override;
 
  private:
   Qwen3Config config_;
@@ -50,39 +58,48 @@ class EmbeddingLayer final : public layer::Layer {
 
 /// Pre-norm transformer block: attention with QK-norm and RoPE, then SwiGLU.
 ///
-/// Parameters in order: input norm, q, k, v (adjacent), q norm, k norm, o, post-attention norm, gate,
-/// up (adjacent), down. Keep::selective keeps qkv, attention output, log-sum-exp and the middle
-/// residual, and computes norms, RoPE, gate/up and SwiGLU again.
+/// Parameters in order: input norm, q, k, v (adjacent), q norm, k norm, o, post-attention norm,
+/// gate, up (adjacent), down. Keep::selective keeps qkv, attention output, log-sum-exp and the
+/// middle residual, and computes norms, RoPE, gate/up and SwiGLU again.
 class BlockLayer final : public layer::Layer {
  public:
   BlockLayer(const Qwen3Config& config, int index, std::vector<layout::ParamId> params,
              std::shared_ptr<RopeTable> rope);
   [[nodiscard]] std::string name() const override;
   [[nodiscard]] const std::vector<layout::ParamId>& params() const override { return params_; }
-  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape& shape, DType compute) const override;
+  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape& shape,
+                                         DType compute) const override;
   [[nodiscard]] std::vector<layer::TensorSpec> stash(const layer::BatchShape& shape, DType compute,
                                                      layer::Keep keep) const override;
   [[nodiscard]] std::vector<layer::TensorSpec> forward_scratch(const layer::BatchShape& shape,
-                                                               DType compute, layer::Keep keep) const override;
+                                                               DType compute,
+                                                               layer::Keep keep) const override;
   [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
-                                                                DType compute, layer::Keep keep) const override;
-  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute, Device device) const override;
+                                                                DType compute,
+                                                                layer::Keep keep) const override;
+  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute,
+                              Device device) const override;
   [[nodiscard]] double forward_flops(const layer::BatchShape& shape) const override;
-  void forward(const layer::Context& context, layer::Keep keep, const layer::Forward& io) const override;
-  void backward(const layer::Context& context, layer::Keep keep, const layer::Backward& io) const override;
+  void forward(const layer::Context& context, layer::Keep keep,
+               const layer::Forward& io) const override;
+  void backward(const layer::Context& context, layer::Keep keep,
+                const layer::Backward& io) const override;
 
  private:
   struct Work;
   struct Grads;
-  [[nodiscard]] std::vector<layer::TensorSpec> recomputed(const layer::BatchShape& shape, DType compute) const;
-  [[nodiscard]] std::vector<layer::TensorSpec> grad_specs(const layer::BatchShape& shape, DType compute) const;
-  void norm_and_rope(const layer::Context& context, const layer::Tensors& params, const at::Tensor& x,
-                     const Work& work) const;
-  void mlp_inputs(const layer::Context& context, const layer::Tensors& params, const Work& work) const;
+  [[nodiscard]] std::vector<layer::TensorSpec> recomputed(const layer::BatchShape& shape,
+                                                          DType compute) const;
+  [[nodiscard]] std::vector<layer::TensorSpec> grad_specs(const layer::BatchShape& shape,
+                                                          DType compute) const;
+  void norm_and_rope(const layer::Context& context, const layer::Tensors& params,
+                     const at::Tensor& x, const Work& work) const;
+  void mlp_inputs(const layer::Context& context, const layer::Tensors& params,
+                  const Work& work) const;
   void mlp_backward(const layer::Context& context, const layer::Backward& io, const Work& work,
                     const Grads& grads) const;
-  void attention_backward(const layer::Context& context, const layer::Backward& io, const Work& work,
-                          const Grads& grads) const;
+  void attention_backward(const layer::Context& context, const layer::Backward& io,
+                          const Work& work, const Grads& grads) const;
   [[nodiscard]] kernels::AttentionShape attention_shape(const layer::BatchShape& shape) const;
   [[nodiscard]] kernels::QkNormRopeShape rope_shape(const layer::BatchShape& shape) const;
 
@@ -99,18 +116,27 @@ class HeadLayer final : public layer::Layer {
   HeadLayer(const Qwen3Config& config, layout::ParamId norm, layout::ParamId head);
   [[nodiscard]] std::string name() const override { return "head"; }
   [[nodiscard]] const std::vector<layout::ParamId>& params() const override { return params_; }
-  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape&, DType) const override { return {}; }
+  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape&, DType) const override {
+    return {};
+  }
   [[nodiscard]] bool gives_loss() const override { return true; }
   [[nodiscard]] std::vector<layer::TensorSpec> stash(const layer::BatchShape&, DType,
-                                                     layer::Keep) const override { return {}; }
+                                                     layer::Keep) const override {
+    return {};
+  }
   [[nodiscard]] std::vector<layer::TensorSpec> forward_scratch(const layer::BatchShape& shape,
-                                                               DType compute, layer::Keep keep) const override;
+                                                               DType compute,
+                                                               layer::Keep keep) const override;
   [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
-                                                                DType compute, layer::Keep keep) const override;
-  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute, Device device) const override;
+                                                                DType compute,
+                                                                layer::Keep keep) const override;
+  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute,
+                              Device device) const override;
   [[nodiscard]] double forward_flops(const layer::BatchShape& shape) const override;
-  void forward(const layer::Context& context, layer::Keep keep, const layer::Forward& io) const override;
-  void backward(const layer::Context& context, layer::Keep keep, const layer::Backward& io) const override;
+  void forward(const layer::Context& context, layer::Keep keep,
+               const layer::Forward& io) const override;
+  void backward(const layer::Context& context, layer::Keep keep,
+                const layer::Backward& io) const override;
 
   /// Rows of logits that exist at once.
   [[nodiscard]] std::int64_t chunk_rows(const layer::BatchShape& shape, DType compute) const;

@@ -30,8 +30,8 @@ std::optional<Qwen3Config> named_shape(const std::string& name);
 /// Names that named_shape knows, smallest first.
 std::vector<std::string> shape_names();
 
-/// The model as a list of layers: embedding, blocks, and norm + head + loss. Units: the embedding, each
-/// block, and the norm with the head. A tied head uses the embedding's parameter.
+/// The model as a list of layers: embedding, blocks, and norm + head + loss. Units: the embedding,
+/// each block, and the norm with the head. A tied head uses the embedding's parameter.
 layer::ModelParts make_qwen3(const Qwen3Config& config);
 
 /// Parameters, a tied one counted once.

@@ -10,19 +10,19 @@ namespace zt::schedule {
 /// A unit as the builder sees it.
 struct UnitInfo {
   std::string name;
-  Numel padded, shard;             ///< elements
+  Numel padded, shard;                ///< elements
   std::vector<Numel> bucket_lengths;  ///< per rank, in shard order
 };
 
 /// A layer as the builder sees it: sizes only.
 struct LayerInfo {
   std::string name;
-  std::vector<int> units;          ///< whose parameters it uses
-  Bytes output;                    ///< 0: the loss layer
+  std::vector<int> units;  ///< whose parameters it uses
+  Bytes output;            ///< 0: the loss layer
   Bytes stash_all, stash_selective;
-  Bytes forward_scratch;           ///< with the stash it is given
+  Bytes forward_scratch;  ///< with the stash it is given
   Bytes backward_scratch_all, backward_scratch_selective;
-  Bytes library;                   ///< allocations inside ATen during one call
+  Bytes library;  ///< allocations inside ATen during one call
   bool gives_loss = false;
   bool backward_reads_params = true;
   double forward_flops = 0;
@@ -55,9 +55,9 @@ struct BuildOptions {
   bool retain = false;             ///< gathered units stay across the micro-steps, within max_live
 };
 
-/// Builds the whole step: variants for the micro-steps, the boundary and evaluation; places every buffer
-/// and derives the waits. Pure; the same inputs give the same program on every rank.
-/// Source: ZeRO (Rajbhandari et al., 2020), section 5 (stages), section 7.2 (communication).
+/// Builds the whole step: variants for the micro-steps, the boundary and evaluation; places every
+/// buffer and derives the waits. Pure; the same inputs give the same program on every rank. Source:
+/// ZeRO (Rajbhandari et al., 2020), section 5 (stages), section 7.2 (communication).
 Program build(const ModelInfo& model, const BuildOptions& options);
 
 }  // namespace zt::schedule

@@ -52,7 +52,9 @@ class Builder {
   [[nodiscard]] UnitBuffers& unit(int index) {
     return program_.units.at(static_cast<std::size_t>(index));
   }
-  [[nodiscard]] bool host_optimizer() const { return options_.residency.state_place == Place::host; }
+  [[nodiscard]] bool host_optimizer() const {
+    return options_.residency.state_place == Place::host;
+  }
   [[nodiscard]] bool reduce_each_micro_step() const {
     return options_.residency.reduce_at == ReduceAt::micro_step;
   }

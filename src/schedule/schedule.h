@@ -18,8 +18,22 @@ struct BufferId {
 
 /// What a buffer is, in the words of the design.
 enum class BufferKind : std::uint8_t {
-  param_full, param_shard, param_stage, grad_full, grad_part, grad_shard, grad_reduced,
-  master_shard, exp_avg, exp_avg_sq, param_out, wire, activation, grad_activation, stash, scratch,
+  param_full,
+  param_shard,
+  param_stage,
+  grad_full,
+  grad_part,
+  grad_shard,
+  grad_reduced,
+  master_shard,
+  exp_avg,
+  exp_avg_sq,
+  param_out,
+  wire,
+  activation,
+  grad_activation,
+  stash,
+  scratch,
   scalars
 };
 inline constexpr int kNumBufferKinds = 17;
@@ -44,18 +58,20 @@ struct Buffer {
 };
 
 enum class OpKind : std::uint8_t {
-  fetch,         ///< host param_shard -> device param_stage
-  gather,        ///< all-gather param_shard -> param_full
-  release,       ///< param_full ends; no work
-  forward, recompute, backward,
-  reduce,        ///< one bucket: grad_full of all ranks -> own slice of the reduced gradient
-  accumulate,    ///< device grad_part -> host grad_shard (+=)
-  norm,          ///< sum of squares of one unit's grad_shard
-  clip,          ///< partial sums of all ranks -> norm, clip factor
-  gather_grad,   ///< reduced gradient shards -> whole gradient (states replicated)
-  step,          ///< optimizer over the unit's range
-  upload,        ///< host param_out -> device
-  publish        ///< all-gather of updated parameters that stay gathered
+  fetch,    ///< host param_shard -> device param_stage
+  gather,   ///< all-gather param_shard -> param_full
+  release,  ///< param_full ends; no work
+  forward,
+  recompute,
+  backward,
+  reduce,       ///< one bucket: grad_full of all ranks -> own slice of the reduced gradient
+  accumulate,   ///< device grad_part -> host grad_shard (+=)
+  norm,         ///< sum of squares of one unit's grad_shard
+  clip,         ///< partial sums of all ranks -> norm, clip factor
+  gather_grad,  ///< reduced gradient shards -> whole gradient (states replicated)
+  step,         ///< optimizer over the unit's range
+  upload,       ///< host param_out -> device
+  publish       ///< all-gather of updated parameters that stay gathered
 };
 inline constexpr int kNumOpKinds = 14;
 
@@ -111,7 +127,8 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<UnitBuffers> units;
   std::vector<Variant> variants;  ///< indexed by VariantKind; unused ones are empty
-  BufferId scalars;       ///< device, fp64 [world x units | world | 4]: partials, losses, norm and factor
+  BufferId
+      scalars;  ///< device, fp64 [world x units | world | 4]: partials, losses, norm and factor
   BufferId host_scalars;  ///< the same on the host, when the optimizer runs there
   Bytes device_arena, host_arena;
 

@@ -36,7 +36,8 @@ struct Machine {
   [[nodiscard]] View view(schedule::BufferId id) const;
   [[nodiscard]] View view(const schedule::Ref& ref) const;
   /// A tensor over planned memory.
-  [[nodiscard]] at::Tensor tensor(void* data, const std::vector<std::int64_t>& shape, DType dtype) const;
+  [[nodiscard]] at::Tensor tensor(void* data, const std::vector<std::int64_t>& shape,
+                                  DType dtype) const;
 };
 
 /// Views of the scalars buffer (fp64).
@@ -44,7 +45,9 @@ struct Scalars {
   double* base = nullptr;
   int world = 1;
   int units = 1;
-  [[nodiscard]] double* partials(int rank) const { return base + static_cast<std::ptrdiff_t>(rank) * units; }
+  [[nodiscard]] double* partials(int rank) const {
+    return base + static_cast<std::ptrdiff_t>(rank) * units;
+  }
   [[nodiscard]] double* losses() const { return partials(world); }
   [[nodiscard]] double* result() const { return losses() + world; }  ///< norm, factor
   [[nodiscard]] float* grad_factor() const { return reinterpret_cast<float*>(result() + 2); }

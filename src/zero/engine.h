@@ -34,10 +34,10 @@ struct EngineOptions {
 
 /// What a step did.
 struct StepResult {
-  double loss = 0;          ///< sum of token losses of the step over all ranks / their count
-  double grad_norm = 0;     ///< global, before clipping
-  bool skipped = false;     ///< not finite: parameters, moments and the step count are untouched
-  std::string cause;        ///< of a skipped step: ranks and units that are not finite
+  double loss = 0;       ///< sum of token losses of the step over all ranks / their count
+  double grad_norm = 0;  ///< global, before clipping
+  bool skipped = false;  ///< not finite: parameters, moments and the step count are untouched
+  std::string cause;     ///< of a skipped step: ranks and units that are not finite
 };
 
 /// Where initial values come from: fills `values` (fp32, host) with elements
@@ -72,9 +72,11 @@ class Engine {
   void begin_step(std::int64_t target_tokens);
   /// Forward and backward of one micro-batch. Returns nothing: the loss is read with the step.
   void micro_step(const layer::Batch& batch);
-  /// The same in two calls. forward returns this rank's sum of token losses of the batch (blocks the host).
+  /// The same in two calls. forward returns this rank's sum of token losses of the batch (blocks
+  /// the host).
   double forward(const layer::Batch& batch);
-  /// Errors: InternalError when `loss` is not the value the last forward returned, or without a forward.
+  /// Errors: InternalError when `loss` is not the value the last forward returned, or without a
+  /// forward.
   void backward(double loss);
   /// Norm, clipping, optimizer, publication of the parameters.
   StepResult step(double learning_rate);
@@ -85,7 +87,8 @@ class Engine {
   [[nodiscard]] std::int64_t applied_steps() const;
   [[nodiscard]] const schedule::Program& program() const;
   [[nodiscard]] const layout::ModelLayout& layout() const;
-  /// The operation that runs now, for reports of a hang: `backward L7 (middle, 41 of 120)`. Thread-safe.
+  /// The operation that runs now, for reports of a hang: `backward L7 (middle, 41 of 120)`.
+  /// Thread-safe.
   [[nodiscard]] std::string position() const;
   /// Most bytes ATen held at once beside the arenas ("library" of the plan); CUDA only, else 0.
   [[nodiscard]] Bytes library_peak() const;
@@ -95,7 +98,8 @@ class Engine {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Hash over every parameter's bytes, equal on rank 0 for equal parameters, whatever the stage. Collective.
+/// Hash over every parameter's bytes, equal on rank 0 for equal parameters, whatever the stage.
+/// Collective.
 std::uint64_t hash_params(Engine& engine);
 
 }  // namespace zt::zero

@@ -40,7 +40,7 @@ class Executor {
 
   const schedule::Program& program_;
   std::array<Bound, schedule::kNumVariants> bound_;
-  std::atomic<int> position_{-1};  ///< variant x 2^20 + operation
+  std::atomic<int> position_{-1};           ///< variant x 2^20 + operation
   std::unique_ptr<memory::Queues> queues_;  // last: stops before what its threads use goes
 };
 

@@ -9,13 +9,14 @@ struct AdamWParams {
   double learning_rate = 0;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;
-  bool l2 = false;               ///< decay added to the gradient (Adam) instead of decoupled (AdamW)
+  bool l2 = false;  ///< decay added to the gradient (Adam) instead of decoupled (AdamW)
   bool bias_correction = true;
-  std::int64_t step = 1;         ///< 1 for the first update
+  std::int64_t step = 1;  ///< 1 for the first update
 };
 
 /// The flat buffers of one range. `param` (compute dtype) receives the rounded new master.
-/// master, exp_avg, exp_avg_sq, grad: fp32. `param` may equal `master` when the compute dtype is fp32.
+/// master, exp_avg, exp_avg_sq, grad: fp32. `param` may equal `master` when the compute dtype is
+/// fp32.
 struct AdamWSpans {
   View master, exp_avg, exp_avg_sq, grad, param;
 };
@@ -26,11 +27,10 @@ struct AdamWSpans {
 ///   g = grad * factor;  l2: g = fma(wd, p, g);  else p = p * (1 - lr * wd)
 ///   m = fma(beta1, m, (1 - beta1) * g);  v = fma(beta2, v, (1 - beta2) * (g * g))
 ///   p = p - step_size * (m / (sqrt(v) * inv_sqrt_bias2 + eps))   written as fma(-step_size, q, p)
-/// with step_size = lr / (1 - beta1^t), inv_sqrt_bias2 = 1 / sqrt(1 - beta2^t) computed in double on
-/// the host and rounded to fp32 once.
-/// `grad_factor`: one fp32 on the launch device (1 / loss scale x clip factor); when it is not
-/// finite, nothing is written (the step is skipped).
-/// Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019, algorithm 2.
+/// with step_size = lr / (1 - beta1^t), inv_sqrt_bias2 = 1 / sqrt(1 - beta2^t) computed in double
+/// on the host and rounded to fp32 once. `grad_factor`: one fp32 on the launch device (1 / loss
+/// scale x clip factor); when it is not finite, nothing is written (the step is skipped). Source:
+/// Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019, algorithm 2.
 void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_factor,
            const Launch& launch);
 

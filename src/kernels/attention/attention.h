@@ -11,10 +11,10 @@ struct AttentionShape {
   std::int64_t batch = 0, sequence = 0, q_heads = 0, kv_heads = 0, head_dim = 0;
 };
 
-/// Without cu_seqlens: causal over each of the B sequences. With cu_seqlens (int32 [n + 1] on the CPU,
-/// starts in the flattened B x T): causal inside each document only. On CUDA the starts may lie on
-/// the device, as a graph capture needs; no document may then be longer than `sequence`.
-/// out [B, T, Hq, D] and log_sum_exp fp32 [B, Hq, T] are filled. Scale is D^-0.5; softmax in fp32.
+/// Without cu_seqlens: causal over each of the B sequences. With cu_seqlens (int32 [n + 1] on the
+/// CPU, starts in the flattened B x T): causal inside each document only. On CUDA the starts may
+/// lie on the device, as a graph capture needs; no document may then be longer than `sequence`. out
+/// [B, T, Hq, D] and log_sum_exp fp32 [B, Hq, T] are filled. Scale is D^-0.5; softmax in fp32.
 void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& cu_seqlens, const at::Tensor& out,
                        const at::Tensor& log_sum_exp, const AttentionShape& shape,

@@ -4,8 +4,8 @@
 
 namespace zt::kernels {
 
-/// to[i] = round_to_nearest_even(from[i]); fp32, bf16 and fp16 in any combination; equal dtypes copy.
-/// Shapes: both [n]. The views do not overlap.
+/// to[i] = round_to_nearest_even(from[i]); fp32, bf16 and fp16 in any combination; equal dtypes
+/// copy. Shapes: both [n]. The views do not overlap.
 void cast(const View& from, const View& to, const Launch& launch);
 
 /// Sets every byte to zero.

@@ -10,8 +10,8 @@ void embedding_forward(const View& ids, const View& table, const View& y, std::i
                        std::int64_t cols, const Launch& launch);
 
 /// grad_table[ids[i]] += grad_y[i], in increasing i for each row, without atomics: the same bits on
-/// every call. grad_table fp32 or activation dtype (the sum of a row's terms is formed in fp32, rounded once).
-/// workspace int64 [embedding_workspace(n)].
+/// every call. grad_table fp32 or activation dtype (the sum of a row's terms is formed in fp32,
+/// rounded once). workspace int64 [embedding_workspace(n)].
 void embedding_backward(const View& ids, const View& grad_y, const View& grad_table,
                         const View& workspace, std::int64_t vocab, std::int64_t cols,
                         const Launch& launch);

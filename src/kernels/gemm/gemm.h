@@ -13,8 +13,9 @@ void linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Ten
 void linear_backward_input(const at::Tensor& grad_y, const at::Tensor& weight,
                            const at::Tensor& grad_x, bool accumulate);
 
-/// grad_weight += grad_y^T x, in grad_weight's dtype: fp32 accumulation into an fp32 gradient from 16-bit
-/// operands where the library has such a GEMM, widened operands otherwise. Shapes: grad_weight [out, in].
+/// grad_weight += grad_y^T x, in grad_weight's dtype: fp32 accumulation into an fp32 gradient from
+/// 16-bit operands where the library has such a GEMM, widened operands otherwise. Shapes:
+/// grad_weight [out, in].
 void linear_backward_weight(const at::Tensor& grad_y, const at::Tensor& x,
                             const at::Tensor& grad_weight);
 

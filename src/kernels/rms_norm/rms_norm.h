@@ -11,16 +11,16 @@ struct RmsNormShape {
   float epsilon = 1e-6F;
 };
 
-/// y = weight * round(x * rstd). Shapes: x, y [rows x cols]; weight [cols]; rstd fp32 [rows] (may be
-/// empty: not kept). When `residual` is not empty: sum = x + residual (rounded to the activation
+/// y = weight * round(x * rstd). Shapes: x, y [rows x cols]; weight [cols]; rstd fp32 [rows] (may
+/// be empty: not kept). When `residual` is not empty: sum = x + residual (rounded to the activation
 /// dtype) is written to `sum` [rows x cols] and normalised instead of x; `sum` may be `residual`.
 struct RmsNormForward {
   View x, residual, sum, weight, y, rstd;
 };
 void rms_norm_forward(const RmsNormForward& io, const RmsNormShape& shape, const Launch& launch);
 
-/// grad_x = d y/d x applied to grad_y, plus `grad_residual` when that is not empty (the gradient that
-/// reaches x past the norm); grad_weight += column sums (fixed order over rows). grad_x may be
+/// grad_x = d y/d x applied to grad_y, plus `grad_residual` when that is not empty (the gradient
+/// that reaches x past the norm); grad_weight += column sums (fixed order over rows). grad_x may be
 /// grad_residual. Shapes: x, grad_y, grad_x [rows x cols]; rstd fp32 [rows];
 /// grad_weight [cols] fp32 or activation dtype; workspace fp32 [rms_norm_workspace(shape)].
 struct RmsNormBackward {
