@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstring>
 
+#include "memory/arena.h"
+
 namespace zt::train {
 namespace {
 
@@ -23,10 +25,13 @@ std::vector<std::vector<std::int64_t>> gather_values(comm::Communicator& communi
   std::memcpy(send.data_ptr(), mine.data(), mine.size() * sizeof(std::int64_t));
   at::Tensor received;
   if (communicator.device() == Device::cuda) {
-    // The default stream: ATen's copies and the collective follow each other on it.
+    // The collective runs on the default stream, ATen's copies on the thread's current one: the host
+    // waits in between.
+    const Launch launch{Device::cuda, nullptr};
     send = send.to(at::kCUDA);
     received = at::empty({world * count}, send.options());
-    communicator.all_gather(view_of(send), view_of(received), {Device::cuda, nullptr});
+    communicator.all_gather(view_of(send), view_of(received), launch);
+    memory::synchronize(launch);
     received = received.to(at::kCPU);
   } else {
     received = at::empty({world * count}, on_host);
