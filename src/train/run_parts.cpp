@@ -76,9 +76,14 @@ std::string compare_memory(const zero::Engine& engine, const plan::Candidate& pl
   auto& communicator = *rank.communicator;
   if (rank.device == Device::cuda) {
     const Bytes peak{max_over_ranks(communicator, engine.library_peak().value)};
+    // The driver's figure; ATen's allocator keeps what it once had, so it is a peak.
+    const Bytes used{max_over_ranks(communicator, memory::device_used(rank.device).value)};
+    const Bytes fixed = planned.memory.context + planned.memory.communicator;
     return memory_table({{"device arena", planned.memory.device.arena, program.device_arena},
-                         {"host arena", planned.memory.host.arena, program.host_arena},
-                         {"library", library, peak}});
+                         {"library", library, peak},
+                         {"context and communicator", fixed, used - program.device_arena - peak},
+                         {"device in all", planned.memory.device_total(), used},
+                         {"host arena", planned.memory.host.arena, program.host_arena}});
   }
   const Bytes mine = peak_growth(memory_base);
   const Bytes peak{max_over_ranks(communicator, mine.value)};
