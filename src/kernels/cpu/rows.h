@@ -15,11 +15,14 @@ void row_loop(const Body& body, std::int64_t rows, std::int64_t chunk) {
 /// Calls visit.template operator()<T>() with T the storage type of an activation dtype.
 template <typename Visit>
 void with_activation(DType dtype, const Visit& visit) {
-  ZT_ASSERT(dtype == DType::f32 || dtype == DType::bf16, "activations are fp32 or bf16 on the CPU");
+  ZT_ASSERT(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16,
+            "activations are fp32, bf16 or fp16");
   if (dtype == DType::f32) {
     visit.template operator()<float>();
-  } else {
+  } else if (dtype == DType::bf16) {
     visit.template operator()<Bf16>();
+  } else {
+    visit.template operator()<F16>();
   }
 }
 

@@ -56,11 +56,13 @@ class Values {
   void store(std::size_t i, double value) {
     if (dtype_ == DType::f32) put(i, static_cast<float>(value));
     if (dtype_ == DType::bf16) put(i, cpu::from_float<cpu::Bf16>(static_cast<float>(value)));
+    if (dtype_ == DType::f16) put(i, cpu::from_float<cpu::F16>(static_cast<float>(value)));
     if (dtype_ == DType::i64) put(i, static_cast<std::int64_t>(value));
   }
   [[nodiscard]] double load(std::size_t i) const {
     if (dtype_ == DType::f32) return at<float>(i);
     if (dtype_ == DType::bf16) return cpu::to_float(at<cpu::Bf16>(i));
+    if (dtype_ == DType::f16) return cpu::to_float(at<cpu::F16>(i));
     return static_cast<double>(at<std::int64_t>(i));
   }
 
@@ -83,11 +85,12 @@ inline std::vector<double> zeros(std::int64_t count) {
 }
 
 /// Bound on a result's error, relative to its magnitude plus the root mean square of all results.
-/// A rounding to fp32 is 2^-24, to bf16 2^-8. `roundings` of the dtype follow each other on the way
-/// to a result; an fp32 sum of `terms` in 32 lanes adds terms/32 + 5 roundings, whose signs mix: a
-/// quarter of the bound.
+/// A rounding to fp32 is 2^-24, to fp16 2^-11, to bf16 2^-8. `roundings` of the dtype follow each
+/// other on the way to a result; an fp32 sum of `terms` in 32 lanes adds terms/32 + 5 roundings,
+/// whose signs mix: a quarter of the bound.
 inline double tolerance(DType dtype, int roundings, std::int64_t terms) {
-  const double own = roundings * std::ldexp(1.0, dtype == DType::bf16 ? -8 : -24);
+  const int bits = dtype == DType::bf16 ? 8 : (dtype == DType::f16 ? 11 : 24);
+  const double own = roundings * std::ldexp(1.0, -bits);
   const double sum = 0.25 * (static_cast<double>(terms) / 32 + 5 + 8) * std::ldexp(1.0, -24);
   return own + sum;
 }

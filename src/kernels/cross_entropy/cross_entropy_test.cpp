@@ -58,7 +58,7 @@ void expect_reference(std::int64_t rows, std::int64_t vocab, DType dtype, double
 }
 
 TEST(CrossEntropyTest, LossAndGradientMatchTheReferenceInPlace) {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     for (const auto vocab : kVocabs) expect_reference(11, vocab, dtype, 0.25);
   }
 }

@@ -25,7 +25,7 @@ std::vector<double> some_ids(std::int64_t count) {
 }
 
 TEST(EmbeddingTest, ForwardCopiesRows) {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     Values table(normal(kVocab * kCols, 1), dtype);
     Values ids({22, 0, 5, 5}, DType::i64);
     Values y(zeros(4 * kCols), dtype);
@@ -49,8 +49,8 @@ Values gradient(std::int64_t count, DType grad_dtype, Values& grad) {
 }
 
 TEST(EmbeddingTest, BackwardAddsRepeatedRowsInOrder) {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    for (const DType grad_dtype : {DType::f32, DType::bf16}) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    for (const DType grad_dtype : {DType::f32, DType::bf16, DType::f16}) {
       for (const std::int64_t count : {0, 1, 50}) {
         Values grad(normal(count * kCols, 3), dtype);
         auto want = Values(normal(kVocab * kCols, 2), grad_dtype).get();

@@ -110,7 +110,7 @@ Want reference_of(const Pass& pass) {
 TEST(QkNormRopeTest, ForwardAndBackwardMatchTheReference) {
   const QkNormRopeShape shapes[] = {
       {1, 1, 1, 1, 2}, {2, 7, 3, 1, 10}, {1, 45, 4, 2, 64}, {2, 7, 4, 2, 16, false}};
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     for (const auto& shape : shapes) {
       const Pass pass(shape, dtype);
       const auto want = reference_of(pass);

@@ -19,7 +19,7 @@ struct Case {
   std::int64_t rows, cols;
 };
 constexpr Case kCases[] = {{1, 1}, {3, 7}, {5, 64}, {33, 129}, {100, 96}, {2, 3001}};
-constexpr DType kFloats[] = {DType::f32, DType::bf16};
+constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16};
 
 reference::RmsNorm reference_of(const Case& c) {
   return {static_cast<std::size_t>(c.rows), static_cast<std::size_t>(c.cols), 1e-6F};
@@ -55,7 +55,7 @@ TEST(RmsNormTest, ResidualIsAddedRoundedAndNormalised) {
     auto added = x.get();
     const auto other = residual.get();
     for (std::size_t i = 0; i < added.size(); ++i) added[i] += other[i];
-    const Values sum(added, dtype);  // fp64 sums of two fp32 or bf16 numbers round as the kernel's
+    const Values sum(added, dtype);  // fp64 sums of two such numbers round as the kernel's
     rms_norm_forward({.x = x.view(),
                       .residual = residual.view(),
                       .sum = residual.view(),

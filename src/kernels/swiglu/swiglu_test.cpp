@@ -20,7 +20,7 @@ struct Case {
   std::int64_t rows, ffn;
 };
 constexpr Case kCases[] = {{1, 1}, {3, 7}, {40, 64}, {17, 1003}};
-constexpr DType kFloats[] = {DType::f32, DType::bf16};
+constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16};
 
 TEST(SwigluTest, ForwardAndBackwardMatchTheReference) {
   for (const DType dtype : kFloats) {
