@@ -63,8 +63,13 @@ double seconds_of(Body body) {
 /// Spacing of the values of `dtype` relative to their size (fp32: an allowance for long sums).
 double unit(DType dtype);
 
-/// Empty when every |got - want| <= unit * (units * |want| + slack * max |want|); else says where.
+/// Half the spacing of fp32 numbers relative to their size: the error of one rounding.
+inline constexpr double kFp32Rounding = 0x1p-24;
+
+/// Empty when every |got - want| <= unit * (2 |want| + max |want|) + floor; else says where.
+/// `floor` is for results of which nothing may be left but roundings: the number of roundings times
+/// kFp32Rounding times the size of the terms that cancel.
 std::string compare(const std::vector<double>& got, const std::vector<double>& want, double unit,
-                    double units = 2, double slack = 1);
+                    double floor = 0);
 
 }  // namespace zt::kernels::cuda_test

@@ -205,7 +205,7 @@ double unit(DType dtype) {
 }
 
 std::string compare(const std::vector<double>& got, const std::vector<double>& want, double unit,
-                    double units, double slack) {
+                    double floor) {
   if (got.size() != want.size()) {
     return fmt::format("{} elements, expected {}", got.size(), want.size());
   }
@@ -215,7 +215,7 @@ std::string compare(const std::vector<double>& got, const std::vector<double>& w
   }
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double error = std::abs(got[i] - want[i]);
-    if (!(error <= unit * (units * std::abs(want[i]) + slack * largest)) && got[i] != want[i]) {
+    if (!(error <= unit * (2 * std::abs(want[i]) + largest) + floor) && got[i] != want[i]) {
       return fmt::format("element {} of {}: got {}, expected {}", i, got.size(), got[i], want[i]);
     }
   }
