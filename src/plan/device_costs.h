@@ -6,8 +6,8 @@
 namespace zt::plan {
 
 /// Memory a rank holds on its device beside the arena and what ATen allocates during a call.
-/// Measured, one place: the driver's figure of used memory minus arena and library on an H200 (driver 580,
-/// torch 2.11); zt train prints plan and measurement side by side after each run.
+/// Measured, one place: the driver's figure of used memory minus arena and library on an H200
+/// (driver 580, torch 2.11); zt train prints plan and measurement side by side after each run.
 struct DeviceCosts {
   Bytes context;       ///< driver context, loaded kernels, cuBLAS and cuDNN handles with workspaces
   Bytes communicator;  ///< NCCL's buffers and channels; none with one rank

@@ -25,8 +25,8 @@ std::vector<std::vector<std::int64_t>> gather_values(comm::Communicator& communi
   std::memcpy(send.data_ptr(), mine.data(), mine.size() * sizeof(std::int64_t));
   at::Tensor received;
   if (communicator.device() == Device::cuda) {
-    // The collective runs on the default stream, ATen's copies on the thread's current one: the host
-    // waits in between.
+    // The collective runs on the default stream, ATen's copies on the thread's current one: the
+    // host waits in between.
     const Launch launch{Device::cuda, nullptr};
     send = send.to(at::kCUDA);
     received = at::empty({world * count}, send.options());
