@@ -135,6 +135,25 @@ TEST_F(HuggingFaceTest, TiedModelTakesFilesWithTheRedundantHead) {
   EXPECT_THROW(HuggingFaceWeights(folder()).check({params()[1]}), FileError);
 }
 
+TEST_F(HuggingFaceTest, ShardsMustExistAndHoldWhatTheIndexPromises) {
+  save(params(), 130);
+  const auto index = text("out/model.safetensors.index.json");
+  auto promised = nlohmann::json::parse(index);
+  promised["weight_map"]["model.layers.7.w"] = "model-00001-of-00002.safetensors";
+  put("out/model.safetensors.index.json", promised.dump());
+  try {
+    const HuggingFaceWeights weights(folder());
+    FAIL() << "the shard does not hold model.layers.7.w";
+  } catch (const FileError& error) {
+    EXPECT_NE(std::string(error.what()).find("promises 'model.layers.7.w'"), std::string::npos)
+        << error.what();
+  }
+  put("out/model.safetensors.index.json", index);
+  expect_values(folder(), params());
+  fs::remove(root_ / "out/model-00002-of-00002.safetensors");
+  EXPECT_THROW(HuggingFaceWeights{folder()}, FileError);
+}
+
 TEST_F(HuggingFaceTest, BrokenFoldersAreRefused) {
   EXPECT_THROW(HuggingFaceWeights((root_ / "source").string()), FileError);
   for (const char* index : {"", "[]", R"({"weight_map":[]})", R"({"weight_map":{"a":1}})",

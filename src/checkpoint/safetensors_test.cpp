@@ -147,6 +147,36 @@ TEST_F(SafetensorsTest, RefusesShortFilesAndHugeHeaders) {
   EXPECT_NE(error_of_open().find("not a regular file"), std::string::npos);
 }
 
+TEST_F(SafetensorsTest, FilesCutAtAnyByteAreRefused) {
+  std::vector<float> values(4, 1.0F);
+  SafetensorsWriter writer(path(), {{"a", DType::f32, {3}}, {"scalar", DType::f32, {}}});
+  writer.write({values.data(), 3, DType::f32});
+  writer.write({values.data(), 1, DType::f32});
+  writer.finish();
+  std::ifstream in(path(), std::ios::binary);
+  const std::string good((std::istreambuf_iterator<char>(in)), {});
+  ASSERT_EQ(error_of_open(), "");
+  for (std::size_t length = 0; length < good.size(); ++length) {
+    put(good.substr(0, length));
+    EXPECT_NE(error_of_open(), "") << length << " of " << good.size() << " bytes";
+  }
+  put(good + "x");
+  EXPECT_NE(error_of_open(), "") << "one byte too many";
+}
+
+TEST_F(SafetensorsTest, ScalarsHaveNoDimensionsAndOneValue) {
+  float value = 2.5F;
+  SafetensorsWriter writer(path(), {{"scalar", DType::f32, {}}});
+  writer.write({&value, 1, DType::f32});
+  writer.finish();
+  const SafetensorsFile file(path());
+  EXPECT_TRUE(file.tensors().at("scalar").shape.empty());
+  EXPECT_EQ(file.tensors().at("scalar").numel(), 1);
+  std::vector<float> read(1);
+  file.read("scalar", 0, read);
+  EXPECT_EQ(read[0], 2.5F);
+}
+
 // Either the file opens and every tensor can be read, or FileError: nothing else, whatever the
 // bytes.
 TEST_F(SafetensorsTest, DamagedFilesNeverCrash) {
