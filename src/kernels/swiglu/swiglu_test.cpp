@@ -1,6 +1,7 @@
 #include "kernels/swiglu/swiglu.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <limits>
 
@@ -47,6 +48,27 @@ TEST(SwigluTest, ForwardAndBackwardMatchTheReference) {
       EXPECT_TRUE(close(gate_up, want_grad, tolerance(dtype, 2, 0) + tolerance(DType::f32, 12, 0)))
           << c.rows << "x" << c.ffn;
     }
+  }
+}
+
+TEST(SwigluTest, BitsDoNotDependOnTheNumberOfThreads) {
+  constexpr std::int64_t kRows = 211, kFfn = 161;
+  std::vector<std::vector<std::uint8_t>> results;
+  std::vector<std::vector<std::uint8_t>> grads;
+  for (const int threads : {1, 2, 3}) {
+    omp_set_num_threads(threads);
+    Values gate_up(normal(kRows * 2 * kFfn, 1, 4), DType::f32);
+    Values grad(normal(kRows * kFfn, 2), DType::f32);
+    Values y(zeros(kRows * kFfn), DType::f32);
+    swiglu_forward(gate_up.view(), y.view(), kRows, kFfn, {});
+    swiglu_backward(gate_up.view(), grad.view(), gate_up.view(), kRows, kFfn, {});
+    results.push_back(y.bytes());
+    grads.push_back(gate_up.bytes());
+  }
+  omp_set_num_threads(1);
+  for (const std::size_t i : {1U, 2U}) {
+    EXPECT_EQ(results[i], results[0]);
+    EXPECT_EQ(grads[i], grads[0]);
   }
 }
 
