@@ -92,9 +92,10 @@ TEST(CudaRmsNormTest, ForwardMayWriteTheSumOverTheResidual) {
 /// Allowance for the gradient of rows of one element, which is only what epsilon leaves of the
 /// difference of two terms of size rstd |w g|: rstd (w g - n mean), with n = x rstd = +-1 and
 /// mean = (w g) n. The first term has one rounding, w g; the second five: w g, n in both of its
-/// places, (w g) n and n mean. CPU and device each make these six. Longer rows keep enough of the
+/// places, (w g) n and n mean. CPU and device each make these six, and in fp16 each is then rounded
+/// to multiples of 2^-24, the spacing of its smallest numbers. Longer rows keep enough of the
 /// terms for compare's own tolerance and get none.
-double one_column_floor(const RowCase& c, const Buffer& weight, const Buffer& grad,
+double one_column_floor(const RowCase& c, DType dtype, const Buffer& weight, const Buffer& grad,
                         const Buffer& rstd) {
   if (c.cols != 1) return 0;
   const auto g = grad.host_values();
@@ -103,7 +104,7 @@ double one_column_floor(const RowCase& c, const Buffer& weight, const Buffer& gr
   for (std::size_t i = 0; i < g.size(); ++i) {
     terms = std::max(terms, std::abs(scale[i] * weight.host_values()[0] * g[i]));
   }
-  return 2 * 6 * kFp32Rounding * terms;
+  return 2 * 6 * kFp32Rounding * terms + (dtype == DType::f16 ? 0x1p-24 : 0.0);
 }
 
 void expect_rms_backward(const RowCase& c, DType dtype, DType weight_grad, bool residual_grad) {
@@ -130,7 +131,7 @@ void expect_rms_backward(const RowCase& c, DType dtype, DType weight_grad, bool 
              side(grad_residual, on), side(grad_x, on), side(grad_weight, on), side(workspace, on)},
             shape, where(on));
       },
-      one_column_floor(c, weight, grad_y, rstd));
+      one_column_floor(c, dtype, weight, grad_y, rstd));
 }
 
 TEST(CudaRmsNormTest, BackwardMatchesTheCpu) {

@@ -100,7 +100,7 @@ TEST(RmsNormTest, BackwardMatchesTheReferenceAndAddsToTheWeightGradient) {
   for (const DType dtype : kFloats) {
     for (const DType grad_dtype : kFloats) {
       for (const Case& c : kCases) {
-        if (c.cols == 1) continue;  // all cancels: the gradient is 0 but for epsilon
+        if (c.cols == 1) continue;  // see OneColumnLeavesOnlyRoundings
         Values x(normal(c.rows * c.cols, 1, 2), dtype);
         Values weight(normal(c.cols, 2, 0.3, 1), dtype);
         Values grad(normal(c.rows * c.cols, 3), dtype);
@@ -122,6 +122,27 @@ TEST(RmsNormTest, BackwardMatchesTheReferenceAndAddsToTheWeightGradient) {
             close(fused.x, want.x, tolerance(dtype, 3, c.cols) + tolerance(DType::f32, 4, c.cols)))
             << c.rows << "x" << c.cols;
       }
+    }
+  }
+}
+
+// The gradient is what epsilon leaves of rstd (w g - n mean), terms of size rstd |w g| in which six
+// roundings meet: w g in the first; w g, n twice, (w g) n and n mean in the second.
+TEST(RmsNormTest, OneColumnLeavesOnlyRoundings) {
+  for (const DType dtype : kFloats) {
+    const Case c{50, 1};
+    Values x(normal(c.rows, 1, 2), dtype);
+    Values weight({1.25}, dtype);
+    Values grad(normal(c.rows, 3), dtype);
+    const auto reference = reference_of(c);
+    const auto want = reference.backward(x.get(), weight.get(), grad.get());
+    const auto got = backward(c, dtype, dtype, x, weight, grad, {}).x.get();
+    for (std::size_t row = 0; row < got.size(); ++row) {
+      const double terms = std::abs(reference.rstd(x.get(), row) * 1.25 * grad.get()[row]);
+      const double smallest = dtype == DType::f16 ? std::ldexp(1.0, -25) : 0;  // half its spacing
+      const double limit =
+          6 * std::ldexp(terms, -24) + tolerance(dtype, 2, 1) * std::abs(want.x[row]) + smallest;
+      EXPECT_NEAR(got[row], want.x[row], limit) << to_string(dtype) << " row " << row;
     }
   }
 }
