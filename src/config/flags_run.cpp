@@ -68,7 +68,7 @@ std::vector<Flag> run_flags() {
       applies(kRun, "per_device_train_batch_size", "run.per_device_train_batch_size",
               "Samples per rank and micro-step"),
       applies(kRun, "per_device_eval_batch_size", "run.per_device_eval_batch_size",
-              "Samples per rank in evaluation"),
+              "Noted only: evaluation runs in batches of the training size"),
       applies(kRun, "gradient_accumulation_steps", "run.gradient_accumulation_steps",
               "Micro-steps per optimizer step"),
       special(kRun, "eval_strategy", FlagType::text, "no|steps", "no",

@@ -46,6 +46,13 @@ TEST_F(ResolveTest, DefaultsComeFromTheTree) {
   EXPECT_TRUE(config.unresolved.empty());
 }
 
+TEST_F(ResolveTest, AnotherEvalBatchSizeIsNoted) {
+  const std::string note = "--per_device_eval_batch_size: no effect";
+  EXPECT_TRUE(has_notice(resolved({"--per_device_eval_batch_size", "3"}), note));
+  EXPECT_FALSE(has_notice(resolved({"--per_device_eval_batch_size", "8"}), note));
+  EXPECT_FALSE(has_notice(resolved({}), note));
+}
+
 TEST_F(ResolveTest, AutoIsFilledFromFlagsAndFacts) {
   const std::string json = files_.write("zero2.json", kZero2);
   const Config config =

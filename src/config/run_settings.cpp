@@ -38,6 +38,18 @@ void resolve_evaluation(Context& context) {
   context.set_origin("run.eval_steps", "--eval_steps", kCommandLine);
 }
 
+/// Every buffer has one shape for the whole run; the token-weighted result does not depend on it.
+void note_eval_batch(Context& context) {
+  const RunConfig& run = context.config.run;
+  if (context.flags.find("per_device_eval_batch_size") == nullptr ||
+      run.per_device_eval_batch_size == run.per_device_train_batch_size) {
+    return;
+  }
+  context.notice(
+      "--per_device_eval_batch_size: no effect, evaluation runs in batches of the training size " +
+      std::to_string(run.per_device_train_batch_size) + "; its result is the same (command line)");
+}
+
 void check_whole_steps(Context& context) {
   const std::pair<const char*, double> steps[] = {
       {"--eval_steps", context.config.run.eval_steps},
@@ -140,6 +152,7 @@ void resolve_device(Context& context) {
 
 void resolve_run(Context& context) {
   resolve_evaluation(context);
+  note_eval_batch(context);
   check_whole_steps(context);
   resolve_data_order(context);
   resolve_recompute(context);

@@ -180,8 +180,8 @@ kernels::QkNormRopeShape BlockLayer::rope_shape(const BatchShape& shape) const {
           static_cast<float>(config_.rms_epsilon)};
 }
 
-void BlockLayer::norm_and_rope(const Context& context, const Tensors& params, const at::Tensor& x,
-                               const Work& work) const {
+void BlockLayer::norm_input(const Context& context, const Tensors& params, const at::Tensor& x,
+                            const Work& work) const {
   kernels::rms_norm_forward(
       {.x = view_of(x),
        .weight = view_of(params[kInputNorm]),
@@ -223,7 +223,7 @@ void BlockLayer::forward(const Context& context, Keep keep, const layer::Forward
   const auto d = dims_of(config_, context.shape);
   const auto work = Work::of(keep, io.stash, io.scratch);
   const auto& projected = io.scratch.back();
-  norm_and_rope(context, io.params, io.x, work);
+  norm_input(context, io.params, io.x, work);
   kernels::linear_forward(work.normed_input, fused_rows(io.params[kQ], d.qkv), work.qkv);
   rope_forward(context, rope_shape(context.shape), io.params,
                rope_->get(context.shape.sequence, io.x), work.qkv, work.q, work.k, work.v,
@@ -309,7 +309,7 @@ void BlockLayer::backward(const Context& context, Keep keep, const layer::Backwa
   const auto work = Work::of(keep, io.stash, io.scratch);
   const auto grads = Grads::of(keep, io.scratch);
   if (keep == Keep::selective) {
-    norm_and_rope(context, io.params, io.x, work);
+    norm_input(context, io.params, io.x, work);
     rope_forward(context, rope_shape(context.shape), io.params,
                  rope_->get(context.shape.sequence, io.x), work.qkv, work.q, work.k, work.v,
                  work.rstd_heads);

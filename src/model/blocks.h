@@ -92,8 +92,8 @@ class BlockLayer final : public layer::Layer {
                                                           DType compute) const;
   [[nodiscard]] std::vector<layer::TensorSpec> grad_specs(const layer::BatchShape& shape,
                                                           DType compute) const;
-  void norm_and_rope(const layer::Context& context, const layer::Tensors& params,
-                     const at::Tensor& x, const Work& work) const;
+  void norm_input(const layer::Context& context, const layer::Tensors& params, const at::Tensor& x,
+                  const Work& work) const;
   void mlp_inputs(const layer::Context& context, const layer::Tensors& params,
                   const Work& work) const;
   void mlp_backward(const layer::Context& context, const layer::Backward& io, const Work& work,
