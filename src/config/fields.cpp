@@ -216,7 +216,7 @@ const Field& field_at(const std::string& path) {
   for (const Field& row : fields()) {
     if (path == row.path) return row;
   }
-  ZT_ASSERT(false, "no field " + path);
+  throw_assertion(__FILE__, __LINE__, "known path", "no field " + path);
 }
 
 std::string expected_text(const Field& field) {

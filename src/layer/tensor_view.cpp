@@ -23,7 +23,7 @@ DType dtype_of(const at::Tensor& tensor) {
     default:
       break;
   }
-  ZT_ASSERT(false, "tensor of an unsupported dtype");
+  throw_assertion(__FILE__, __LINE__, "known dtype", "tensor of an unsupported dtype");
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ double learning_rate(const LrScheduleConfig& schedule, double base_lr, std::int6
     case ScheduleKind::ds_warmup_cosine:
       return deepspeed.warmup_cosine_lr();
   }
-  ZT_ASSERT(false, "unknown schedule kind");
+  throw_assertion(__FILE__, __LINE__, "known kind", "unknown schedule kind");
   return 0;
 }
 

@@ -242,7 +242,7 @@ Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& st
                          machine.view(buffers.param_full));
     }
   }
-  ZT_ASSERT(false, "unknown operation");
+  throw_assertion(__FILE__, __LINE__, "known kind", "unknown operation");
 }
 
 }  // namespace
