@@ -110,7 +110,8 @@ TEST(BuildTest, GathersFollowTheLiveLimitAndPrefetch) {
   const auto model = test_model(6, false, 2, {1000});
   for (const std::int64_t prefetch : {0, 300, 100000}) {
     options.prefetch = {prefetch};
-    const auto& ops = build(model, options).variant(VariantKind::only).operations;
+    const auto program = build(model, options);
+    const auto& ops = program.variant(VariantKind::only).operations;
     const auto first_forward = std::find_if(
         ops.begin(), ops.end(), [](const Operation& op) { return op.kind == OpKind::forward; });
     const auto gathers = first_forward - ops.begin();
