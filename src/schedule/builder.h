@@ -32,6 +32,8 @@ class Builder {
   void gather(MicroState& state, int unit);
   void gather_ahead(MicroState& state, std::size_t position);
   void release_after(MicroState& state, std::size_t position);
+  /// A new micro buffer of the operation's layer that it writes and starts, and ends when `ends`.
+  BufferId start_bytes(Operation& op, BufferKind kind, Bytes bytes, bool ends);
   void emit_forward(MicroState& state, const Use& use);
   void emit_recompute(MicroState& state, int layer);
   void emit_backward(MicroState& state, int layer);

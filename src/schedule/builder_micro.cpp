@@ -151,6 +151,14 @@ void Builder::add_param_reads(MicroState& state, const std::vector<int>& units,
   for (const int u : units) op.reads.push_back(state.gathered.at(u));
 }
 
+BufferId Builder::start_bytes(Operation& op, BufferKind kind, Bytes bytes, bool ends) {
+  const auto id = add_buffer(kind, op.layer, {bytes.value}, DType::u8, Lifetime::micro);
+  op.writes.push_back(id);
+  op.starts.push_back(id);
+  if (ends) op.ends.push_back(id);
+  return id;
+}
+
 void Builder::emit_forward(MicroState& state, const Use& use) {
   const int l = use.layer;
   const auto& layer = layer_info(l);
@@ -159,11 +167,7 @@ void Builder::emit_forward(MicroState& state, const Use& use) {
   add_param_reads(state, use.units, op);
   if (l > 0) op.reads.push_back(state.activations[at - 1]);
   const auto add = [&](BufferKind kind, Bytes bytes, bool ends) {
-    const auto id = add_buffer(kind, l, {bytes.value}, DType::u8, Lifetime::micro);
-    op.writes.push_back(id);
-    op.starts.push_back(id);
-    if (ends) op.ends.push_back(id);
-    return id;
+    return start_bytes(op, kind, bytes, ends);
   };
   if (layer.output.value > 0)
     state.activations[at] = add(BufferKind::activation, layer.output, false);
@@ -183,11 +187,7 @@ void Builder::emit_recompute(MicroState& state, int l) {
   add_param_reads(state, layer.units, op);
   if (l > 0) op.reads.push_back(state.activations[at - 1]);
   const auto add = [&](BufferKind kind, Bytes bytes, bool ends) {
-    const auto id = add_buffer(kind, l, {bytes.value}, DType::u8, Lifetime::micro);
-    op.writes.push_back(id);
-    op.starts.push_back(id);
-    if (ends) op.ends.push_back(id);
-    return id;
+    return start_bytes(op, kind, bytes, ends);
   };
   add(BufferKind::activation, layer.output, true);  // not needed again, but the forward writes it
   state.stashes[at] = add(BufferKind::stash, layer.stash_all, false);
@@ -231,12 +231,7 @@ void Builder::emit_backward(MicroState& state, int l) {
   }
   const auto scratch = options_.recompute == Recompute::selective ? layer.backward_scratch_selective
                                                                   : layer.backward_scratch_all;
-  if (scratch.value > 0) {
-    const auto id = add_buffer(BufferKind::scratch, l, {scratch.value}, DType::u8, Lifetime::micro);
-    op.writes.push_back(id);
-    op.starts.push_back(id);
-    op.ends.push_back(id);
-  }
+  if (scratch.value > 0) start_bytes(op, BufferKind::scratch, scratch, true);
   state.out->push_back(std::move(op));
   for (const int u : layer.units) {
     if (--state.grad_uses_left[u] == 0) emit_reduce(state, u);
