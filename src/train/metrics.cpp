@@ -1,10 +1,6 @@
 #include "train/metrics.h"
 
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
-
-#include "base/error.h"
 
 namespace zt::train {
 
@@ -20,20 +16,6 @@ std::string to_json_line(const StepRecord& record) {
   line["peak_memory"] = record.peak_memory.value;
   line["skipped"] = record.skipped;
   return line.dump();
-}
-
-MetricsFile::MetricsFile(std::string path) : path_(std::move(path)), file_(path_, std::ios::trunc) {
-  if (!file_) {
-    throw FileError(fmt::format("[train.metrics] cannot write {}. Check --output_dir.", path_));
-  }
-}
-
-void MetricsFile::write(const StepRecord& record) {
-  file_ << to_json_line(record) << '\n' << std::flush;
-  if (!file_) {
-    throw FileError(fmt::format("[train.metrics] writing {} failed at step {}. Is the disk full?",
-                                path_, record.step));
-  }
 }
 
 }  // namespace zt::train

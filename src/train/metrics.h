@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
 #include <string>
 
 #include "base/units.h"
@@ -18,24 +17,12 @@ struct StepRecord {
   std::int64_t tokens = 0;       ///< input tokens of this step on all ranks, fillers not counted
   double tokens_per_second = 0;  ///< of this step on all ranks
   Bytes peak_memory;     ///< of rank 0 so far: device memory, or growth of the process on the CPU
+  double elapsed = 0;    ///< seconds since the first step of this process began
   bool skipped = false;  ///< not finite: nothing was updated
   std::string cause;     ///< of a skipped step, for the log
 };
 
 /// One JSON object without line end. Non-finite numbers become null.
 [[nodiscard]] std::string to_json_line(const StepRecord& record);
-
-/// `metrics.jsonl`: one object per optimizer step, flushed after each.
-class MetricsFile {
- public:
-  /// Starts the file anew. Errors: FileError when it cannot be written.
-  explicit MetricsFile(std::string path);
-  /// Errors: FileError when the disk refuses.
-  void write(const StepRecord& record);
-
- private:
-  std::string path_;
-  std::ofstream file_;
-};
 
 }  // namespace zt::train

@@ -9,6 +9,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "train/metrics_file.h"
 #include "train/progress.h"
 #include "train/results.h"
 
@@ -24,6 +25,7 @@ StepRecord record() {
           .tokens = 4096,
           .tokens_per_second = 12345.0,
           .peak_memory = {3 << 20},
+          .elapsed = 30.0,
           .skipped = false};
 }
 
@@ -53,8 +55,8 @@ TEST(MetricsTest, FileHasOneLinePerStepAndStartsAnew) {
       std::filesystem::temp_directory_path() / ("zt_metrics_" + std::to_string(::getpid()));
   for (int run = 0; run < 2; ++run) {
     MetricsFile file(path);
-    file.write(record());
-    file.write(record());
+    file.on_step(record());
+    file.on_step(record());
   }
   std::ifstream in(path);
   int lines = 0;
@@ -94,7 +96,7 @@ TEST(ProgressTest, DurationsAndCountsAreShort) {
 
 TEST(ProgressTest, LineShowsRemainingTimeFromTheMeanStep) {
   const Progress progress({.total_steps = 9}, stdout);
-  const auto text = progress.describe(record(), 30.0);
+  const auto text = progress.describe(record());
   EXPECT_EQ(text,
             "step 3/9 epoch 0.75 loss 2.5000 lr 0.0002 grad_norm 1.250 12.3k tok/s peak 3.0 MiB "
             "ETA 1:00");
@@ -104,14 +106,15 @@ TEST(ProgressTest, MfuIsPerRankAgainstTheNamedPeak) {
   const Progress progress(
       {.total_steps = 9, .flops_per_token = kMfuPeakFlops / 12345.0, .world = 2, .show_mfu = true},
       stdout);
-  EXPECT_NE(progress.describe(record(), 30.0).find("MFU 50.0%"), std::string::npos);
+  EXPECT_NE(progress.describe(record()).find("MFU 50.0%"), std::string::npos);
 }
 
 std::string shown(bool terminal, bool logged) {
   std::FILE* out = std::tmpfile();
   Progress progress({.total_steps = 6, .terminal = terminal}, out);
-  progress.step(record(), logged, 1.0);
-  progress.end_line();
+  progress.on_step(record());
+  if (logged) progress.on_log({.step = record(), .loss = 2.75});
+  progress.on_end({});
   std::string text(static_cast<std::size_t>(std::ftell(out)), '\0');
   std::rewind(out);
   EXPECT_EQ(std::fread(text.data(), 1, text.size(), out), text.size());
@@ -123,6 +126,7 @@ TEST(ProgressTest, PlainOutputHasALinePerLoggedStepOnly) {
   EXPECT_EQ(shown(false, false), "");
   const auto text = shown(false, true);
   EXPECT_EQ(text.rfind("step 3/6", 0), 0u);
+  EXPECT_NE(text.find("loss 2.7500"), std::string::npos) << "the mean since the last log";
   EXPECT_EQ(text.back(), '\n');
   EXPECT_EQ(text.find('\r'), std::string::npos);
 }

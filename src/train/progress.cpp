@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/log.h"
+
 namespace zt::train {
 namespace {
 
@@ -34,8 +36,9 @@ std::string format_count(double count) {
 
 Progress::Progress(ProgressOptions options, std::FILE* out) : options_(options), out_(out) {}
 
-std::string Progress::describe(const StepRecord& record, double elapsed) const {
-  const double remaining = elapsed / static_cast<double>(std::max<std::int64_t>(1, record.step)) *
+std::string Progress::describe(const StepRecord& record) const {
+  const double remaining = record.elapsed /
+                           static_cast<double>(std::max<std::int64_t>(1, record.step)) *
                            static_cast<double>(options_.total_steps - record.step);
   std::string text =
       fmt::format("step {}/{} epoch {:.2f} loss {:.4f} lr {:.3g} grad_norm {:.3f} {} tok/s",
@@ -51,18 +54,45 @@ std::string Progress::describe(const StepRecord& record, double elapsed) const {
   return text;
 }
 
-void Progress::step(const StepRecord& record, bool logged, double elapsed) {
-  if (!options_.terminal) {
-    if (logged) fmt::print(out_, "{}\n", describe(record, elapsed));
-    std::fflush(out_);
-    return;
-  }
-  std::string line = bar(record.step, options_.total_steps) + " " + describe(record, elapsed);
+void Progress::on_step(const StepRecord& record) {
+  if (!options_.terminal) return;
+  std::string line = bar(record.step, options_.total_steps) + " " + describe(record);
   const std::size_t width = line.size();
   if (width < shown_) line.append(shown_ - width, ' ');  // wipe what the longer line before left
   shown_ = width;
   fmt::print(out_, "\r{}", line);
   std::fflush(out_);
+  if (record.skipped) end_line();  // a warning follows
+}
+
+void Progress::on_log(const LogRecord& record) {
+  if (options_.terminal) return;
+  StepRecord shown = record.step;
+  shown.loss = record.loss;
+  fmt::print(out_, "{}\n", describe(shown));
+  std::fflush(out_);
+}
+
+void Progress::on_evaluate(const StepRecord& step, const EvalResult& result) {
+  end_line();
+  const auto after = step.step > 0 ? fmt::format("step {}: ", step.step) : std::string();
+  log::info(
+      "train",
+      fmt::format("{}eval_loss {:.6f}, perplexity {:.4f} over {} targets in {} blocks, {:.1f} s",
+                  after, result.loss, perplexity(result.loss), result.tokens, result.samples,
+                  result.seconds));
+}
+
+void Progress::on_save(std::int64_t step, const std::string& folder) {
+  end_line();
+  log::info("train", fmt::format("step {}: saved {}", step, folder));
+}
+
+void Progress::on_end(const TrainResult& result) {
+  end_line();
+  log::info("train",
+            fmt::format("trained {} steps in {:.1f} s, mean loss {:.4f}, {} skipped", result.steps,
+                        result.seconds, result.mean_loss, result.skipped_steps));
 }
 
 void Progress::end_line() {

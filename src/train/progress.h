@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "train/metrics.h"
+#include "train/observer.h"
 
 namespace zt::train {
 
@@ -27,21 +27,24 @@ struct ProgressOptions {
 [[nodiscard]] std::string format_count(double count);
 
 /// Shows the run on rank 0's console: a bar on a terminal, else one line per logged step.
-class Progress {
+class Progress : public TrainObserver {
  public:
   /// `out` outlives the object.
   Progress(ProgressOptions options, std::FILE* out);
 
-  /// After each step. `logged`: the step is one of --logging_steps. `elapsed`: seconds since the
-  /// first step began.
-  void step(const StepRecord& record, bool logged, double elapsed);
+  void on_step(const StepRecord& record) override;
+  void on_log(const LogRecord& record) override;
+  void on_evaluate(const StepRecord& step, const EvalResult& result) override;
+  void on_save(std::int64_t step, const std::string& folder) override;
+  void on_end(const TrainResult& result) override;
+
+  /// The text after the bar, or of a plain line.
+  [[nodiscard]] std::string describe(const StepRecord& record) const;
+
+ private:
   /// Ends the bar's line, so that other text can follow.
   void end_line();
 
-  /// The text after the bar, or of a plain line.
-  [[nodiscard]] std::string describe(const StepRecord& record, double elapsed) const;
-
- private:
   ProgressOptions options_;
   std::FILE* out_;
   std::size_t shown_ = 0;  ///< width of the line on the terminal

@@ -12,8 +12,10 @@
 #include "memory/arena.h"
 #include "optim/lr_schedule.h"
 #include "plan/choose.h"
+#include "train/metrics_file.h"
 #include "train/output_dir.h"
 #include "train/prepare_data.h"
+#include "train/progress.h"
 #include "train/run_parts.h"
 #include "train/save.h"
 #include "train/trainer.h"
@@ -30,10 +32,11 @@ class RankRun {
   void run() {
     open_data();
     build_engine();
+    add_observers();
     std::optional<TrainResult> trained;
     std::optional<EvalResult> evaluated;
     if (config_.run.do_train) trained = train();
-    if (config_.run.do_eval) evaluated = evaluate_once();
+    if (config_.run.do_eval) evaluated = evaluate_once(trained.value_or(TrainResult{}));
     if (config_.run.do_train) {
       save_model(*engine_, config_, rank());
       say(fmt::format("saved the model in {}", config_.run.output_dir));
@@ -50,8 +53,10 @@ class RankRun {
   void open_data();
   void check_data(const data::Tokenizer& tokenizer) const;
   void build_engine();
+  void add_observers();
   TrainResult train();
-  EvalResult evaluate_once();
+  /// The evaluation that ends a run.
+  EvalResult evaluate_once(const TrainResult& trained);
   [[nodiscard]] std::optional<data::EvalLoader> eval_loader() const;
 
   const RunInput& input_;
@@ -64,6 +69,7 @@ class RankRun {
   std::optional<plan::Candidate> planned_;
   ProcessMemory memory_base_;
   std::unique_ptr<zero::Engine> engine_;
+  Observers observers_;
 };
 
 void RankRun::open_data() {
@@ -140,6 +146,8 @@ TrainResult RankRun::train() {
       {data_.batch, shape.sequence, shape.document_mask}, planned_->options.micro_steps, coalesce};
   options.max_nonfinite_steps = config_.precision.max_nonfinite_steps;
   options.memory_base = memory_base_;
+  options.samples = data_.sets.train->size();
+  options.flops_per_token = 6.0 * static_cast<double>(num_params_without_embedding(*engine_));
   options.learning_rate = [this](std::int64_t applied_steps) {
     return optim::learning_rate(config_.lr_schedule, config_.optimizer.learning_rate,
                                 plan_.total_steps, applied_steps);
@@ -148,32 +156,27 @@ TrainResult RankRun::train() {
   const auto eval = eval_loader();
   const EvalData eval_data{eval ? &*eval : nullptr, data_.sets.eval ? data_.sets.eval->size() : 0,
                            shape.document_mask};
-  std::optional<MetricsFile> metrics;
-  std::optional<Progress> progress;
-  if (rank() == 0) {
-    metrics.emplace(config_.run.output_dir + "/metrics.jsonl");
-    progress.emplace(
-        ProgressOptions{.total_steps = plan_.total_steps,
-                        .flops_per_token = flops_per_token(model_, shape.sequence),
-                        .world = input_.rank.world_size,
-                        .show_mfu = context_.device == Device::cuda,
-                        .terminal = ::isatty(STDOUT_FILENO) == 1 && !config_.run.disable_tqdm},
-        stdout);
-  }
   Trainer trainer({.engine = engine_.get(),
                    .rank = context_,
                    .train_data = &loader,
                    .eval_data = eval ? &eval_data : nullptr,
-                   .metrics = metrics ? &*metrics : nullptr,
-                   .progress = progress ? &*progress : nullptr},
+                   .observers = &observers_},
                   std::move(options));
-  auto result = trainer.run();
-  result.samples = data_.sets.train->size();
-  result.flops = 6.0 * static_cast<double>(result.samples_seen * shape.sequence) *
-                 static_cast<double>(num_params_without_embedding(*engine_));
-  say(fmt::format("trained {} steps in {:.1f} s, mean loss {:.4f}, {} skipped", result.steps,
-                  result.seconds, result.mean_loss, result.skipped_steps));
-  return result;
+  return trainer.run();
+}
+
+void RankRun::add_observers() {
+  if (rank() != 0) return;
+  if (config_.run.do_train) {
+    observers_.push_back(std::make_unique<MetricsFile>(config_.run.output_dir + "/metrics.jsonl"));
+  }
+  observers_.push_back(std::make_unique<Progress>(
+      ProgressOptions{.total_steps = plan_.total_steps,
+                      .flops_per_token = flops_per_token(model_, planned_->options.shape.sequence),
+                      .world = input_.rank.world_size,
+                      .show_mfu = context_.device == Device::cuda,
+                      .terminal = ::isatty(STDOUT_FILENO) == 1 && !config_.run.disable_tqdm},
+      stdout));
 }
 
 std::optional<data::EvalLoader> RankRun::eval_loader() const {
@@ -182,14 +185,14 @@ std::optional<data::EvalLoader> RankRun::eval_loader() const {
                           rank());
 }
 
-EvalResult RankRun::evaluate_once() {
+EvalResult RankRun::evaluate_once(const TrainResult& trained) {
   const auto loader = eval_loader();
   const EvalData eval_data{&*loader, data_.sets.eval->size(),
                            planned_->options.shape.document_mask};
   const auto result = evaluate(*engine_, eval_data, context_);
-  say(fmt::format("eval_loss {:.6f}, perplexity {:.4f} over {} targets in {} blocks, {:.1f} s",
-                  result.loss, perplexity(result.loss), result.tokens, result.samples,
-                  result.seconds));
+  for (const auto& observer : observers_) {
+    observer->on_evaluate({.step = trained.steps, .epoch = trained.epoch}, result);
+  }
   return result;
 }
 

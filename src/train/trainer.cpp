@@ -30,23 +30,30 @@ TrainResult Trainer::run() {
     const StepRecord record = run_step(step);
     if (!record.skipped) loss_sum += record.loss;
     result_.epoch = record.epoch;
-    report(record);
-    check_finite(record);
-    if (parts_.eval_data != nullptr && plan.evaluates(step)) {
-      const auto eval = evaluate(*parts_.engine, *parts_.eval_data, parts_.rank);
-      if (parts_.progress != nullptr) parts_.progress->end_line();
-      log::info("train",
-                fmt::format("step {}: eval_loss {:.4f}, perplexity {:.3f}, {} targets, {:.1f} s",
-                            step, eval.loss, perplexity(eval.loss), eval.tokens, eval.seconds));
-      step_ended_ = now_seconds();
+    log_window_.add(record);
+    for (const auto& observer : *parts_.observers) observer->on_step(record);
+    if (plan.logs(step)) {
+      const LogRecord logged = log_window_.take(record);
+      for (const auto& observer : *parts_.observers) observer->on_log(logged);
     }
+    check_finite(record);
+    if (parts_.eval_data != nullptr && plan.evaluates(step)) evaluate_after(record);
   }
-  if (parts_.progress != nullptr) parts_.progress->end_line();
   result_.steps = plan.total_steps;
   const auto applied = plan.total_steps - result_.skipped_steps;
   result_.mean_loss = applied > 0 ? loss_sum / static_cast<double>(applied) : 0;
   result_.seconds = now_seconds() - started_;
+  result_.samples = options_.samples;
+  result_.flops = options_.flops_per_token *
+                  static_cast<double>(result_.samples_seen * options_.window.micro_batch.sequence);
+  for (const auto& observer : *parts_.observers) observer->on_end(result_);
   return result_;
+}
+
+void Trainer::evaluate_after(const StepRecord& record) {
+  const auto result = evaluate(*parts_.engine, *parts_.eval_data, parts_.rank);
+  for (const auto& observer : *parts_.observers) observer->on_evaluate(record, result);
+  step_ended_ = now_seconds();
 }
 
 data::StepBatch Trainer::read_ahead(std::int64_t step) {
@@ -88,15 +95,9 @@ StepRecord Trainer::run_step(std::int64_t step) {
           .tokens = tokens,
           .tokens_per_second = static_cast<double>(tokens) / seconds,
           .peak_memory = peak_memory(),
+          .elapsed = ended - started_,
           .skipped = outcome.skipped,
           .cause = outcome.cause};
-}
-
-void Trainer::report(const StepRecord& record) {
-  if (parts_.metrics != nullptr) parts_.metrics->write(record);
-  if (parts_.progress != nullptr) {
-    parts_.progress->step(record, options_.plan.logs(record.step), step_ended_ - started_);
-  }
 }
 
 void Trainer::check_finite(const StepRecord& record) {
@@ -108,7 +109,6 @@ void Trainer::check_finite(const StepRecord& record) {
   ++result_.skipped_steps;
   const auto what = fmt::format("loss {}, gradient norm {} ({})", record.loss, record.grad_norm,
                                 record.cause.empty() ? "the sum of finite parts" : record.cause);
-  if (parts_.progress != nullptr) parts_.progress->end_line();
   log::warning("train", fmt::format("step {} skipped, not finite: {} ({} in a row, {} in all)",
                                     record.step, what, nonfinite_steps_, result_.skipped_steps));
   if (nonfinite_steps_ < options_.max_nonfinite_steps) return;

@@ -6,10 +6,9 @@
 #include "config/config.h"
 #include "data/loader.h"
 #include "train/evaluate.h"
+#include "train/log_window.h"
 #include "train/memory_report.h"
-#include "train/metrics.h"
-#include "train/progress.h"
-#include "train/results.h"
+#include "train/observer.h"
 #include "train/step_plan.h"
 #include "train/window.h"
 #include "zero/engine.h"
@@ -25,8 +24,7 @@ struct TrainerParts {
   zero::RankContext rank;
   const data::TrainLoader* train_data = nullptr;
   const EvalData* eval_data = nullptr;  ///< null: no evaluation on the way
-  MetricsFile* metrics = nullptr;       ///< rank 0 only
-  Progress* progress = nullptr;         ///< rank 0 only
+  const Observers* observers = nullptr;
 };
 
 struct TrainerOptions {
@@ -35,6 +33,8 @@ struct TrainerOptions {
   LearningRate learning_rate;
   int max_nonfinite_steps = 3;  ///< consecutive skipped steps that end the run
   ProcessMemory memory_base;    ///< the CPU's peak memory is counted from here
+  std::int64_t samples = 0;     ///< blocks of the training data
+  double flops_per_token = 0;   ///< as Hugging Face's total_flos counts them
 };
 
 /// The training loop of one rank.
@@ -51,7 +51,8 @@ class Trainer {
   [[nodiscard]] data::StepBatch read_ahead(std::int64_t step);
   StepRecord run_step(std::int64_t step);
   void check_finite(const StepRecord& record);
-  void report(const StepRecord& record);
+  /// Evaluates on the way, outside the time that the steps around it are charged.
+  void evaluate_after(const StepRecord& record);
   [[nodiscard]] Bytes peak_memory() const;
 
   TrainerParts parts_;
@@ -60,6 +61,7 @@ class Trainer {
   double started_ = 0;                 ///< seconds of the steady clock at the first step
   double step_ended_ = 0;
   int nonfinite_steps_ = 0;  ///< consecutive
+  LogWindow log_window_;
   TrainResult result_;
 };
 
