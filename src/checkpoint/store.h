@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/exchange.h"
+
+namespace zt::checkpoint {
+
+/// A published folder `checkpoint-<step>`.
+struct CheckpointFolder {
+  std::int64_t step = 0;
+  std::string path;
+};
+
+/// All `checkpoint-N` folders of a directory, newest first, whatever they hold. An unreadable or
+/// missing directory has none.
+[[nodiscard]] std::vector<CheckpointFolder> list_checkpoints(const std::string& output_dir);
+
+/// The newest checkpoint that verifies.
+struct Resumable {
+  std::string folder;                ///< empty: there is none
+  std::vector<std::string> skipped;  ///< one line per newer one: which and why
+};
+
+/// Looks from the newest to the oldest, the ranks sharing the reading; equal on all ranks.
+/// Collective.
+[[nodiscard]] Resumable find_resumable(const std::string& output_dir, const RankExchange& exchange);
+/// The same for one named folder. Errors: CheckpointError on all ranks listing what is wrong.
+void require_whole(const std::string& folder, const RankExchange& exchange);
+
+/// Which checkpoints stay.
+struct Retention {
+  std::int64_t save_total_limit = 0;  ///< newest ones that stay; 0: all
+  std::int64_t keep_every = 0;        ///< steps that are multiples of it stay too; 0: none
+  std::string best;                   ///< folder of the best model, stays too; empty: none
+};
+
+/// The folders that `retention` lets go, oldest first; `found` newest first. The newest never goes;
+/// the best one counts among save_total_limit, as in transformers, which with a limit of 1 keeps
+/// two.
+[[nodiscard]] std::vector<CheckpointFolder> outdated(const std::vector<CheckpointFolder>& found,
+                                                     const Retention& retention);
+
+/// The checkpoints of one run's output directory, and the right to write there.
+class CheckpointStore {
+ public:
+  /// Collective: rank 0 creates the directory, takes its lock (until destruction), and removes what
+  /// dead runs left: partial saves and half-deleted checkpoints.
+  /// Errors: CheckpointError on all ranks naming process and host of another writer.
+  CheckpointStore(std::string output_dir, const RankExchange& exchange);
+  ~CheckpointStore();
+  CheckpointStore(const CheckpointStore&) = delete;
+  CheckpointStore& operator=(const CheckpointStore&) = delete;
+
+  [[nodiscard]] const std::string& output_dir() const { return output_dir_; }
+  /// One line per thing that the constructor removed (rank 0).
+  [[nodiscard]] const std::vector<std::string>& removed() const { return removed_; }
+  /// Deletes what `retention` lets go, after the newest checkpoint verified (ranks share the
+  /// reading). Returns one line per deletion, or why nothing was deleted; equal on all ranks.
+  /// Collective, with an exchange of its own so that it can run in the saving thread.
+  std::vector<std::string> apply(const Retention& retention, const RankExchange& exchange);
+
+ private:
+  std::string output_dir_;
+  int lock_ = -1;
+  std::vector<std::string> removed_;
+};
+
+}  // namespace zt::checkpoint
