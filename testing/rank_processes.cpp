@@ -7,7 +7,7 @@
 #include <csignal>
 #include <thread>
 
-#include "comm/sockets.h"
+#include "base/sockets.h"
 #include "testing/rank_launcher.h"
 
 namespace zt::testing {
@@ -100,7 +100,7 @@ RankResult collect(int rank, Child& child, int status, Clock::time_point start) 
 std::vector<RankResult> run_processes(int world, const std::function<void(comm::RankGroup&)>& body,
                                       const ProcessOptions& options) {
   const auto start = Clock::now();
-  comm::BoundSocket socket = comm::bind_socket("127.0.0.1", 0);
+  net::BoundSocket socket = net::bind_socket("127.0.0.1", 0);
   comm::RendezvousOptions rank_options;
   rank_options.world = world;
   rank_options.master_port = socket.port();

@@ -8,7 +8,6 @@
 #include "comm/inproc/memory_store.h"
 #include "comm/monitor.h"
 #include "comm/process_identity.h"
-#include "comm/sockets.h"
 #include "testing/collective_checks.h"
 #include "testing/fault_communicator.h"
 #include "testing/rank_launcher.h"
@@ -149,13 +148,6 @@ TEST(ProcessIdentityTest, ThisProcessRunsAndAnEarlierStartTimeHasEnded) {
   EXPECT_FALSE(has_ended(mine));
   EXPECT_TRUE(has_ended(mine.substr(0, mine.rfind(' ')) + " 1"));
   EXPECT_FALSE(has_ended("another-machine 1 1"));
-}
-
-TEST(SocketsTest, BindsToTheGivenAddressOnly) {
-  const BoundSocket socket = bind_socket("127.0.0.1", 0);
-  EXPECT_GT(socket.port(), 0);
-  EXPECT_THROW(bind_socket("192.0.2.1", 0), CommError);
-  EXPECT_EQ(local_address_towards("127.0.0.1", 80), "127.0.0.1");
 }
 
 }  // namespace

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/sockets.h"
 #include "comm/gloo/gloo_communicator.h"
 #include "comm/inproc/inproc_communicator.h"
 #include "comm/inproc/memory_store.h"
 #include "comm/nccl/nccl_communicator.h"
-#include "comm/sockets.h"
 #include "comm/tcp_store.h"
 #include "comm/watched_communicator.h"
 
@@ -69,7 +69,7 @@ class ConnectedRank final : public RankGroup {
     return make_gloo(
         *store_, {.rank = options.rank,
                   .world = options.world,
-                  .bind_address = local_address_towards(options.master_addr, options.master_port),
+                  .bind_address = net::local_address_towards(options.master_addr, options.master_port),
                   .connect_timeout = options.connect_timeout,
                   .timeout = options.timeout,
                   .give_up = [this] { return give_up(); }});

@@ -7,8 +7,8 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "base/error.h"
+#include "base/sockets.h"
 #include "comm/gloo/c10d_store.h"
-#include "comm/sockets.h"
 
 namespace zt::comm {
 namespace {
@@ -102,7 +102,7 @@ std::unique_ptr<Store> open_tcp_store(const TcpStoreOptions& options) {
   c10d_options.timeout = options.connect_timeout;
   if (options.is_server) {
     c10d_options.masterListenFd =
-        options.listen_fd ? *options.listen_fd : bind_socket(options.host, options.port).release();
+        options.listen_fd ? *options.listen_fd : net::bind_socket(options.host, options.port).release();
   }
   try {
     auto store = c10::make_intrusive<c10d::TCPStore>(options.host, c10d_options);

@@ -2,9 +2,9 @@
 
 #include <string>
 
-namespace zt::comm {
+namespace zt::net {
 
-/// A bound TCP socket that does not listen yet. Owns the descriptor; move-only.
+/// A bound TCP socket. Owns the descriptor; move-only.
 class BoundSocket {
  public:
   BoundSocket(int fd, int port) : fd_(fd), port_(port) {}
@@ -22,12 +22,17 @@ class BoundSocket {
   int port_;
 };
 
-/// Binds to the first address that `host` resolves to and that is this machine's; `port` 0 takes
-/// any free one. The descriptor closes on exec. Errors: CommError.
+/// Binds, without listening, to the first address that `host` resolves to and that is this
+/// machine's; `port` 0 takes any free one. The descriptor closes on exec. Errors: CommError, as
+/// above.
 BoundSocket bind_socket(const std::string& host, int port);
+
+/// As `bind_socket`, and listens: connections are kept until the process that takes the descriptor
+/// over accepts them. Errors: CommError, which names a port that is taken and a free one.
+BoundSocket listen_socket(const std::string& host, int port);
 
 /// The address of this machine from which `host` is reached, as text. No packet is sent.
 /// Errors: CommError when `host` does not resolve or has no route.
 std::string local_address_towards(const std::string& host, int port);
 
-}  // namespace zt::comm
+}  // namespace zt::net
