@@ -14,6 +14,8 @@ void* allocate_pinned(Bytes size);  ///< zeroed, page-locked
 void free_pinned(void* base);
 void copy_async(const View& from, const View& to, void* stream);
 void synchronize_stream(void* stream);
+void* create_stream();  ///< not ordered after the default stream
+void destroy_stream(void* stream);
 Bytes library_peak();
 void reset_library_peak();
 void set_device(int index);

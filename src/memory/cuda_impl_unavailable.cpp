@@ -19,6 +19,8 @@ void* allocate_pinned(Bytes /*size*/) { refuse(); }
 void free_pinned(void* /*base*/) {}
 void copy_async(const View& /*from*/, const View& /*to*/, void* /*stream*/) { refuse(); }
 void synchronize_stream(void* /*stream*/) { refuse(); }
+void* create_stream() { refuse(); }
+void destroy_stream(void* /*stream*/) {}
 Bytes library_peak() { refuse(); }
 void reset_library_peak() { refuse(); }
 void set_device(int /*index*/) { refuse(); }

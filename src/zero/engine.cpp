@@ -196,6 +196,7 @@ StepResult Engine::step(double learning_rate) {
   self.require(self.micro == self.options.micro_steps, "step before all micro_steps");
   self.state.learning_rate = learning_rate;
   self.state.next_update = self.applied + 1;
+  self.wait_for_snapshot();
   self.executor->run(schedule::VariantKind::boundary);
   const auto world = self.machine.world();
   const auto values = self.read(self.scalars().losses(), world + 1);  // losses, then the norm

@@ -10,7 +10,7 @@
 #include "config/config.h"
 #include "layer/layer.h"
 #include "layer/model_parts.h"
-#include "layout/layout.h"
+#include "layout/training_state.h"
 #include "schedule/build.h"
 
 namespace zt::zero {
@@ -48,6 +48,12 @@ using ParamSource =
 /// Receives one whole parameter in host memory (rank 0 only), in unit order.
 using ParamSink = std::function<void(layout::ParamId id, const View& values)>;
 
+struct StateReader;
+struct LoadedState;
+class StateSnapshot;
+/// Receives a piece of this rank's training state in host memory; see zero/state_io.h.
+using StateSink = std::function<void(const layout::StateSlice& slice, const View& values)>;
+
 /// Trains one model with ZeRO on this rank: holds its part of parameters, gradients and optimizer
 /// states, and executes the schedule.
 ///
@@ -67,6 +73,20 @@ class Engine {
   void load_params(const ParamSource& source);
   /// Gathers unit after unit; `sink` gets every parameter, in the compute dtype, on rank 0.
   void export_params(const ParamSink& sink);
+
+  /// Fills parameters, masters and moments from a checkpoint that any world size, stage or offload
+  /// setting may have written, and continues after `applied_steps` optimizer steps. Collective.
+  LoadedState load_state(const StateReader& reader, std::int64_t applied_steps);
+  /// Gives this rank's part of the training state to `sink`, in unit order. All ranks together give
+  /// every element exactly once. Host memory: 64 MiB with CUDA, none on the CPU.
+  void export_state(const StateSink& sink);
+  /// Reserves host memory for a copy of this rank's part, once; page-locking takes seconds.
+  StateSnapshot& prepare_snapshot();
+  /// Starts to copy this rank's part beside the coming forward and backward passes; the next `step`
+  /// waits for it before it changes anything. The snapshot before is overwritten.
+  StateSnapshot& start_snapshot();
+  /// Seconds that steps have waited for snapshots since the last call.
+  [[nodiscard]] double take_snapshot_wait();
 
   /// Starts a step. `target_tokens`: targets that are not -100 in all its micro-steps on all ranks.
   void begin_step(std::int64_t target_tokens);

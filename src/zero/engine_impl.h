@@ -5,6 +5,7 @@
 #include "zero/binding.h"
 #include "zero/engine.h"
 #include "zero/executor.h"
+#include "zero/state_io.h"
 
 namespace zt::zero {
 
@@ -20,9 +21,10 @@ struct Engine::Impl {
   /// Whose loss and which units' gradients are not finite, after the boundary of a step.
   [[nodiscard]] std::string describe_not_finite(const std::vector<double>& losses);
   void set_batch(const layer::Batch& batch, double* loss_sum);
-  void load_unit(int unit, const ParamSource& source);
   /// The whole unit in host memory, in the compute dtype, at rank 0; collective.
   void export_unit(int unit, const ParamSink& sink);
+  /// Blocks until a snapshot under way has been copied, and adds up the time.
+  void wait_for_snapshot();
 
   ModelParts model;
   EngineOptions options;
@@ -36,6 +38,8 @@ struct Engine::Impl {
   int micro = 0;                   ///< micro-steps done of the current step
   bool in_forward = false;         ///< between forward and backward
   double forward_loss = 0;
+  double snapshot_seconds = 0;              ///< waited for copies since take_snapshot_wait
+  std::unique_ptr<StateSnapshot> snapshot;  ///< last: its copies end before what they read goes
 };
 
 }  // namespace zt::zero

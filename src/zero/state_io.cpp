@@ -1,0 +1,298 @@
+#include "zero/state_io.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "kernels/cast/cast.h"
+#include "zero/engine_impl.h"
+
+namespace zt::zero {
+namespace {
+
+using layout::StateKind;
+
+/// Elements read and stored at once: 16 MiB of fp32.
+constexpr std::int64_t kPiece = 4 << 20;
+
+const layout::UnitLayout& unit_layout(const Machine& machine, int unit) {
+  return machine.layout->units.at(static_cast<std::size_t>(unit));
+}
+
+Place place_of(const Machine& machine, const schedule::Ref& ref) {
+  return machine.program->buffer(ref.buffer).where;
+}
+
+/// The rank's shard of a buffer that holds the shard or the whole unit.
+View own_shard(const Machine& machine, int unit, const schedule::Ref& ref) {
+  const auto view = machine.view(ref);
+  const auto shard = unit_layout(machine, unit).shard().value;
+  return view.numel == shard ? view : view.slice(machine.rank() * shard, shard);
+}
+
+/// Fills `values` with elements from `begin` of a unit's flat buffer; padding becomes 0.
+void read_range(const Machine& machine, int unit, std::int64_t begin, StateKind kind,
+                const StateReader& reader, std::span<float> values) {
+  const auto& layout = unit_layout(machine, unit);
+  const auto end = begin + static_cast<std::int64_t>(values.size());
+  std::fill(values.begin(), values.end(), 0.0F);
+  for (std::size_t i = 0; i < layout.unit().params.size(); ++i) {
+    const auto first = layout.offset(i).value;
+    const auto from = std::max(begin, first);
+    const auto to = std::min(end, first + layout.numel(i).value);
+    if (from >= to) continue;
+    reader.read(kind, layout.unit().params[i], from - first,
+                values.subspan(static_cast<std::size_t>(from - begin),
+                               static_cast<std::size_t>(to - from)));
+  }
+}
+
+View host_view(std::span<float> values) {
+  return {values.data(), static_cast<std::int64_t>(values.size()), DType::f32};
+}
+
+/// fp32 host values into planned memory of any dtype and place.
+void store(std::span<float> values, const View& to, Place place, const Machine& machine,
+           const Launch& launch) {
+  if (machine.device == Device::cpu || place == Place::host) {
+    kernels::cast(host_view(values), to, Launch{});
+    return;
+  }
+  std::vector<std::byte> staged(static_cast<std::size_t>(to.bytes().value));
+  const View stage{staged.data(), to.numel, to.dtype};
+  kernels::cast(host_view(values), stage, Launch{});
+  memory::copy(stage, to, launch);
+  memory::synchronize(launch);
+}
+
+/// Counts values of `weights` that round to other bits than `masters`.
+void compare_rounded(const Machine& machine, int unit, std::span<float> masters,
+                     std::span<float> weights, LoadedState& loaded) {
+  const auto dtype = machine.options->precision.compute;
+  const auto size = static_cast<std::size_t>(size_of(dtype).value);
+  std::vector<std::byte> expected(masters.size() * size), got(masters.size() * size);
+  const auto count = static_cast<std::int64_t>(masters.size());
+  kernels::cast(host_view(masters), {expected.data(), count, dtype}, Launch{});
+  kernels::cast(host_view(weights), {got.data(), count, dtype}, Launch{});
+  if (expected == got) return;
+  if (loaded.first_differing.empty()) {
+    loaded.first_differing = unit_layout(machine, unit).unit().name;
+  }
+  for (std::size_t i = 0; i < expected.size(); i += size) {
+    if (std::memcmp(&expected[i], &got[i], size) != 0) ++loaded.differing_weights;
+  }
+}
+
+/// One unit being filled: `begin` is where its buffers start in the unit's flat order.
+struct UnitLoad {
+  const Machine& machine;
+  int unit;
+  const StateReader& reader;
+  const Launch& launch;
+  std::int64_t begin;
+
+  void put(const schedule::Ref& ref, std::int64_t at, std::span<float> values) const {
+    const auto part = machine.view(ref).slice(at, static_cast<std::int64_t>(values.size()));
+    store(values, part, place_of(machine, ref), machine, launch);
+  }
+  void read(StateKind kind, std::int64_t at, std::span<float> values) const {
+    read_range(machine, unit, begin + at, kind, reader, values);
+  }
+};
+
+void load_piece(const UnitLoad& load, const schedule::Ref& param, std::int64_t at,
+                std::span<float> values, LoadedState& loaded) {
+  const auto& buffers = load.machine.program->units.at(static_cast<std::size_t>(load.unit));
+  const bool masters = load.reader.has(StateKind::master);
+  load.read(masters ? StateKind::master : StateKind::weight, at, values);
+  load.put(buffers.master, at, values);
+  if (param.buffer != buffers.master.buffer) load.put(param, at, values);
+  if (masters && load.reader.has(StateKind::weight)) {
+    std::vector<float> weights(values.size());
+    load.read(StateKind::weight, at, weights);
+    compare_rounded(load.machine, load.unit, values, weights, loaded);
+  }
+  const std::pair<StateKind, schedule::Ref> moments[] = {
+      {StateKind::exp_avg, buffers.exp_avg}, {StateKind::exp_avg_sq, buffers.exp_avg_sq}};
+  for (const auto& [kind, ref] : moments) {
+    if (load.reader.has(kind)) {
+      load.read(kind, at, values);
+    } else {
+      std::fill(values.begin(), values.end(), 0.0F);
+    }
+    load.put(ref, at, values);
+  }
+}
+
+/// Streams `view` of device memory through `stage`, piece by piece.
+void stream_slice(const layout::StateSlice& slice, const View& view, const View& stage,
+                  const Launch& launch, const StateSink& sink) {
+  const auto piece = stage.bytes().value / size_of(view.dtype).value;
+  for (std::int64_t at = 0; at < view.numel; at += piece) {
+    const auto count = std::min(piece, view.numel - at);
+    const View host{stage.data, count, view.dtype};
+    memory::copy(view.slice(at, count), host, launch);
+    memory::synchronize(launch);
+    sink({slice.kind, slice.param, slice.begin + at, {count}}, host);
+  }
+}
+
+}  // namespace
+
+std::vector<ShardState> owned_state(const Machine& machine) {
+  std::vector<ShardState> result;
+  const bool masters = machine.options->precision.compute != DType::f32;
+  for (std::size_t u = 0; u < machine.program->units.size(); ++u) {
+    const auto& buffers = machine.program->units[u];
+    const auto unit = static_cast<int>(u);
+    const auto add = [&](StateKind kind, const schedule::Ref& ref) {
+      result.push_back({unit, kind, own_shard(machine, unit, ref), place_of(machine, ref)});
+    };
+    // With fp32 compute the optimizer's copy, which offload keeps on the host, equals the weight.
+    add(StateKind::weight, masters ? buffers.param_shard : buffers.master);
+    if (masters) add(StateKind::master, buffers.master);
+    add(StateKind::exp_avg, buffers.exp_avg);
+    add(StateKind::exp_avg_sq, buffers.exp_avg_sq);
+  }
+  return result;
+}
+
+void visit_slices(const Machine& machine, const ShardState& state, const View& values,
+                  const StateSink& sink) {
+  for (const auto& part : unit_layout(machine, state.unit).slices(machine.rank())) {
+    sink({state.kind, part.param, part.param_begin, part.length},
+         values.slice(part.shard_begin.value, part.length.value));
+  }
+}
+
+void stream_state(const Machine& machine, const Launch& launch, const StateSink& sink) {
+  constexpr Bytes kStage{64 << 20};
+  std::unique_ptr<memory::Arena> stage;
+  for (const auto& state : owned_state(machine)) {
+    if (machine.device == Device::cpu || state.where == Place::host) {
+      visit_slices(machine, state, state.shard, sink);
+      continue;
+    }
+    if (!stage) stage = std::make_unique<memory::Arena>(Place::host, machine.device, kStage);
+    const View buffer{stage->at({0}), kStage.value, DType::u8};
+    visit_slices(machine, state, state.shard,
+                 [&](const layout::StateSlice& slice, const View& values) {
+                   stream_slice(slice, values, buffer, launch, sink);
+                 });
+  }
+}
+
+void load_unit_state(const Machine& machine, int unit, const StateReader& reader,
+                     const Launch& launch, LoadedState& loaded) {
+  const auto& buffers = machine.program->units.at(static_cast<std::size_t>(unit));
+  const auto count = machine.view(buffers.master).numel;
+  const bool whole = count == unit_layout(machine, unit).padded().value;
+  const UnitLoad load{machine, unit, reader, launch, whole ? 0 : machine.rank() * count};
+  const auto param = whole && buffers.always_gathered ? buffers.param_full : buffers.param_shard;
+  std::vector<float> values(static_cast<std::size_t>(std::min(kPiece, count)));
+  for (std::int64_t at = 0; at < count; at += kPiece) {
+    const auto length = static_cast<std::size_t>(std::min(kPiece, count - at));
+    load_piece(load, param, at, std::span(values).first(length), loaded);
+  }
+  if (!whole && buffers.always_gathered) {
+    machine.communicator->all_gather(machine.view(buffers.param_shard),
+                                     machine.view(buffers.param_full), launch);
+  }
+  memory::synchronize(launch);
+}
+
+namespace {
+
+Bytes total_bytes(const std::vector<ShardState>& states) {
+  Bytes total;
+  for (const auto& state : states) total += state.shard.bytes();
+  return total;
+}
+
+}  // namespace
+
+StateSnapshot::StateSnapshot(const Machine& machine)
+    : machine_(machine),
+      states_(owned_state(machine)),
+      arena_(Place::host, machine.device, total_bytes(states_)),
+      copy_(machine.device, machine.device_index) {
+  Bytes end;
+  for (const auto& state : states_) {
+    copies_.push_back({arena_.at(end), state.shard.numel, state.shard.dtype});
+    end += state.shard.bytes();
+  }
+}
+
+void StateSnapshot::start() {
+  copy_.wait();
+  std::vector<memory::BackgroundCopy::Pair> pairs;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    pairs.push_back({states_[i].shard, copies_[i]});
+  }
+  copy_.start(std::move(pairs));
+}
+
+void StateSnapshot::write(const StateSink& sink) {
+  wait_copied();
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    visit_slices(machine_, states_[i], copies_[i], sink);
+  }
+}
+
+void Engine::Impl::wait_for_snapshot() {
+  if (!snapshot) return;
+  const auto start = std::chrono::steady_clock::now();
+  snapshot->wait_copied();
+  const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
+  snapshot_seconds += waited.count();
+}
+
+LoadedState Engine::load_state(const StateReader& reader, std::int64_t applied_steps) {
+  auto& self = *impl_;
+  self.require(self.micro == 0 && !self.in_forward, "load_state inside a step");
+  self.executor->synchronize();
+  self.wait_for_snapshot();
+  LoadedState loaded;
+  loaded.moments = reader.has(StateKind::exp_avg) && reader.has(StateKind::exp_avg_sq);
+  const auto launch = self.executor->queues().compute();
+  for (std::size_t u = 0; u < self.layout.units.size(); ++u) {
+    load_unit_state(self.machine, static_cast<int>(u), reader, launch, loaded);
+  }
+  self.applied = applied_steps;
+  return loaded;
+}
+
+void Engine::load_params(const ParamSource& source) {
+  StateReader reader;
+  reader.has = [](StateKind kind) { return kind == StateKind::weight; };
+  reader.read = [&source](StateKind /*kind*/, layout::ParamId id, std::int64_t begin,
+                          std::span<float> values) { source(id, begin, values); };
+  (void)load_state(reader, 0);
+}
+
+void Engine::export_state(const StateSink& sink) {
+  auto& self = *impl_;
+  self.require(self.micro == 0 && !self.in_forward, "export_state inside a step");
+  self.executor->synchronize();
+  stream_state(self.machine, self.executor->queues().compute(), sink);
+}
+
+StateSnapshot& Engine::prepare_snapshot() {
+  auto& self = *impl_;
+  if (!self.snapshot) self.snapshot = std::make_unique<StateSnapshot>(self.machine);
+  return *self.snapshot;
+}
+
+StateSnapshot& Engine::start_snapshot() {
+  auto& self = *impl_;
+  self.require(self.micro == 0 && !self.in_forward, "start_snapshot inside a step");
+  auto& snapshot = prepare_snapshot();
+  self.executor->synchronize();
+  snapshot.start();
+  return snapshot;
+}
+
+double Engine::take_snapshot_wait() { return std::exchange(impl_->snapshot_seconds, 0.0); }
+
+}  // namespace zt::zero
