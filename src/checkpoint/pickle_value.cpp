@@ -12,8 +12,8 @@ namespace {
 constexpr std::int64_t kMaxRank = 64;
 
 const char* to_string(NodeKind kind) {
-  constexpr const char* kNames[] = {"None",  "a boolean", "an integer", "a number",  "text",
-                                    "bytes", "a list",    "a tuple",    "a dict",    "a set",
+  constexpr const char* kNames[] = {"None",    "a boolean", "an integer", "a number", "text",
+                                    "bytes",   "a list",    "a tuple",    "a dict",   "a set",
                                     "a class", "an object", "a storage",  "a tensor"};
   return kNames[static_cast<std::size_t>(kind)];
 }

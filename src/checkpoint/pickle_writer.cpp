@@ -8,10 +8,9 @@ namespace zt::checkpoint {
 namespace {
 
 const char* storage_class(TorchDType dtype) {
-  constexpr const char* kNames[] = {"FloatStorage", "HalfStorage",  "BFloat16Storage",
-                                    "DoubleStorage", "LongStorage", "IntStorage",
-                                    "ShortStorage",  "CharStorage", "ByteStorage",
-                                    "BoolStorage"};
+  constexpr const char* kNames[] = {
+      "FloatStorage", "HalfStorage",  "BFloat16Storage", "DoubleStorage", "LongStorage",
+      "IntStorage",   "ShortStorage", "CharStorage",     "ByteStorage",   "BoolStorage"};
   return kNames[static_cast<std::size_t>(dtype)];
 }
 

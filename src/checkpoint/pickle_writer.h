@@ -21,7 +21,7 @@ class PickleWriter {
   void integer(std::int64_t value);
   void real(double value);
   void text(std::string_view value);
-  void begin_list() { put("](");}
+  void begin_list() { put("]("); }
   void end_list() { put("e"); }
   void begin_tuple() { put("("); }
   void end_tuple() { put("t"); }
@@ -36,8 +36,7 @@ class PickleWriter {
   /// `torch.float16` and the like.
   void global(std::string_view module, std::string_view name);
   /// A contiguous tensor that starts at element `offset` of the storage with this key.
-  void tensor(const StorageRef& storage, std::int64_t offset,
-              std::span<const std::int64_t> shape);
+  void tensor(const StorageRef& storage, std::int64_t offset, std::span<const std::int64_t> shape);
   // Short forms for a key and its value inside of a dict.
   void item(std::string_view key, std::int64_t value) { text(key), integer(value); }
   void item(std::string_view key, double value) { text(key), real(value); }

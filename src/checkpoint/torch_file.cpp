@@ -74,17 +74,13 @@ void TorchFile::verify() const {
   for (const auto& [name, entry] : zip_.entries()) zip_.check_crc(name);
 }
 
-const std::byte* TorchFile::storage(const TensorRef& tensor) const {
-  return storages_[tensor.storage];
-}
-
 /// Neighbours in the storage, from `element` on.
 void TorchFile::read_run(const TensorRef& tensor, std::int64_t element,
                          std::span<float> values) const {
   const auto type = dtype(tensor);
   const auto width = size_of(type);
   const auto count = static_cast<std::int64_t>(values.size());
-  const auto* source = storage(tensor) + element * width;
+  const auto* source = storages_[tensor.storage] + element * width;
   if (type == TorchDType::f32) {
     std::memcpy(values.data(), source, values.size() * sizeof(float));
   } else if (type == TorchDType::f64) {
@@ -97,8 +93,8 @@ void TorchFile::read_run(const TensorRef& tensor, std::int64_t element,
     std::memcpy(staged.data(), source, values.size() * sizeof(std::uint16_t));
     kernels::cast({staged.data(), count, from}, {values.data(), count, DType::f32}, Launch{});
   } else {
-    fail(path(), fmt::format("a tensor has the type {}, expected a floating-point type",
-                             to_string(type)));
+    fail(path(),
+         fmt::format("a tensor has the type {}, expected a floating-point type", to_string(type)));
   }
 }
 
@@ -129,7 +125,7 @@ void TorchFile::read(const TensorRef& tensor, std::int64_t begin, std::span<floa
 
 double TorchFile::scalar(const TensorRef& tensor) const {
   if (tensor.numel() != 1) fail(path(), "a tensor that should be one number is not");
-  const auto* at = storage(tensor) + tensor.offset * size_of(dtype(tensor));
+  const auto* at = first_byte(tensor);
   switch (dtype(tensor)) {
     case TorchDType::f64:
       return as_double<double>(at);

@@ -23,6 +23,10 @@ class TorchFile {
   [[nodiscard]] TorchDType dtype(const TensorRef& tensor) const {
     return pickle_.storages[tensor.storage].dtype;
   }
+  /// Where a tensor begins: equal for two names of one tensor.
+  [[nodiscard]] const std::byte* first_byte(const TensorRef& tensor) const {
+    return storages_[tensor.storage] + tensor.offset * size_of(dtype(tensor));
+  }
   /// Elements [begin, begin + values.size()) of a tensor in row-major order, widened to fp32.
   /// Floating-point tensors only.
   void read(const TensorRef& tensor, std::int64_t begin, std::span<float> values) const;
@@ -32,7 +36,6 @@ class TorchFile {
   void verify() const;
 
  private:
-  [[nodiscard]] const std::byte* storage(const TensorRef& tensor) const;
   void read_run(const TensorRef& tensor, std::int64_t element, std::span<float> values) const;
 
   ZipFile zip_;

@@ -17,10 +17,10 @@
 namespace zt::checkpoint {
 namespace {
 
-constexpr std::int64_t kAlignment = 64;         ///< of a member's first byte, as torch.save does
+constexpr std::int64_t kAlignment = 64;  ///< of a member's first byte, as torch.save does
 constexpr std::int64_t kLocalSize = 30;
-constexpr std::int64_t kZip64Size = 20;         ///< extra field with two sizes
-constexpr std::int64_t kLimit32 = 0xFFFFFFFF;   ///< from here on a value needs zip64
+constexpr std::int64_t kZip64Size = 20;        ///< extra field with two sizes
+constexpr std::int64_t kLimit32 = 0xFFFFFFFF;  ///< from here on a value needs zip64
 constexpr std::int64_t kLimit16 = 0xFFFF;
 
 /// Little-endian fields, appended.
@@ -83,7 +83,8 @@ void TorchWriter::fail() const {
 
 void TorchWriter::put(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const auto written = ::write(file_, bytes.data(), std::min<std::size_t>(bytes.size(), 1U << 30));
+    const auto written =
+        ::write(file_, bytes.data(), std::min<std::size_t>(bytes.size(), 1U << 30));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) fail();
     bytes = bytes.subspan(static_cast<std::size_t>(written));
@@ -118,8 +119,8 @@ void TorchWriter::begin_member(const std::string& name, std::int64_t size) {
   members_.push_back({folder_ + name, at_, size, 0});
   const auto& full = members_.back().name;
   const bool large = size >= kLimit32;
-  const auto fixed = at_ + kLocalSize + static_cast<std::int64_t>(full.size()) +
-                     (large ? kZip64Size : 0) + 4;
+  const auto fixed =
+      at_ + kLocalSize + static_cast<std::int64_t>(full.size()) + (large ? kZip64Size : 0) + 4;
   const auto padding = round_up(fixed, kAlignment) - fixed;
   Record header;
   header.u32(0x04034b50).u16(large ? 45 : 20).u16(1 << 11).u16(0).u16(0).u16(0x21).u32(0);
@@ -149,8 +150,7 @@ void TorchWriter::start_next_storages() {
 void TorchWriter::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     ZT_ASSERT(left_ > 0, "more bytes than the storages have");
-    const auto part = bytes.first(
-        std::min(bytes.size(), static_cast<std::size_t>(left_)));
+    const auto part = bytes.first(std::min(bytes.size(), static_cast<std::size_t>(left_)));
     members_.back().crc = crc32(members_.back().crc, part);
     put(part);
     bytes = bytes.subspan(part.size());

@@ -41,7 +41,7 @@ enum class NodeKind : std::uint8_t {
   bytes,
   list,
   tuple,
-  dict,    ///< items: key, value, key, value, ...
+  dict,  ///< items: key, value, key, value, ...
   set,
   global,  ///< text: `module.name` of an allowed class or function
   record,  ///< an object of the class `text`; items: its state, when it has one

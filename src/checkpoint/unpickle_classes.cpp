@@ -61,10 +61,10 @@ constexpr std::array<const char*, 15> kRecords{
     "numpy._core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar"};
 
-constexpr std::array<const char*, 12> kDTypes{
-    "torch.float32", "torch.float16", "torch.bfloat16", "torch.float64", "torch.int64",
-    "torch.int32",   "torch.int16",   "torch.int8",     "torch.uint8",   "torch.bool",
-    "torch.float",   "torch.half"};
+constexpr std::array<const char*, 12> kDTypes{"torch.float32", "torch.float16", "torch.bfloat16",
+                                              "torch.float64", "torch.int64",   "torch.int32",
+                                              "torch.int16",   "torch.int8",    "torch.uint8",
+                                              "torch.bool",    "torch.float",   "torch.half"};
 
 template <std::size_t N>
 bool contains(const std::array<const char*, N>& names, std::string_view name) {
@@ -83,9 +83,10 @@ void PickleMachine::push_global(const std::string& module, const std::string& na
   auto full = module + "." + name;
   if (!contains(kFunctions, full) && !contains(kRecords, full) && !contains(kDTypes, full) &&
       find_storage(full) == nullptr) {
-    fail(fmt::format("names '{}', which is not on the list of what a checkpoint needs and may run "
-                     "code",
-                     full));
+    fail(
+        fmt::format("names '{}', which is not on the list of what a checkpoint needs and may run "
+                    "code",
+                    full));
   }
   charge(full.size());
   push({.kind = NodeKind::global, .text = std::move(full)});
@@ -112,8 +113,9 @@ void PickleMachine::persistent(Id id) {
   const auto* type = find_storage(node(fields[1]).text);
   const auto& key = node(fields[2]).text;
   const auto numel = integer_of(fields[4]);
-  const bool digits = !key.empty() && key.size() <= 20 &&
-                      std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool digits =
+      !key.empty() && key.size() <= 20 &&
+      std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (type == nullptr || !digits || numel < 0 || numel > (std::int64_t{1} << 56)) {
     fail("a storage has no known type, key or size");
   }
@@ -159,8 +161,8 @@ PickleMachine::Id PickleMachine::rebuild_tensor(const std::vector<Id>& arguments
   if (!fits) fail("a tensor reaches beyond its storage");
   charge(tensor.shape.size());
   pickle_.tensors.push_back(std::move(tensor));
-  return add({.kind = NodeKind::tensor,
-              .integer = static_cast<std::int64_t>(pickle_.tensors.size() - 1)});
+  return add(
+      {.kind = NodeKind::tensor, .integer = static_cast<std::int64_t>(pickle_.tensors.size() - 1)});
 }
 
 /// Bytes as protocol 2 writes them: text of code points below 256, and 'latin1'.
@@ -223,8 +225,10 @@ PickleMachine::Id PickleMachine::call(Id function, Id arguments) {
     return add(std::move(set));
   }
   if (name == kStage && values.size() == 1) {
-    const auto stage = integer_of(values[0]);
-    if (stage < 0 || stage > 3) fail("a ZeRO stage is not 0 to 3");
+    const auto value = integer_of(values[0]);
+    if (value < 0 || value >= static_cast<std::int64_t>(kStageNames.size())) {
+      fail("a ZeRO stage is unknown");
+    }
     return values[0];
   }
   if (name == "builtins.getattr" || name == "__builtin__.getattr") {  // an enum of Python 3.11.2

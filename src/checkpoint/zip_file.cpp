@@ -80,8 +80,8 @@ struct Central {
 
 void take_zip64(const std::string& path, const std::byte* extra, std::int64_t length,
                 Central& central) {
-  const bool missing = central.size == kNotHere32 || central.stored == kNotHere32 ||
-                       central.header == kNotHere32;
+  const bool missing =
+      central.size == kNotHere32 || central.stored == kNotHere32 || central.header == kNotHere32;
   if (!missing) return;
   while (length >= 4) {
     Fields fields(extra);
@@ -131,9 +131,7 @@ ZipFile::ZipFile(const std::string& path) : path_(path) {
   }
 }
 
-ZipFile::~ZipFile() {
-  munmap(const_cast<std::byte*>(data_), static_cast<std::size_t>(size_));
-}
+ZipFile::~ZipFile() { munmap(const_cast<std::byte*>(data_), static_cast<std::size_t>(size_)); }
 
 std::span<const std::byte> ZipFile::bytes(const ZipEntry& entry) const {
   return {data_ + entry.begin, static_cast<std::size_t>(entry.size)};
@@ -216,7 +214,8 @@ void ZipFile::parse_directory(const Directory& directory) {
     if (end - at < name_size + extra_size + comment_size) fail(path_, "its directory is cut short");
     const std::string name(reinterpret_cast<const char*>(data_ + at),
                            static_cast<std::size_t>(name_size));
-    if (!is_plain_name(name)) fail(path_, "a member's name is empty, absolute or leaves its folder");
+    if (!is_plain_name(name))
+      fail(path_, "a member's name is empty, absolute or leaves its folder");
     take_zip64(path_, data_ + at + name_size, extra_size, central);
     at += name_size + extra_size + comment_size;
     if (central.method != 0 || central.stored != central.size) {
