@@ -44,6 +44,11 @@ TEST(CliTest, HelpOfACommandListsItsFlags) {
   EXPECT_NE(output_of({"help", "train"}).find("--model_name_or_path"), std::string::npos);
 }
 
+TEST(CliTest, LaunchSaysWhatIsMissing) {
+  EXPECT_NE(error_of({"launch", "--nproc", "2"}).find("there is no program"), std::string::npos);
+  EXPECT_EQ(output_of({"launch", "--help"}), output_of({"help", "launch"}));
+}
+
 TEST(CliTest, VersionTakesNoArgument) {
   EXPECT_NE(output_of({"version"}).find("zerotrain 0."), std::string::npos);
   EXPECT_NE(error_of({"version", "now"}).find("now"), std::string::npos);

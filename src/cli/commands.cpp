@@ -5,6 +5,8 @@ namespace zt::cli {
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
       {"train", "trains a model: zt train <Hugging Face flags>", run_train},
+      {"launch", "starts ranks of a program on this machine: zt launch --nproc 2 -- zt train ...",
+       run_launch},
       {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",
        run_plan},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},

@@ -22,6 +22,7 @@ struct Command {
 int dispatch(const Arguments& arguments);
 
 int run_train(const Arguments& arguments);
+int run_launch(const Arguments& arguments);
 int run_plan(const Arguments& arguments);
 int run_data(const Arguments& arguments);
 int run_version(const Arguments& arguments);

@@ -4,12 +4,17 @@
 
 #include "cli/commands.h"
 #include "config/resolve.h"
+#include "launch/launch_flags.h"
 #include "plan/run_plan.h"
 
 namespace zt::cli {
 
 int run_help(const Arguments& arguments) {
   if (!arguments.empty()) {
+    if (arguments.front() == "launch") {
+      std::cout << launch::launch_help();
+      return 0;
+    }
     if (arguments.front() == "plan") std::cout << plan::plan_help() << '\n';
     std::cout << config::help_text(arguments.front());
     return 0;

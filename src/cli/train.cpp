@@ -1,13 +1,11 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <iostream>
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/start_ranks.h"
 #include "config/env.h"
 #include "config/resolve.h"
-#include "launch/run_ranks.h"
 #include "memory/arena.h"
 #include "train/run.h"
 
@@ -18,17 +16,6 @@ namespace {
 int num_ranks(const config::Config& config, int num_gpus) {
   if (config.launch.nproc > 0) return config.launch.nproc;
   return config.launch.device == config::DeviceKind::cuda ? std::max(1, num_gpus) : 1;
-}
-
-/// Starts one process per rank, after everything that needs no peer has been checked once.
-int launch_ranks(const Arguments& arguments, train::RunInput input, int world) {
-  input.rank.world_size = input.rank.local_world_size = world;
-  (void)train::check_inputs(input, /*check_output=*/true);
-  launch::LaunchOptions options;
-  options.nproc = world;
-  options.arguments = arguments;
-  options.arguments.insert(options.arguments.begin(), "train");
-  return launch::run_ranks(options);
 }
 
 }  // namespace
@@ -49,8 +36,13 @@ int run_train(const Arguments& arguments) {
   facts.has_gpu = input.has_gpu;
   const auto config = config::resolve(arguments, facts);
   log::init(0, log::parse_level(config.run.log_level));
-  const int world = num_ranks(config, num_gpus);
-  if (world > 1) return launch_ranks(arguments, input, world);
+  launch::LaunchOptions options;
+  options.nproc = num_ranks(config, num_gpus);
+  if (options.nproc > 1) {
+    options.arguments = arguments;
+    options.arguments.insert(options.arguments.begin(), "train");
+    return start_ranks(options);
+  }
   train::run(input);
   return 0;
 }

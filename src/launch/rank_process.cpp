@@ -1,16 +1,14 @@
 #include "launch/rank_process.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
@@ -20,17 +18,40 @@
 namespace zt::launch {
 namespace {
 
-[[noreturn]] void throw_errno(const char* what) {
-  throw DeviceError(std::string("[launch.start] ") + what + " failed: " + std::strerror(errno) +
-                    ". Free processes, memory or descriptors of this machine.");
-}
-
 int omp_threads(const LaunchOptions& options) {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return options.omp_threads > 0 ? options.omp_threads : std::max(1, cores / options.nproc);
 }
 
 void set(const char* name, int value) { setenv(name, std::to_string(value).c_str(), 1); }
+
+/// The same places under the names of torchrun and of DeepSpeed's launcher.
+void set_environment(const LaunchOptions& options, const RankStart& start) {
+  set("RANK", global_rank(options, start.local_rank));
+  set("LOCAL_RANK", start.local_rank);
+  set("WORLD_SIZE", options.nnodes * options.nproc);
+  for (const char* name : {"LOCAL_WORLD_SIZE", "LOCAL_SIZE"}) set(name, options.nproc);
+  for (const char* name : {"NODE_RANK", "GROUP_RANK", "CROSS_RANK"}) set(name, options.node_rank);
+  for (const char* name : {"GROUP_WORLD_SIZE", "CROSS_SIZE"}) set(name, options.nnodes);
+  setenv("MASTER_ADDR", options.master_addr.c_str(), 1);
+  set("MASTER_PORT", start.master_port);
+  for (const char* name : {"ZT_LISTEN_FD", "TORCHELASTIC_USE_AGENT_STORE",
+                           "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_ERROR_FILE"}) {
+    unsetenv(name);
+  }
+  setenv("OMP_NUM_THREADS", std::to_string(omp_threads(options)).c_str(), 0);
+  setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
+  if (options.nnodes == 1 && options.master_addr == "127.0.0.1") {
+    setenv("NCCL_SOCKET_IFNAME", "lo", 0);  // else NCCL meets on an address that others reach
+  }
+}
+
+void pass_on(const char* name, int fd, const std::string& text) {
+  if (fd >= 0) {
+    fcntl(fd, F_SETFD, 0);
+    setenv(name, text.c_str(), 1);
+  }
+}
 
 /// Runs in the child; returns only when exec failed.
 void become_rank(const LaunchOptions& options, const RankStart& start, pid_t parent) {
@@ -39,30 +60,28 @@ void become_rank(const LaunchOptions& options, const RankStart& start, pid_t par
     return;  // the parent ended before the line above
   }
   setpgid(0, 0);
-  set("RANK", start.rank);
-  set("LOCAL_RANK", start.rank);
-  set("WORLD_SIZE", options.nproc);
-  set("LOCAL_WORLD_SIZE", options.nproc);
-  setenv("MASTER_ADDR", "127.0.0.1", 1);
-  set("MASTER_PORT", start.master_port);
-  setenv("OMP_NUM_THREADS", std::to_string(omp_threads(options)).c_str(), 0);
-  setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
-  if (start.rank == 0) {
-    fcntl(start.listen_fd, F_SETFD, 0);
-    set("ZT_LISTEN_FD", start.listen_fd);
-  } else {
-    unsetenv("ZT_LISTEN_FD");
+  set_environment(options, start);
+  if (global_rank(options, start.local_rank) == 0) {
+    pass_on("ZT_LISTEN_FD", start.listen_fd, std::to_string(start.listen_fd));
+  }
+  pass_on("TORCHELASTIC_ERROR_FILE", start.report_fd,
+          "/proc/self/fd/" + std::to_string(start.report_fd));
+  if (start.output_fd >= 0) {
+    dup2(start.output_fd, STDOUT_FILENO);
+    dup2(start.output_fd, STDERR_FILENO);
   }
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   std::vector<char*> argv;
-  argv.push_back(const_cast<char*>(options.executable.c_str()));
+  argv.push_back(const_cast<char*>(options.program.c_str()));
   for (const std::string& argument : options.arguments) {
     argv.push_back(const_cast<char*>(argument.c_str()));
   }
   argv.push_back(nullptr);
-  execv(options.executable.c_str(), argv.data());
+  execvp(options.executable.c_str(), argv.data());
+  dprintf(STDERR_FILENO, "[launch.start] cannot run '%s': %s. Give a program that exists.\n",
+          options.program.c_str(), std::strerror(errno));
 }
 
 }  // namespace
@@ -71,7 +90,8 @@ pid_t start_rank(const LaunchOptions& options, const RankStart& start) {
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) {
-    throw_errno("fork");
+    throw DeviceError(std::string("[launch.start] fork failed: ") + std::strerror(errno) +
+                      ". Free processes or memory of this machine.");
   }
   if (pid == 0) {
     become_rank(options, start, parent);
@@ -80,20 +100,6 @@ pid_t start_rank(const LaunchOptions& options, const RankStart& start) {
   setpgid(pid, pid);  // also here: a signal may be forwarded before the child ran
   return pid;
 }
-
-LoopbackSocket::LoopbackSocket() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  if (fd_ < 0 || bind(fd_, generic, length) != 0 || getsockname(fd_, generic, &length) != 0) {
-    throw_errno("binding a loopback port");
-  }
-  port_ = ntohs(address.sin_port);
-}
-
-LoopbackSocket::~LoopbackSocket() { close(fd_); }
 
 std::string describe_status(int wait_status) {
   if (WIFSIGNALED(wait_status)) {

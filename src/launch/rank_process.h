@@ -8,30 +8,22 @@
 
 namespace zt::launch {
 
-/// What one rank's process needs beyond the options common to all.
+/// What one rank's process needs beyond the options common to all. Descriptors stay the caller's.
 struct RankStart {
-  int rank = 0;
+  int local_rank = 0;
   int master_port = 0;
-  int listen_fd = -1;  ///< inherited by rank 0 alone
+  int listen_fd = -1;  ///< inherited by rank 0 alone, when there is one
+  int report_fd = -1;  ///< where the rank writes why it failed (TORCHELASTIC_ERROR_FILE)
+  int output_fd = -1;  ///< its stdout and stderr; -1: those of this process
 };
+
+/// RANK of a local rank.
+inline int global_rank(const LaunchOptions& options, int local_rank) {
+  return options.node_rank * options.nproc + local_rank;
+}
 
 /// Forks and executes one rank with an empty signal mask. Returns its pid. Errors: DeviceError.
 pid_t start_rank(const LaunchOptions& options, const RankStart& start);
-
-/// A TCP socket bound to a free port of the loopback address; closed on exec unless inherited.
-class LoopbackSocket {
- public:
-  LoopbackSocket();
-  ~LoopbackSocket();
-  LoopbackSocket(const LoopbackSocket&) = delete;
-  LoopbackSocket& operator=(const LoopbackSocket&) = delete;
-  [[nodiscard]] int fd() const { return fd_; }
-  [[nodiscard]] int port() const { return port_; }
-
- private:
-  int fd_ = -1;
-  int port_ = 0;
-};
 
 /// `exit code 3`, `signal 9 (Killed)`.
 std::string describe_status(int wait_status);

@@ -1,19 +1,21 @@
 #include "launch/run_ranks.h"
 
-#include <poll.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/sockets.h"
+#include "launch/keeper.h"
+#include "launch/rank_output.h"
 #include "launch/rank_process.h"
+#include "launch/rank_report.h"
+#include "launch/signal_inbox.h"
 
 namespace zt::launch {
 namespace {
@@ -22,50 +24,26 @@ using Clock = std::chrono::steady_clock;
 
 /// Exit code of a rank that ended because another one failed (CommError).
 constexpr int kPeerFailed = 4;
-
-/// Blocks the handled signals and turns them into a descriptor.
-class SignalInbox {
- public:
-  SignalInbox() {
-    sigset_t handled;
-    sigemptyset(&handled);
-    for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) {
-      sigaddset(&handled, signal);
-    }
-    pthread_sigmask(SIG_BLOCK, &handled, &before_);
-    fd_ = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd_ < 0) {
-      throw DeviceError("[launch.start] signalfd failed. Free descriptors of this process.");
-    }
-  }
-  ~SignalInbox() {
-    close(fd_);
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  SignalInbox(const SignalInbox&) = delete;
-  SignalInbox& operator=(const SignalInbox&) = delete;
-
-  /// Waits for a signal; 0 when none came within `timeout`.
-  int wait(std::chrono::milliseconds timeout) {
-    pollfd entry{fd_, POLLIN, 0};
-    poll(&entry, 1, static_cast<int>(timeout.count()));
-    signalfd_siginfo info{};
-    return read(fd_, &info, sizeof(info)) == sizeof(info) ? static_cast<int>(info.ssi_signo) : 0;
-  }
-
- private:
-  int fd_ = -1;
-  sigset_t before_{};
-};
+/// `timeout` and some schedulers send one signal twice; only a later one is a second wish.
+constexpr auto kSameSignal = std::chrono::seconds(2);
 
 struct Rank {
   pid_t pid = -1;
-  std::optional<int> status;  ///< wait status once ended
+  RankReport report;
+  std::optional<int> status = std::nullopt;  ///< wait status once ended
 };
+
+std::string name_of(int signal) {
+  return "signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
+}
 
 class Supervisor {
  public:
-  explicit Supervisor(const LaunchOptions& options) : options_(options) {}
+  explicit Supervisor(const LaunchOptions& options) : options_(options) {
+    if (!options.log_dir.empty()) {
+      output_.emplace(options.log_dir, global_rank(options, 0), options.nproc);
+    }
+  }
   ~Supervisor() {
     send_to_all(SIGKILL);
     for (const Rank& rank : ranks_) {
@@ -78,12 +56,7 @@ class Supervisor {
   Supervisor& operator=(const Supervisor&) = delete;
 
   int run() {
-    {
-      const LoopbackSocket socket;
-      for (int rank = 0; rank < options_.nproc; ++rank) {
-        ranks_.push_back({start_rank(options_, {rank, socket.port(), socket.fd()}), {}});
-      }
-    }
+    start_all();
     while (!all_ended()) {
       const int signal = inbox_.wait(std::chrono::milliseconds(200));
       if (signal != 0 && signal != SIGCHLD) {
@@ -92,13 +65,41 @@ class Supervisor {
       collect_ended();
       escalate();
     }
+    output_.reset();  // all is shown before the last line
     return result();
   }
 
  private:
+  void start_all() {
+    // Free again after this scope, unless rank 0 inherited it.
+    std::optional<net::BoundSocket> socket;
+    int port = options_.master_port;
+    if (options_.node_rank == 0) {
+      socket.emplace(net::listen_socket(options_.master_addr, options_.master_port));
+      port = socket->port();
+      if (!options_.pass_socket) socket.reset();
+    }
+    for (int local = 0; local < options_.nproc; ++local) {
+      RankReport report;
+      const RankStart start = {.local_rank = local,
+                               .master_port = port,
+                               .listen_fd = socket ? socket->fd() : -1,
+                               .report_fd = report.fd(),
+                               .output_fd = output_ ? output_->fd(local) : -1};
+      const pid_t pid = start_rank(options_, start);
+      ranks_.push_back({pid, std::move(report)});
+      keeper_.watch(pid);
+    }
+    if (output_) output_->start();
+  }
+
   [[nodiscard]] bool all_ended() const {
     return std::all_of(ranks_.begin(), ranks_.end(),
                        [](const Rank& rank) { return rank.status.has_value(); });
+  }
+
+  [[nodiscard]] std::string name(std::size_t index) const {
+    return "rank " + std::to_string(global_rank(options_, static_cast<int>(index)));
   }
 
   void send_to_all(int signal) {
@@ -110,11 +111,18 @@ class Supervisor {
   }
 
   void forward(int signal) {
-    log::warning("launch",
-                 std::string("got ") + strsignal(signal) + ": passing it on to all ranks");
-    send_to_all(interrupted_by_ == 0 ? signal : SIGKILL);
-    interrupted_by_ = signal;
-    kill_at_ = Clock::now() + options_.term_grace;
+    const auto now = Clock::now();
+    if (interrupted_by_ == 0) {
+      interrupted_by_ = signal;
+      interrupted_at_ = now;
+      kill_at_ = now + options_.stop_grace;
+      const auto seconds = std::chrono::duration<double>(options_.stop_grace).count();
+      log::warning("launch", "got " + name_of(signal) + ": passed on to all ranks, which have " +
+                                 std::to_string(static_cast<int>(seconds)) + " s to end");
+      send_to_all(signal);
+    } else if (now - interrupted_at_ >= kSameSignal) {
+      kill_at_ = now;
+    }
   }
 
   void collect_ended() {
@@ -125,6 +133,7 @@ class Supervisor {
               0 &&
           info.si_pid == ranks_[i].pid) {
         kill(-ranks_[i].pid, SIGKILL);  // what the rank itself started; before the pid is freed
+        keeper_.forget(ranks_[i].pid);
         int status = 0;
         waitpid(ranks_[i].pid, &status, 0);
         ranks_[i].status = status;
@@ -136,9 +145,11 @@ class Supervisor {
   }
 
   void note_failure(std::size_t index, int status) {
-    log::error("launch", "rank " + std::to_string(index) + " (pid " +
-                             std::to_string(ranks_[index].pid) + ") ended with " +
-                             describe_status(status));
+    log::error("launch", name(index) + " (pid " + std::to_string(ranks_[index].pid) +
+                             ") ended with " + describe_status(status));
+    if (interrupted_by_ != 0) {
+      return;  // it did as told
+    }
     const bool is_consequence = shell_status(status) == kPeerFailed || sent_term_;
     if (!first_failed_ || (first_is_consequence_ && !is_consequence)) {
       first_failed_ = index;
@@ -151,7 +162,7 @@ class Supervisor {
 
   void escalate() {
     const auto now = Clock::now();
-    if (term_at_ && now >= *term_at_ && !sent_term_) {
+    if (term_at_ && now >= *term_at_ && !sent_term_ && interrupted_by_ == 0) {
       sent_term_ = true;
       log_still_running("SIGTERM");
       send_to_all(SIGTERM);
@@ -167,35 +178,57 @@ class Supervisor {
   void log_still_running(const char* signal) const {
     for (std::size_t i = 0; i < ranks_.size(); ++i) {
       if (!ranks_[i].status) {
-        log::warning("launch", "rank " + std::to_string(i) + " still runs: sending " + signal);
+        log::warning("launch", name(i) + " still runs: sending " + signal);
       }
     }
   }
 
+  [[nodiscard]] std::string cause(std::size_t index, int status) const {
+    const std::string message = ranks_[index].report.message();
+    if (!message.empty()) return ": " + message;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+      return ". Nobody here sent it: see the kernel's log for a lack of memory.";
+    }
+    if (output_dir_named()) return ", see " + options_.log_dir + " for its output";
+    return ", its messages are above";
+  }
+  [[nodiscard]] bool output_dir_named() const { return !options_.log_dir.empty(); }
+
   [[nodiscard]] int result() const {
     if (first_failed_) {
       const int status = *ranks_[*first_failed_].status;
-      log::error("launch", "first failure: rank " + std::to_string(*first_failed_) + ", " +
-                               describe_status(status));
+      const std::string how = first_is_consequence_ && shell_status(status) == kPeerFailed
+                                  ? "exit code 4 (another rank failed)"
+                                  : describe_status(status);
+      log::error("launch", "first failure: " + name(*first_failed_) + ", " + how +
+                               cause(*first_failed_, status));
       return interrupted_by_ != 0 ? 128 + interrupted_by_ : shell_status(status);
     }
-    return interrupted_by_ != 0 ? 128 + interrupted_by_ : 0;
+    if (interrupted_by_ != 0) {
+      log::warning("launch", "stopped by " + name_of(interrupted_by_));
+      return 128 + interrupted_by_;
+    }
+    return 0;
   }
 
   const LaunchOptions& options_;
   SignalInbox inbox_;
+  Keeper keeper_;
+  std::optional<RankOutput> output_;
   std::vector<Rank> ranks_;
   std::optional<std::size_t> first_failed_;
   bool first_is_consequence_ = false;
   bool sent_term_ = false;
   int interrupted_by_ = 0;
+  Clock::time_point interrupted_at_;
   std::optional<Clock::time_point> term_at_, kill_at_;
 };
 
 }  // namespace
 
 int run_ranks(const LaunchOptions& options) {
-  ZT_ASSERT(options.nproc >= 1, "a run has at least one rank");
+  ZT_ASSERT(options.nproc >= 1 && options.nnodes >= 1, "a run has at least one rank");
+  ZT_ASSERT(options.node_rank >= 0 && options.node_rank < options.nnodes, "node outside the run");
   return Supervisor(options).run();
 }
 

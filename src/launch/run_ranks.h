@@ -6,28 +6,44 @@
 
 namespace zt::launch {
 
+/// The ranks of this machine and their place among those of the other machines.
 struct LaunchOptions {
-  int nproc = 1;
+  int nproc = 1;      ///< ranks of this machine; every machine has as many
+  int nnodes = 1;     ///< machines
+  int node_rank = 0;  ///< this machine among them
+  std::string master_addr = "127.0.0.1";
+  int master_port = 0;                 ///< 0: any free one; needs a number with several machines
+  std::string program = "zt";          ///< as the rank sees its own name
   std::vector<std::string> arguments;  ///< of each rank, without the program's name
-  std::string executable = "/proc/self/exe";
-  int omp_threads = 0;                             ///< per rank; 0: cores / nproc, at least 1
+  std::string executable = "/proc/self/exe";  ///< path, or a name that PATH is searched for
+  bool pass_socket = true;  ///< rank 0 takes over the listening socket; false: it opens its own
+  std::string log_dir;      ///< not empty: rank_<n>.log of each rank; this machine's first rank is
+                            ///< shown too
+  int omp_threads = 0;      ///< per rank; 0: cores / nproc, at least 1
   std::chrono::milliseconds report_grace{15'000};  ///< for the others to end after a first failure
-  std::chrono::milliseconds term_grace{10'000};    ///< between SIGTERM and SIGKILL
+  std::chrono::milliseconds term_grace{10'000};    ///< then, between SIGTERM and SIGKILL
+  std::chrono::milliseconds stop_grace{30'000};    ///< between a signal from outside and SIGKILL
 };
 
-/// Runs `nproc` ranks of this program on this machine and waits for all of them.
+/// Runs `nproc` ranks of a program on this machine and waits for all of them.
 ///
 /// Each rank is a process (group) of its own with RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE,
-/// MASTER_ADDR=127.0.0.1, MASTER_PORT, and OMP_NUM_THREADS and TORCH_CPP_LOG_LEVEL=ERROR unless
-/// these are set. The rendezvous socket is bound here, before any rank starts, and inherited by
-/// rank 0 as the descriptor ZT_LISTEN_FD. Ranks die with this process. SIGINT, SIGTERM and SIGHUP
-/// are forwarded. When a rank fails, the others have `report_grace` to end by themselves, then get
-/// SIGTERM, and SIGKILL after `term_grace`. Returns 0 when all ranks returned 0; 128 + n when
-/// signal n ended the run from outside; otherwise the status of the rank that failed first (128 + n
-/// when it was killed by signal n), which is logged by name. Exit code 4 (a peer failed) counts as
-/// first only when no rank failed otherwise. Thread: the calling thread must outlive the ranks;
-/// SIGCHLD and the forwarded signals are blocked in it meanwhile. Errors: DeviceError when a
-/// process or socket cannot be made.
+/// NODE_RANK, MASTER_ADDR, MASTER_PORT (and the names that torchrun and DeepSpeed use for the same,
+/// docs/launch.md), and OMP_NUM_THREADS and TORCH_CPP_LOG_LEVEL=ERROR unless these are set. On node
+/// 0 the rendezvous socket listens on `master_addr` before any rank starts and is inherited by rank
+/// 0 as the descriptor ZT_LISTEN_FD.
+///
+/// Ranks, and what they started in their process group, die with this process. SIGINT, SIGTERM and
+/// SIGHUP are forwarded once; the ranks have `stop_grace` to end, and a second signal (2 s later or
+/// more) ends them at once. When a rank fails, the others have `report_grace` to end by themselves,
+/// then get SIGTERM, and SIGKILL after `term_grace`.
+///
+/// Returns 0 when all ranks returned 0; 128 + n when signal n ended the run from outside; otherwise
+/// the status of the rank that failed first (128 + n when it was killed by signal n). The last line
+/// of the log names that rank and the cause. Exit code 4 (a peer failed) counts as first only when
+/// no rank failed otherwise. Thread: the calling thread must outlive the ranks; SIGCHLD and the
+/// forwarded signals are blocked in it meanwhile. Errors: CommError when the port is taken;
+/// DeviceError when a process or file cannot be made.
 int run_ranks(const LaunchOptions& options);
 
 }  // namespace zt::launch
