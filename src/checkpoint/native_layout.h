@@ -51,7 +51,7 @@ class NativeLayout {
   /// False: the kind has no file (weights only; `master` when the weights are fp32 themselves).
   [[nodiscard]] bool has(layout::StateKind kind) const;
   [[nodiscard]] DType dtype(layout::StateKind kind) const;
-  /// Of `master` with fp32 weights: the weight's place.
+  /// Errors: InternalError when the kind has no file.
   [[nodiscard]] TensorPlace place(layout::StateKind kind, layout::ParamId param) const;
   [[nodiscard]] const std::vector<TensorFile>& files() const { return files_; }
   struct Index {

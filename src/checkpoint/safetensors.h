@@ -1,47 +1,35 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "checkpoint/file_io.h"
+#include "checkpoint/safetensors_header.h"
 #include "memory/view.h"
 
 namespace zt::checkpoint {
 
-/// One tensor of a file: little-endian, row-major values at [begin, end) behind the header.
-struct TensorEntry {
-  DType dtype = DType::f32;
-  std::vector<std::int64_t> shape;
-  std::int64_t begin = 0, end = 0;
-  [[nodiscard]] std::int64_t numel() const;
-};
-
-/// A memory-mapped safetensors file. The whole header is checked when it is opened: sizes,
-/// bounds, overlaps, holes, duplicate names, dtypes. Source: the safetensors format description.
+/// An open safetensors file. The whole header is checked when it is opened; values are read with
+/// pread, so that nothing of the file stays in this process's memory. Thread-safe.
 /// Errors: FileError naming the file and what is wrong; never reads outside of the file.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
-  ~SafetensorsFile();
-  SafetensorsFile(const SafetensorsFile&) = delete;
-  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
   [[nodiscard]] const std::map<std::string, TensorEntry>& tensors() const { return tensors_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const std::string& path() const { return file_.path(); }
   /// Elements [begin, begin + values.size()) of a tensor, widened to fp32. fp32, bf16 and fp16
   /// only.
   void read(const std::string& name, std::int64_t begin, std::span<float> values) const;
+  /// The bytes of elements [begin, ...) as they lie in the file, of a tensor of `tensors()`.
+  void read_bytes(const TensorEntry& entry, std::int64_t begin, std::span<std::byte> bytes) const;
 
  private:
-  void parse_header();
-
-  std::string path_;
-  int file_ = -1;
-  std::int64_t size_ = 0;
-  const std::byte* data_ = nullptr;
+  File file_;
   std::int64_t payload_ = 0;  ///< offset of the first value
   std::map<std::string, TensorEntry> tensors_;
 };
@@ -51,11 +39,7 @@ class SafetensorsFile {
 /// Errors: FileError (no space, not writable); an unfinished file is removed.
 class SafetensorsWriter {
  public:
-  struct Tensor {
-    std::string name;
-    DType dtype;
-    std::vector<std::int64_t> shape;
-  };
+  using Tensor = TensorDeclaration;
   SafetensorsWriter(std::string path, const std::vector<Tensor>& tensors);
   ~SafetensorsWriter();
   SafetensorsWriter(const SafetensorsWriter&) = delete;
@@ -63,14 +47,17 @@ class SafetensorsWriter {
 
   /// The next tensor's values, host memory, of the declared dtype and size.
   void write(const View& values);
+  /// A part of the next tensor; its parts come in order.
+  void write_part(const View& values);
   void finish();
 
  private:
-  void put(const void* data, std::size_t size);
+  void put(std::span<const std::byte> bytes);
 
   std::string path_, temporary_;
-  int file_ = -1;
-  std::vector<Bytes> expected_;
+  File file_;
+  std::int64_t position_ = 0;
+  std::vector<Bytes> left_;  ///< of each tensor
   std::size_t next_ = 0;
 };
 
