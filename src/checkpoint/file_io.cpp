@@ -98,9 +98,26 @@ void File::reserve(std::int64_t size) const {
   if (result != 0) fail(fmt::format("cannot be given {} bytes", size).c_str());
 }
 
-void File::start_writing(std::int64_t offset, std::int64_t length) const {
-  // Only a hint: whether all is on the disk is what `sync` finds out.
-  static_cast<void>(sync_file_range(file_, offset, length, SYNC_FILE_RANGE_WRITE));
+File File::reopen_direct() const {
+  File file;
+  file.path_ = path_;
+  file.file_ = ::open(path_.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC);
+  if (file.file_ < 0 && errno != EINVAL && errno != EOPNOTSUPP) fail("cannot be opened");
+  return file;
+}
+
+bool File::write_direct(std::int64_t offset, std::span<const std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const auto done = pwrite(file_, bytes.data(), std::min(bytes.size(), kLargestCall), offset);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0 && errno == EINVAL) return false;
+    if (done < 0) fail("cannot be written");
+    if (done == 0) fail_at(path_, "cannot be written", EIO);
+    bytes = bytes.subspan(static_cast<std::size_t>(done));
+    offset += done;
+    if (offset % kDirectAlignment != 0 && !bytes.empty()) return false;  // cut short: not direct
+  }
+  return true;
 }
 
 void File::sync() const {

@@ -12,6 +12,9 @@ namespace zt::checkpoint {
 class File {
  public:
   enum class Mode { read, write, create };
+  /// Of offset, length and memory of `write_direct`.
+  static constexpr std::int64_t kDirectAlignment = 4096;
+
   File() = default;
   File(std::string path, Mode mode);
   ~File();
@@ -27,8 +30,11 @@ class File {
   /// Reserves the blocks of the first `size` bytes and makes the file that long. A file system that
   /// cannot reserve only gets the length.
   void reserve(std::int64_t size) const;
-  /// Asks the disk to start on a written range; does not wait.
-  void start_writing(std::int64_t offset, std::int64_t length) const;
+  /// The file once more, for writing past the page cache; not open where that is not possible.
+  [[nodiscard]] File reopen_direct() const;
+  /// Of a file of reopen_direct. False: this file system does not take it so; write the
+  /// range with `write`.
+  [[nodiscard]] bool write_direct(std::int64_t offset, std::span<const std::byte> bytes) const;
   void sync() const;
   /// Errors also when the file system reports a write that failed earlier.
   void close();

@@ -1,14 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "checkpoint/safetensors.h"
+#include "checkpoint/tensor_set.h"
 #include "layout/layout.h"
 
 namespace zt::checkpoint {
@@ -26,11 +24,8 @@ class HuggingFaceWeights {
   void read(const layout::ParamSpec& param, std::int64_t begin, std::span<float> values) const;
 
  private:
-  [[nodiscard]] const SafetensorsFile* find(const std::string& name) const;
-
   std::string folder_;
-  std::vector<std::unique_ptr<SafetensorsFile>> files_;
-  std::map<std::string, const SafetensorsFile*> where_;
+  TensorSet tensors_;
 };
 
 /// True when the folder holds weights in a form that HuggingFaceWeights reads.

@@ -20,6 +20,7 @@ struct NativeSaveOptions {
   NativeLayout::Options tensors;
   RunState run_state;
   std::string config;  ///< JSON text of the resolved configuration; empty: none
+  Bytes keep_free;     ///< of the disk, beyond what the save needs
 };
 
 /// One save of one run: every rank writes its own byte ranges of the shared files, then all publish

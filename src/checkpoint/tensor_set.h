@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "checkpoint/safetensors.h"
+
+namespace zt::checkpoint {
+
+/// The tensors of `<folder>/<stem>.safetensors`, or of the shards that
+/// `<folder>/<stem>.safetensors.index.json` names; the single file wins, as in transformers.
+/// Thread-safe after construction. Errors: FileError.
+class TensorSet {
+ public:
+  TensorSet(const std::string& folder, const std::string& stem);
+  /// True when there is a single file or an index.
+  [[nodiscard]] static bool exists(const std::string& folder, const std::string& stem);
+
+  struct Place {
+    const SafetensorsFile* file = nullptr;
+    const TensorEntry* entry = nullptr;
+  };
+  /// By name.
+  [[nodiscard]] const std::map<std::string, Place>& tensors() const { return where_; }
+  /// Nothing when the set has no such tensor.
+  [[nodiscard]] const Place* find(const std::string& name) const;
+
+ private:
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, Place> where_;
+};
+
+/// `[3, 4]`.
+[[nodiscard]] std::string shape_text(const std::vector<std::int64_t>& shape);
+
+}  // namespace zt::checkpoint
