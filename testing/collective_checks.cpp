@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace zt::testing {
@@ -59,8 +60,8 @@ void check_reduce_scatter(comm::Communicator& comm, std::int64_t n) {
   }
 }
 
-/// 1.5 per rank in bf16: sums stay exact.
-void check_bf16_reduce_scatter(comm::Communicator& comm) {
+/// 1.5 per rank in 16 bits: sums stay exact.
+void check_half_reduce_scatter(comm::Communicator& comm) {
   std::vector<std::uint16_t> send(static_cast<std::size_t>(3 * comm.world()), 0x3fc0), recv(3);
   comm.reduce_scatter_sum({send.data(), 3 * comm.world(), DType::bf16},
                           {recv.data(), 3, DType::bf16}, {});
@@ -70,6 +71,14 @@ void check_bf16_reduce_scatter(comm::Communicator& comm) {
   __builtin_memcpy(&bits, &expected, sizeof(bits));
   for (const std::uint16_t value : recv) {
     ASSERT_EQ(value, bits >> 16);
+  }
+  std::fill(send.begin(), send.end(), std::uint16_t{0x3e00});
+  comm.reduce_scatter_sum({send.data(), 3 * comm.world(), DType::f16}, {recv.data(), 3, DType::f16},
+                          {});
+  // fp16: the exponent's bias is 15 instead of 127, its fraction has 3 bits more than bf16's.
+  const std::uint32_t half = ((bits >> 23) - 112) << 10 | (bits >> 13 & 0x3ffU);
+  for (const std::uint16_t value : recv) {
+    ASSERT_EQ(value, half);
   }
 }
 
@@ -98,7 +107,7 @@ void check_collectives(comm::Communicator& comm) {
     }
     comm.barrier();
   }
-  check_bf16_reduce_scatter(comm);
+  check_half_reduce_scatter(comm);
 }
 
 }  // namespace zt::testing

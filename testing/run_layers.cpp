@@ -14,6 +14,8 @@ at::ScalarType scalar_type(DType dtype) {
   switch (dtype) {
     case DType::bf16:
       return at::kBFloat16;
+    case DType::f16:
+      return at::kHalf;
     case DType::i64:
       return at::kLong;
     default:

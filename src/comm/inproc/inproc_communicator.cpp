@@ -1,5 +1,7 @@
 #include "comm/inproc/inproc_communicator.h"
 
+#include <c10/util/Half.h>
+
 #include <bit>
 #include <cstring>
 
@@ -14,11 +16,13 @@ struct Bf16 {
 };
 
 float widen(Bf16 value) { return std::bit_cast<float>(std::uint32_t{value.bits} << 16); }
+float widen(c10::Half value) { return value; }
 float widen(float value) { return value; }
 std::int64_t widen(std::int64_t value) { return value; }
 std::int32_t widen(std::int32_t value) { return value; }
 
 void narrow(float value, float& to) { to = value; }
+void narrow(float value, c10::Half& to) { to = value; }
 void narrow(std::int64_t value, std::int64_t& to) { to = value; }
 void narrow(std::int32_t value, std::int32_t& to) { to = value; }
 void narrow(float value, Bf16& to) {
@@ -86,6 +90,9 @@ class InprocCommunicator final : public Communicator {
       case DType::bf16:
         sum_part<Bf16>(offers, begin, recv);
         break;
+      case DType::f16:
+        sum_part<c10::Half>(offers, begin, recv);
+        break;
       case DType::i64:
         sum_part<std::int64_t>(offers, begin, recv);
         break;
@@ -93,7 +100,7 @@ class InprocCommunicator final : public Communicator {
         sum_part<std::int32_t>(offers, begin, recv);
         break;
       default:
-        ZT_ASSERT(false, "reduce_scatter_sum between threads takes fp32, bf16, int64, int32");
+        ZT_ASSERT(false, "reduce_scatter_sum between threads takes floats, int64, int32");
     }
     meeting_->finish(rank_, "reduce_scatter_sum");
   }
