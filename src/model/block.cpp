@@ -1,6 +1,5 @@
 // Shape legend: N tokens (B x T), h hidden, q = heads x head_dim, kv = kv_heads x head_dim, F ffn.
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/ops/addmm.h>
 
 #include "kernels/gemm/gemm.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -240,8 +239,7 @@ void BlockLayer::forward(const Context& context, Keep keep, const layer::Forward
                              .rstd = view_of(work.rstd_post)},
                             {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
   mlp_inputs(context, io.params, work);
-  at::Tensor y = io.y;
-  at::addmm_out(y, work.middle, work.activated, io.params[kDown].t());
+  kernels::linear_forward_residual(work.activated, io.params[kDown], work.middle, io.y);
 }
 
 void BlockLayer::mlp_backward(const Context& context, const layer::Backward& io, const Work& work,

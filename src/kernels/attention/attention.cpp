@@ -49,10 +49,13 @@ Bytes attention_library(const AttentionShape& shape, DType compute, Device devic
   constexpr std::int64_t kMultiprocessors = 160;
   const auto programs = shape.batch * shape.q_heads;
   const auto copies = std::max<std::int64_t>(2, (kMultiprocessors + programs - 1) / programs);
-  const auto results = storage({4 * q}, compute);
+  // fp16 on the CPU: the operands are widened, and everything the library makes is fp32.
+  const bool widened = device == Device::cpu && compute == DType::f16;
+  const auto results = storage({(widened ? 9 : 4) * q}, widened ? DType::f32 : compute);
   const auto accumulators = storage({(device == Device::cpu ? 2 : copies) * q}, DType::f32);
-  const auto expanded =
-      device == Device::cpu || compute == DType::f32 ? storage({2 * q}, compute) : Bytes{};
+  const auto expanded = device == Device::cpu || compute == DType::f32
+                            ? storage({2 * q}, widened ? DType::f32 : compute)
+                            : Bytes{};
   return results + accumulators + expanded;
 }
 

@@ -50,10 +50,14 @@ struct Pass {
   }
 };
 
+DType dtype_of(at::ScalarType type) {
+  return type == at::kFloat ? DType::f32 : type == at::kHalf ? DType::f16 : DType::bf16;
+}
+
 void expect_close(const at::Tensor& got, const std::vector<double>& want, double limit,
                   const char* what) {
-  const auto dtype = got.scalar_type() == at::kFloat ? DType::f32 : DType::bf16;
-  EXPECT_TRUE(test::close(test::Values(doubles(got), dtype), want, limit)) << what;
+  EXPECT_TRUE(test::close(test::Values(doubles(got), dtype_of(got.scalar_type())), want, limit))
+      << what;
 }
 
 /// Writes values to a piece of a larger tensor.
@@ -89,10 +93,9 @@ void expect_reference(const AttentionShape& shape, at::ScalarType dtype,
     place(cut(grad_k), grads.k);
     place(cut(grad_v), grads.v);
   }
-  // bf16: probabilities, their gradients and the results are rounded; fp32: sums over head_dim and
-  // keys. Relative to the whole tensor's values: in short documents gradients cancel to zero.
-  const double limit = test::tolerance(dtype == at::kFloat ? DType::f32 : DType::bf16, 6,
-                                       32 * (shape.sequence + shape.head_dim));
+  // 16 bit: probabilities, their gradients and the results are rounded; fp32: sums over head_dim
+  // and keys. Relative to the whole tensor's values: in short documents gradients cancel to zero.
+  const double limit = test::tolerance(dtype_of(dtype), 6, 32 * (shape.sequence + shape.head_dim));
   expect_close(pass.out, doubles(out), limit, "out");
   expect_close(pass.log_sum_exp, doubles(log_sum_exp), limit, "log_sum_exp");
   expect_close(pass.grad_q, doubles(grad_q), limit, "grad_q");
@@ -101,14 +104,14 @@ void expect_reference(const AttentionShape& shape, at::ScalarType dtype,
 }
 
 TEST(AttentionTest, ForwardAndBackwardMatchTheReference) {
-  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     expect_reference({2, 13, 6, 2, 16}, dtype, {});
     expect_reference({1, 70, 2, 2, 10}, dtype, {});
   }
 }
 
 TEST(AttentionTest, DocumentsDoNotSeeEachOther) {
-  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     expect_reference({2, 17, 4, 2, 16}, dtype, {0, 1, 9, 17, 17, 30, 34});
   }
 }

@@ -9,6 +9,10 @@ namespace zt::kernels {
 /// y = x W^T. Shapes: x [n, in], weight [out, in], y [n, out]; one dtype.
 void linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& y);
 
+/// y = residual + x W^T, rounded once. Shapes: residual and y [n, out].
+void linear_forward_residual(const at::Tensor& x, const at::Tensor& weight,
+                             const at::Tensor& residual, const at::Tensor& y);
+
 /// grad_x = grad_y W (or += with accumulate). Shapes: grad_y [n, out], grad_x [n, in].
 void linear_backward_input(const at::Tensor& grad_y, const at::Tensor& weight,
                            const at::Tensor& grad_x, bool accumulate);

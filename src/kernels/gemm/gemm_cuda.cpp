@@ -47,6 +47,13 @@ void linear_forward_cuda(const at::Tensor& x, const at::Tensor& weight, const at
   at::mm_out(out, x, weight.t());
 }
 
+void linear_forward_residual_cuda(const at::Tensor& x, const at::Tensor& weight,
+                                  const at::Tensor& residual, const at::Tensor& y) {
+  const at::AutoDispatchBelowAutograd below_autograd;
+  at::Tensor out = y;
+  at::addmm_out(out, residual, x, weight.t());
+}
+
 void linear_backward_input_cuda(const at::Tensor& grad_y, const at::Tensor& weight,
                                 const at::Tensor& grad_x, bool accumulate) {
   const at::AutoDispatchBelowAutograd below_autograd;

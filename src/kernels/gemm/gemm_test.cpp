@@ -44,9 +44,12 @@ struct Product {
   }
 };
 
+DType dtype_of(at::ScalarType type) {
+  return type == at::kFloat ? DType::f32 : type == at::kHalf ? DType::f16 : DType::bf16;
+}
+
 void expect_close(const at::Tensor& got, const std::vector<double>& want, double limit) {
-  const auto dtype = got.scalar_type() == at::kFloat ? DType::f32 : DType::bf16;
-  EXPECT_TRUE(test::close(test::Values(doubles(got), dtype), want, limit));
+  EXPECT_TRUE(test::close(test::Values(doubles(got), dtype_of(got.scalar_type())), want, limit));
 }
 
 struct Case {
@@ -55,20 +58,25 @@ struct Case {
 constexpr Case kCases[] = {{1, 1, 1}, {3, 7, 5}, {33, 65, 17}};
 
 TEST(GemmTest, ForwardAndBothBackwardsMatchTheReference) {
-  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
-    for (const auto grad_dtype : {at::kFloat, at::kBFloat16}) {
-      if (dtype == at::kFloat && grad_dtype != at::kFloat) continue;
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const auto grad_dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      if (grad_dtype != at::kFloat && grad_dtype != dtype) continue;
       for (const auto& c : kCases) {
         const auto x = tensor_of(normal(c.rows * c.in, 1), c.rows, c.in, dtype);
         const auto weight = tensor_of(normal(c.out * c.in, 2), c.out, c.in, dtype);
         const auto grad_y = tensor_of(normal(c.rows * c.out, 3), c.rows, c.out, dtype);
-        const auto kind = dtype == at::kFloat ? DType::f32 : DType::bf16;
+        const auto kind = dtype_of(dtype);
         auto y = at::empty({c.rows, c.out}, x.options());
         linear_forward(x, weight, y);
         expect_close(y,
                      Product{c.rows, c.in, c.out, c.in, 1, 1, c.in}.of(x, weight,
                                                                        test::zeros(c.rows * c.out)),
                      tolerance(kind, 1, 32 * c.in));
+        const auto residual = tensor_of(normal(c.rows * c.out, 5), c.rows, c.out, dtype);
+        linear_forward_residual(x, weight, residual, y);
+        expect_close(
+            y, Product{c.rows, c.in, c.out, c.in, 1, 1, c.in}.of(x, weight, doubles(residual)),
+            tolerance(kind, 1, 32 * c.in));
         const Product input{c.rows, c.out, c.in, c.out, 1, c.in, 1};
         auto grad_x = at::empty({c.rows, c.in}, x.options());
         linear_backward_input(grad_y, weight, grad_x, false);
@@ -80,7 +88,7 @@ TEST(GemmTest, ForwardAndBothBackwardsMatchTheReference) {
         const auto start = tensor_of(normal(c.out * c.in, 4), c.out, c.in, grad_dtype);
         const auto grad_weight = start.clone();
         linear_backward_weight(grad_y, x, grad_weight);
-        const auto grad_kind = grad_dtype == at::kFloat ? DType::f32 : DType::bf16;
+        const auto grad_kind = dtype_of(grad_dtype);
         // Into an fp32 gradient nothing is rounded to 16 bits.
         expect_close(grad_weight,
                      Product{c.out, c.rows, c.in, 1, c.out, c.in, 1}.of(grad_y, x, doubles(start)),
