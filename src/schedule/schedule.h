@@ -128,7 +128,7 @@ struct Program {
   std::vector<UnitBuffers> units;
   std::vector<Variant> variants;  ///< indexed by VariantKind; unused ones are empty
   BufferId
-      scalars;  ///< device, fp64 [world x units | world | 4]: partials, losses, norm and factor
+      scalars;  ///< device, fp64 [world x units | world | 5]: partials, losses, scalars of the step
   BufferId host_scalars;  ///< the same on the host, when the optimizer runs there
   Bytes device_arena, host_arena;
 

@@ -115,6 +115,7 @@ Queues::Work bind_clip(const Machine& machine) {
   const auto losses = double_view(scalars.losses(), world);
   const auto result = double_view(scalars.result(), 2);
   const View factor{scalars.grad_factor(), 1, DType::f32};
+  const auto inverse_scale = double_view(scalars.inverse_scale(), 1);
   const double max_norm = machine.options->optimizer.max_grad_norm;
   auto& communicator = *machine.communicator;
   View host_mine;
@@ -130,7 +131,7 @@ Queues::Work bind_clip(const Machine& machine) {
     if (host_mine.numel > 0) memory::copy(host_mine, mine, launch);
     communicator.all_gather(mine, all, launch);
     communicator.all_gather(loss, losses, launch);
-    kernels::clip_factor(all, max_norm, 1.0, result, factor, launch);
+    kernels::clip_factor(all, max_norm, inverse_scale, result, factor, launch);
     if (host_result.numel > 0) memory::copy(device_result, host_result, launch);
   };
 }

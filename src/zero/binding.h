@@ -52,6 +52,8 @@ struct Scalars {
   [[nodiscard]] double* result() const { return losses() + world; }  ///< norm, factor
   [[nodiscard]] float* grad_factor() const { return reinterpret_cast<float*>(result() + 2); }
   [[nodiscard]] double* evaluation_loss() const { return result() + 3; }
+  /// 1 / the loss scale that the gradients of the step carry.
+  [[nodiscard]] double* inverse_scale() const { return result() + 4; }
 };
 Scalars scalars_of(const Machine& machine, schedule::BufferId id);
 

@@ -47,15 +47,14 @@ void step(const AdamWSpans& spans, const AdamWParams& params, float factor) {
 
 class AdamWSizes : public testing::TestWithParam<std::tuple<std::size_t, bool>> {};
 
-TEST_P(AdamWSizes, EveryElementHasTheBitsOfTheScalarContract) {
-  const auto [numel, l2] = GetParam();
+template <typename Half>
+void expect_contract(std::size_t numel, bool l2, DType half) {
   State state = random_state(numel);
   const State before = state;
   const AdamWParams params{.learning_rate = 1e-3, .weight_decay = 0.1, .l2 = l2, .step = 3};
   const float factor = 0.37F;
-  std::vector<cpu::Bf16> rounded(numel);
-  step(state.spans({rounded.data(), static_cast<std::int64_t>(numel), DType::bf16}), params,
-       factor);
+  std::vector<Half> rounded(numel);
+  step(state.spans({rounded.data(), static_cast<std::int64_t>(numel), half}), params, factor);
   const AdamWScalars scalars = make_adamw_scalars(params);
   for (std::size_t i = 0; i < numel; ++i) {
     const auto expected =
@@ -66,8 +65,14 @@ TEST_P(AdamWSizes, EveryElementHasTheBitsOfTheScalarContract) {
         << i;
     ASSERT_EQ(state.exp_avg[i], expected.exp_avg) << i;
     ASSERT_EQ(state.exp_avg_sq[i], expected.exp_avg_sq) << i;
-    ASSERT_EQ(rounded[i].bits, cpu::from_float<cpu::Bf16>(expected.master).bits) << i;
+    ASSERT_EQ(rounded[i].bits, cpu::from_float<Half>(expected.master).bits) << i;
   }
+}
+
+TEST_P(AdamWSizes, EveryElementHasTheBitsOfTheScalarContract) {
+  const auto [numel, l2] = GetParam();
+  expect_contract<cpu::Bf16>(numel, l2, DType::bf16);
+  expect_contract<cpu::F16>(numel, l2, DType::f16);
 }
 
 TEST_P(AdamWSizes, StaysWithinRoundingOfTheDoubleReference) {

@@ -43,6 +43,7 @@ struct Pass {
   Buffer head_space{zeros(qk_norm_rope_workspace(kHeads)), DType::f32};
   Buffer master{normal(kVocab * kCols, 10), DType::f32}, exp_avg{zeros(kVocab * kCols), DType::f32};
   Buffer exp_avg_sq{zeros(kVocab * kCols), DType::f32}, sums{zeros(kVocab), DType::f32};
+  Buffer inverse_scale{{4607182418800017408.0}, DType::i64};  // the bits of 1.0
   Buffer norm{zeros(3), DType::i64}, factor{zeros(1), DType::f32};
   Buffer reduced{zeros(kRows * kCols / 2), DType::f32}, cleared{normal(100, 11), kHalf};
 
@@ -72,7 +73,8 @@ struct Pass {
     embedding_backward(on(ids), on(y), on(grad_table), on(embedding_space), kVocab, kCols, launch);
     ordered_sum(on(y), 2, on(reduced), true, launch);
     sum_of_squares(on(grad_table), on(norm), 0, on(sums), launch);
-    clip_factor(on(norm).slice(0, 1), 1.0, 1.0, on(norm).slice(1, 2), on(factor), launch);
+    clip_factor(on(norm).slice(0, 1), 1.0, on(inverse_scale), on(norm).slice(1, 2), on(factor),
+                launch);
     AdamWParams params;
     params.learning_rate = 1e-3;
     adamw({on(master), on(exp_avg), on(exp_avg_sq), on(grad_table), on(table)}, params, on(factor),

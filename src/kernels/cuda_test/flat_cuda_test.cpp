@@ -160,7 +160,7 @@ TEST(CudaAdamWTest, UpdatesAParameterThatIsItsOwnMaster) {
 }
 
 TEST(CudaGradNormTest, GivesTheBitsOfTheCpu) {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     for (const std::int64_t size :
          {0L, 1L, 255L, 1024L, 1025L, 3000L, 1024L * 256 + 17, 3000001L}) {
       for (const std::int64_t shift : {0, 1}) {
@@ -191,10 +191,13 @@ TEST(CudaGradNormTest, ClipFactorGivesTheBitsOfTheCpu) {
         device_partials.upload();
         Buffer result(zeros(2), DType::i64);
         Buffer factor(zeros(1), DType::f32);
-        clip_factor(device_partials.host(), max_norm, 0.25, result.host(), factor.host(),
-                    host_launch());
-        clip_factor(device_partials.device(), max_norm, 0.25, result.device(), factor.device(),
-                    device_launch());
+        Buffer inverse_scale(zeros(1), DType::i64);
+        *inverse_scale.host().as<double>() = 0.25;
+        inverse_scale.upload();
+        clip_factor(device_partials.host(), max_norm, inverse_scale.host(), result.host(),
+                    factor.host(), host_launch());
+        clip_factor(device_partials.device(), max_norm, inverse_scale.device(), result.device(),
+                    factor.device(), device_launch());
         EXPECT_EQ(factor.device_bytes(), factor.host_bytes()) << max_norm << " " << count;
         if (poison == 0) {
           EXPECT_EQ(result.device_bytes(), result.host_bytes()) << max_norm << " " << count;

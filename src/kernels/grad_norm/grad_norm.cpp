@@ -15,8 +15,8 @@ void check_fp64(const View& view, std::int64_t numel) {
 
 void sum_of_squares(const View& grad, const View& out, std::int64_t index, const View& workspace,
                     const Launch& launch) {
-  ZT_ASSERT(grad.dtype == DType::f32 || grad.dtype == DType::bf16,
-            "sum_of_squares takes fp32 or bf16");
+  ZT_ASSERT(grad.dtype == DType::f32 || grad.dtype == DType::bf16 || grad.dtype == DType::f16,
+            "sum_of_squares takes fp32, bf16 or fp16");
   ZT_ASSERT(index >= 0, "negative index");
   check_fp64(out, index + 1);
   switch (launch.device) {
@@ -30,9 +30,10 @@ void sum_of_squares(const View& grad, const View& out, std::int64_t index, const
   }
 }
 
-void clip_factor(const View& partials, double max_norm, double inverse_scale, const View& result,
-                 const View& grad_factor, const Launch& launch) {
+void clip_factor(const View& partials, double max_norm, const View& inverse_scale,
+                 const View& result, const View& grad_factor, const Launch& launch) {
   check_fp64(partials, 0);
+  check_fp64(inverse_scale, 1);
   check_fp64(result, 2);
   ZT_ASSERT(grad_factor.dtype == DType::f32 && grad_factor.numel == 1, "grad_factor is one fp32");
   switch (launch.device) {

@@ -55,13 +55,13 @@ void sum_of_squares_cpu(const View& grad, const View& out, std::int64_t index) {
   const std::int64_t chunks = (grad.numel + kNormChunk - 1) / kNormChunk;
   std::vector<float> sums(static_cast<std::size_t>(chunks));
   constexpr std::int64_t kChunksPerTask = 64;
-  if (grad.dtype == DType::f32) {
-    cpu::simd_loop(ChunkSums<float>{grad.as<float>(), sums.data(), grad.numel}, chunks,
+  const auto add = [&]<typename Grad>() {
+    cpu::simd_loop(ChunkSums<Grad>{grad.as<Grad>(), sums.data(), grad.numel}, chunks,
                    kChunksPerTask);
-  } else {
-    cpu::simd_loop(ChunkSums<cpu::Bf16>{grad.as<cpu::Bf16>(), sums.data(), grad.numel}, chunks,
-                   kChunksPerTask);
-  }
+  };
+  if (grad.dtype == DType::f32) add.template operator()<float>();
+  if (grad.dtype == DType::bf16) add.template operator()<cpu::Bf16>();
+  if (grad.dtype == DType::f16) add.template operator()<cpu::F16>();
   double lanes[kNormLanes] = {};
   for (std::size_t chunk = 0; chunk < sums.size(); ++chunk) {
     double& lane = lanes[chunk % kNormLanes];
@@ -70,17 +70,18 @@ void sum_of_squares_cpu(const View& grad, const View& out, std::int64_t index) {
   out.as<double>()[index] = tree_sum(lanes);
 }
 
-void clip_factor_cpu(const View& partials, double max_norm, double inverse_scale,
+void clip_factor_cpu(const View& partials, double max_norm, const View& inverse_scale,
                      const View& result, const View& grad_factor) {
+  const double unscale = *inverse_scale.as<double>();
   double sum = 0;
   for (std::int64_t i = 0; i < partials.numel; ++i) {
     sum = sum + partials.as<double>()[i];
   }
-  const double norm = std::sqrt(sum) * inverse_scale;
-  double factor = inverse_scale;
+  const double norm = std::sqrt(sum) * unscale;
+  double factor = unscale;
   if (max_norm > 0) {
     const double limit = max_norm / (norm + 1e-6);
-    factor = inverse_scale * (limit < 1.0 ? limit : 1.0);
+    factor = unscale * (limit < 1.0 ? limit : 1.0);
   }
   if (!std::isfinite(norm)) {
     factor = std::numeric_limits<double>::quiet_NaN();

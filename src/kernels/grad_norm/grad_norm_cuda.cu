@@ -110,7 +110,8 @@ __global__ void add_chunks_kernel(const float* sums, std::int64_t chunks, double
 
 /// One block: stages the partials, one thread adds them in index order.
 __global__ void clip_factor_kernel(const double* partials, std::int64_t count, double max_norm,
-                                   double inverse_scale, double* result, float* grad_factor) {
+                                   const double* inverse_scale, double* result,
+                                   float* grad_factor) {
   __shared__ double staged[kThreads];
   double sum = 0;
   for (std::int64_t first = 0; first < count; first += kThreads) {
@@ -128,11 +129,12 @@ __global__ void clip_factor_kernel(const double* partials, std::int64_t count, d
   if (threadIdx.x != 0) {
     return;
   }
-  const double norm = __dmul_rn(__dsqrt_rn(sum), inverse_scale);
-  double factor = inverse_scale;
+  const double unscale = *inverse_scale;
+  const double norm = __dmul_rn(__dsqrt_rn(sum), unscale);
+  double factor = unscale;
   if (max_norm > 0) {
     const double limit = __ddiv_rn(max_norm, __dadd_rn(norm, 1e-6));
-    factor = __dmul_rn(inverse_scale, limit < 1.0 ? limit : 1.0);
+    factor = __dmul_rn(unscale, limit < 1.0 ? limit : 1.0);
   }
   if (!isfinite(norm)) {
     factor = __longlong_as_double(0x7ff8000000000000LL);
@@ -162,11 +164,11 @@ void sum_of_squares_cuda(const View& grad, const View& out, std::int64_t index,
                 out.as<double>() + index);
 }
 
-void clip_factor_cuda(const View& partials, double max_norm, double inverse_scale,
+void clip_factor_cuda(const View& partials, double max_norm, const View& inverse_scale,
                       const View& result, const View& grad_factor, void* stream) {
   launch_kernel("clip_factor", clip_factor_kernel, dim3(1), dim3(kThreads), 0, stream,
-                partials.as<double>(), partials.numel, max_norm, inverse_scale, result.as<double>(),
-                grad_factor.as<float>());
+                partials.as<double>(), partials.numel, max_norm, inverse_scale.as<double>(),
+                result.as<double>(), grad_factor.as<float>());
 }
 
 }  // namespace zt::kernels

@@ -16,9 +16,9 @@ void sum_of_squares_cuda(const View& grad, const View& out, std::int64_t index,
 /// sum = partials in index order in fp64; norm = sqrt(sum) * inverse_scale;
 /// limit = max_norm > 0 ? max_norm / (norm + 1e-6) : 1; factor = inverse_scale * (limit < 1 ? limit
 /// : 1), NaN when the norm is not finite; all fp64, grad_factor rounded to fp32 once. No fma.
-void clip_factor_cpu(const View& partials, double max_norm, double inverse_scale,
+void clip_factor_cpu(const View& partials, double max_norm, const View& inverse_scale,
                      const View& result, const View& grad_factor);
-void clip_factor_cuda(const View& partials, double max_norm, double inverse_scale,
+void clip_factor_cuda(const View& partials, double max_norm, const View& inverse_scale,
                       const View& result, const View& grad_factor, void* stream);
 
 }  // namespace zt::kernels

@@ -15,6 +15,7 @@ namespace zt::kernels {
 namespace {
 
 using cpu::Bf16;
+using cpu::F16;
 
 View fp64(std::vector<double>& values) {
   return {values.data(), static_cast<std::int64_t>(values.size()), DType::i64};
@@ -23,7 +24,9 @@ View fp64(std::vector<double>& values) {
 template <typename T>
 View view_of(std::vector<T>& values) {
   return {values.data(), static_cast<std::int64_t>(values.size()),
-          std::is_same_v<T, float> ? DType::f32 : DType::bf16};
+          std::is_same_v<T, float>  ? DType::f32
+          : std::is_same_v<T, Bf16> ? DType::bf16
+                                    : DType::f16};
 }
 
 template <typename T>
@@ -82,6 +85,7 @@ class GradNormSizes : public testing::TestWithParam<std::size_t> {};
 TEST_P(GradNormSizes, SumsInTheDocumentedOrder) {
   expect_sum<float>(GetParam());
   expect_sum<Bf16>(GetParam());
+  expect_sum<F16>(GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(OddSizes, GradNormSizes,
@@ -107,7 +111,8 @@ struct Clip {
 Clip clip(std::vector<double> partials, double max_norm, double inverse_scale) {
   std::vector<double> result(2);
   float factor = -1;
-  clip_factor(fp64(partials), max_norm, inverse_scale, fp64(result), {&factor, 1, DType::f32}, {});
+  clip_factor(fp64(partials), max_norm, {&inverse_scale, 1, DType::i64}, fp64(result),
+              {&factor, 1, DType::f32}, {});
   return {result[0], result[1], factor};
 }
 

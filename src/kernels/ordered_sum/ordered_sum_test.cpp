@@ -13,11 +13,14 @@ namespace zt::kernels {
 namespace {
 
 using cpu::Bf16;
+using cpu::F16;
 
 template <typename T>
 View view_of(std::vector<T>& values) {
   return {values.data(), static_cast<std::int64_t>(values.size()),
-          std::is_same_v<T, float> ? DType::f32 : DType::bf16};
+          std::is_same_v<T, float>  ? DType::f32
+          : std::is_same_v<T, Bf16> ? DType::bf16
+                                    : DType::f16};
 }
 
 template <typename T>
@@ -59,6 +62,8 @@ TEST_P(OrderedSumSizes, AddsInRankOrderAndRoundsOnce) {
   expect_contract<Bf16, float>(numel, world, accumulate);
   expect_contract<Bf16, Bf16>(numel, world, accumulate);
   expect_contract<float, Bf16>(numel, world, accumulate);
+  expect_contract<F16, float>(numel, world, accumulate);
+  expect_contract<F16, F16>(numel, world, accumulate);
 }
 
 INSTANTIATE_TEST_SUITE_P(OddSizes, OrderedSumSizes,
