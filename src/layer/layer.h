@@ -51,7 +51,8 @@ struct Context {
   DType compute = DType::f32;
   Launch launch;
   bool deterministic = false;
-  /// 1 / (target tokens of the whole step on all ranks): d(step loss)/d(sum of token losses).
+  /// d(step loss)/d(sum of token losses): 1 / (target tokens of the whole step on all ranks), in
+  /// fp16 times the loss scale, which the optimizer takes out again.
   double loss_scale = 1.0;
   /// [1] fp64 on the device; the loss layer adds its sum of token losses (unscaled).
   at::Tensor loss_sum;

@@ -45,9 +45,6 @@ void require_valid(const EngineOptions& options, int world) {
     throw ConfigError(
         "[zero.engine] data_types.grad_accum_dtype: only fp32 is built. Remove the key.");
   }
-  if (options.precision.compute == DType::f16) {
-    throw ConfigError("[zero.engine] fp16 training is not built yet. Use bf16 or fp32.");
-  }
   if (options.micro_steps < 1 || world < 1 || options.shape.tokens() < 1) {
     throw ConfigError(
         "[zero.engine] micro_steps, world size and tokens per micro-step are positive.");
@@ -84,6 +81,8 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   state.context.deterministic = options.zero.deterministic;
   executor = std::make_unique<Executor>(machine, state);
   compare_schedules(machine, program, executor->queues());
+  if (options.precision.compute == DType::f16) scaler.emplace(options.precision);
+  upload_inverse_scale();
 }
 
 void Engine::Impl::require(bool condition, const char* what) const {
@@ -113,6 +112,22 @@ std::vector<double> Engine::Impl::read(double* device_values, std::int64_t count
   return values;
 }
 
+void Engine::Impl::upload_inverse_scale() {
+  double inverse = 1.0 / (scaler ? scaler->scale() : 1.0);
+  const auto launch = executor->queues().compute();
+  executor->synchronize();
+  memory::copy(double_view(&inverse, 1), double_view(scalars().inverse_scale(), 1), launch);
+  memory::synchronize(launch);
+}
+
+void Engine::Impl::update_loss_scale(StepResult& result) {
+  if (!scaler) return;
+  result.loss_scale = scaler->scale();
+  scaler->update(result.skipped, result.cause);
+  result.next_loss_scale = scaler->scale();
+  if (result.next_loss_scale != result.loss_scale) upload_inverse_scale();
+}
+
 void Engine::Impl::set_batch(const layer::Batch& batch, double* loss_sum) {
   state.batch = batch;
   state.context.loss_sum = machine.tensor(loss_sum, {1}, DType::i64).view(at::kDouble);
@@ -130,7 +145,8 @@ void Engine::begin_step(std::int64_t target_tokens) {
     throw ConfigError("[zero.engine] the step has no target tokens. Check the labels of the data.");
   }
   self.target_tokens = target_tokens;
-  self.state.context.loss_scale = 1.0 / static_cast<double>(target_tokens);
+  const double scale = self.scaler ? self.scaler->scale() : 1.0;
+  self.state.context.loss_scale = scale / static_cast<double>(target_tokens);
   const auto launch = self.executor->queues().compute();
   kernels::fill_zero(double_view(self.scalars().losses() + self.machine.rank(), 1), launch);
 }
@@ -180,12 +196,14 @@ std::string Engine::Impl::describe_not_finite(const std::vector<double>& losses)
   constexpr int kMaxNamed = 4;
   int named = 0;
   for (std::int64_t u = 0; u < units && named < kMaxNamed; ++u) {
-    bool finite = true;
+    std::string ranks;  // whose shards of the reduced gradient
     for (int r = 0; r < machine.world(); ++r) {
-      finite = finite && std::isfinite(partials[static_cast<std::size_t>(r * units + u)]);
+      if (std::isfinite(partials[static_cast<std::size_t>(r * units + u)])) continue;
+      ranks += (ranks.empty() ? "" : " ") + std::to_string(r);
     }
-    if (finite) continue;
-    name("gradient of " + layout.units[static_cast<std::size_t>(u)].unit().name);
+    if (ranks.empty()) continue;
+    name(fmt::format("gradient of {} (shard of rank {})",
+                     layout.units[static_cast<std::size_t>(u)].unit().name, ranks));
     if (++named == kMaxNamed) name("...");
   }
   return text;
@@ -209,6 +227,7 @@ StepResult Engine::step(double learning_rate) {
   if (result.skipped) result.cause = self.describe_not_finite(values);
   self.micro = 0;
   self.target_tokens = 0;
+  self.update_loss_scale(result);
   return result;
 }
 
@@ -223,6 +242,20 @@ double Engine::evaluate(const layer::Batch& batch) {
 }
 
 std::int64_t Engine::applied_steps() const { return impl_->applied; }
+
+std::optional<optim::LossScalerState> Engine::loss_scaler_state() const {
+  if (!impl_->scaler) return std::nullopt;
+  return impl_->scaler->state();
+}
+
+void Engine::set_loss_scaler_state(const optim::LossScalerState& saved) {
+  auto& self = *impl_;
+  self.require(self.micro == 0 && !self.in_forward, "set_loss_scaler_state inside a step");
+  if (!self.scaler) return;
+  self.scaler->set_state(saved);
+  self.upload_inverse_scale();
+}
+
 const schedule::Program& Engine::program() const { return impl_->program; }
 const layout::ModelLayout& Engine::layout() const { return impl_->layout; }
 std::string Engine::position() const { return impl_->executor->position(); }

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,7 +11,9 @@
 #include "config/config.h"
 #include "layer/layer.h"
 #include "layer/model_parts.h"
+#include "layout/layout.h"
 #include "layout/training_state.h"
+#include "optim/loss_scaler_state.h"
 #include "schedule/build.h"
 
 namespace zt::zero {
@@ -34,10 +37,12 @@ struct EngineOptions {
 
 /// What a step did.
 struct StepResult {
-  double loss = 0;       ///< sum of token losses of the step over all ranks / their count
-  double grad_norm = 0;  ///< global, before clipping
-  bool skipped = false;  ///< not finite: parameters, moments and the step count are untouched
-  std::string cause;     ///< of a skipped step: ranks and units that are not finite
+  double loss = 0;             ///< sum of token losses of the step over all ranks / their count
+  double grad_norm = 0;        ///< global, before clipping
+  bool skipped = false;        ///< not finite: parameters, moments and the step count are untouched
+  std::string cause;           ///< of a skipped step: ranks and units that are not finite
+  double loss_scale = 0;       ///< fp16: the one of this step's gradients; else 0
+  double next_loss_scale = 0;  ///< fp16: the one of the coming step; else 0
 };
 
 /// Where initial values come from: fills `values` (fp32, host) with elements
@@ -98,13 +103,19 @@ class Engine {
   /// Errors: InternalError when `loss` is not the value the last forward returned, or without a
   /// forward.
   void backward(double loss);
-  /// Norm, clipping, optimizer, publication of the parameters.
+  /// Norm, clipping, optimizer, publication of the parameters; in fp16 also the loss scale of the
+  /// coming step. Errors: Error when a gradient is not finite at the smallest loss scale.
   StepResult step(double learning_rate);
   /// This rank's sum of token losses of one batch, without gradients. Blocks the host.
   double evaluate(const layer::Batch& batch);
 
   /// Optimizer steps applied so far (skipped ones do not count).
   [[nodiscard]] std::int64_t applied_steps() const;
+  /// What a checkpoint of an fp16 run keeps beside the shards; absent in fp32 and bf16.
+  [[nodiscard]] std::optional<optim::LossScalerState> loss_scaler_state() const;
+  /// Goes on with the scale of a checkpoint; without effect in fp32 and bf16, which have none, and
+  /// with a static scale. Between steps only. Errors: CheckpointError for a state that cannot be.
+  void set_loss_scaler_state(const optim::LossScalerState& saved);
   [[nodiscard]] const schedule::Program& program() const;
   [[nodiscard]] const layout::ModelLayout& layout() const;
   /// The operation that runs now, for reports of a hang: `backward L7 (middle, 41 of 120)`.

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
+#include "optim/loss_scaler.h"
 #include "zero/binding.h"
 #include "zero/engine.h"
 #include "zero/executor.h"
@@ -20,6 +22,10 @@ struct Engine::Impl {
   [[nodiscard]] std::vector<double> read(double* device_values, std::int64_t count);
   /// Whose loss and which units' gradients are not finite, after the boundary of a step.
   [[nodiscard]] std::string describe_not_finite(const std::vector<double>& losses);
+  /// Puts 1 / loss scale where the clip factor is computed; blocks the host.
+  void upload_inverse_scale();
+  /// Moves the fp16 loss scale on after a step and notes both scales in the result.
+  void update_loss_scale(StepResult& result);
   void set_batch(const layer::Batch& batch, double* loss_sum);
   /// The whole unit in host memory, in the compute dtype, at rank 0; collective.
   void export_unit(int unit, const ParamSink& sink);
@@ -33,10 +39,11 @@ struct Engine::Impl {
   Machine machine;
   StepState state;
   std::unique_ptr<Executor> executor;
-  std::int64_t applied = 0;        ///< optimizer steps
-  std::int64_t target_tokens = 0;  ///< of the current step; 0: no step begun
-  int micro = 0;                   ///< micro-steps done of the current step
-  bool in_forward = false;         ///< between forward and backward
+  std::optional<optim::LossScaler> scaler;  ///< fp16 only
+  std::int64_t applied = 0;                 ///< optimizer steps
+  std::int64_t target_tokens = 0;           ///< of the current step; 0: no step begun
+  int micro = 0;                            ///< micro-steps done of the current step
+  bool in_forward = false;                  ///< between forward and backward
   double forward_loss = 0;
   double snapshot_seconds = 0;              ///< waited for copies since take_snapshot_wait
   std::unique_ptr<StateSnapshot> snapshot;  ///< last: its copies end before what they read goes

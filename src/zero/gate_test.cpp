@@ -116,20 +116,18 @@ TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
   EXPECT_EQ(compared, 28);
 }
 
-INSTANTIATE_TEST_SUITE_P(Gate, GateTest,
-                         ::testing::Values(Case{DType::f32, 2, ReduceAt::boundary},
-                                           Case{DType::f32, 2, ReduceAt::micro_step},
-                                           Case{DType::bf16, 2, ReduceAt::boundary},
-                                           Case{DType::bf16, 2, ReduceAt::micro_step},
-                                           Case{DType::f32, 4, ReduceAt::micro_step},
-                                           Case{DType::f32, 3, ReduceAt::boundary},
-                                           Case{DType::bf16, 4, ReduceAt::boundary},
-                                           Case{DType::bf16, 1, ReduceAt::boundary}),
-                         [](const ::testing::TestParamInfo<Case>& it) {
-                           return std::string(to_string(it.param.dtype)) + "World" +
-                                  std::to_string(it.param.world) +
-                                  (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Gate, GateTest,
+    ::testing::Values(
+        Case{DType::f32, 2, ReduceAt::boundary}, Case{DType::f32, 2, ReduceAt::micro_step},
+        Case{DType::bf16, 2, ReduceAt::boundary}, Case{DType::bf16, 2, ReduceAt::micro_step},
+        Case{DType::f32, 4, ReduceAt::micro_step}, Case{DType::f32, 3, ReduceAt::boundary},
+        Case{DType::bf16, 4, ReduceAt::boundary}, Case{DType::bf16, 1, ReduceAt::boundary},
+        Case{DType::f16, 2, ReduceAt::boundary}, Case{DType::f16, 3, ReduceAt::micro_step}),
+    [](const ::testing::TestParamInfo<Case>& it) {
+      return std::string(to_string(it.param.dtype)) + "World" + std::to_string(it.param.world) +
+             (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep");
+    });
 
 double relative(double a, double b) { return std::abs(a - b) / std::abs(b); }
 
