@@ -174,20 +174,36 @@ TEST(DsConfigTest, PrecisionSectionsAndDataTypes) {
   expect_error("\"data_types\": {\"param_dtype\": \"bf16\"}",
                "data_types.param_dtype: got \"bf16\", expected fp32");
   expect_error("\"communication_data_type\": \"int8\"", "communication_data_type: got \"int8\"");
-  expect_error("\"communication_data_type\": \"fp16\"",
-               "communication_data_type: fp16 is not built yet");
+  EXPECT_EQ(loaded("\"communication_data_type\": \"fp16\"").precision.communication, DType::f16);
   expect_error("\"fp16\": {\"enabled\": true}, \"bf16\": {\"enabled\": true}",
                "fp16.enabled and bf16.enabled are both on");
 }
 
-TEST(DsConfigTest, Fp16IsRefusedByNameUntilItIsBuilt) {
-  const std::string body =
-      "\"fp16\": {\"enabled\": true, \"initial_scale_power\": 12, \"min_loss_scale\": 0.01}";
-  expect_error(body, "fp16.enabled: fp16 is not built yet (--deepspeed:1)");
-  const Config config = loaded(body, Facts{.world_size = 1, .features = {.fp16 = true}});
-  EXPECT_EQ(config.precision.compute, DType::f16);
-  EXPECT_EQ(config.precision.initial_scale_power, 12);
-  EXPECT_EQ(config.precision.min_loss_scale, 0.01);
+TEST(DsConfigTest, Fp16SectionChoosesTheLossScale) {
+  const PrecisionConfig plain = loaded("\"fp16\": {\"enabled\": true}").precision;
+  EXPECT_EQ(plain.compute, DType::f16);
+  EXPECT_EQ(plain.loss_scale, 0) << "dynamic";
+  EXPECT_EQ(plain.initial_scale_power, 16);
+  EXPECT_EQ(plain.loss_scale_window, 1000);
+  EXPECT_EQ(plain.hysteresis, 2);
+  EXPECT_FALSE(plain.consecutive_hysteresis);
+  EXPECT_EQ(plain.min_loss_scale, 1);
+  const PrecisionConfig precision =
+      loaded(
+          "\"fp16\": {\"enabled\": true, \"loss_scale\": 128, \"initial_scale_power\": 12, "
+          "\"loss_scale_window\": 50, \"hysteresis\": 1, \"consecutive_hysteresis\": true, "
+          "\"min_loss_scale\": 0.01}, \"data_types\": {\"param_dtype\": \"fp16\"}")
+          .precision;
+  EXPECT_EQ(precision.loss_scale, 128);
+  EXPECT_EQ(precision.initial_scale_power, 12);
+  EXPECT_EQ(precision.loss_scale_window, 50);
+  EXPECT_EQ(precision.hysteresis, 1);
+  EXPECT_TRUE(precision.consecutive_hysteresis);
+  EXPECT_EQ(precision.min_loss_scale, 0.01);
+  expect_error("\"fp16\": {\"enabled\": true, \"fp16_master_weights_and_grads\": true}",
+               "fp16.fp16_master_weights_and_grads");
+  expect_error("\"fp16\": {\"enabled\": true, \"loss_scale\": -1}", "fp16.loss_scale");
+  expect_error("\"fp16\": {\"enabled\": true, \"loss_scale_window\": 0}", "fp16.loss_scale_window");
 }
 
 TEST(DsConfigTest, CrossFieldRulesOfDeepSpeedHold) {

@@ -121,7 +121,7 @@ std::vector<Flag> tuning_flags() {
       special(kPrecision, "bf16", FlagType::boolean, "", "false",
               "Compute in bf16 with fp32 master weights"),
       special(kPrecision, "fp16", FlagType::boolean, "", "false",
-              "Compute in fp16 (refused: not built yet, use --bf16 True)"),
+              "Compute in fp16 with fp32 master weights and a loss scale"),
       applies(kPrecision, "max_nonfinite_steps", "precision.max_nonfinite_steps",
               "Steps with non-finite gradients before the run stops"),
       special(kZero, "deepspeed", FlagType::json, "", "none",

@@ -31,11 +31,13 @@ Mode resolve_mode(Context& context, const std::string& name) {
   return mode;
 }
 
-void refuse_half(Context& context, const char* path, const std::optional<DType>& dtype) {
-  const DsEntry* entry = context.entry(path);
-  if (entry == nullptr || dtype != DType::f16 || context.facts.features.fp16) return;
-  context.problems.add(context.document->place(*entry),
-                       entry->written + ": fp16 is not built yet, expected fp32 or bf16");
+/// Evaluation runs in the training precision; the flag may say so, but not ask for another one.
+void check_full_eval(Context& context, const std::string& name, bool trains_so) {
+  if (trains_so || !context.flags.boolean(name + "_full_eval", false)) return;
+  context.problems.add(
+      "command line",
+      "--" + name + "_full_eval True without " + name + " training is not built yet",
+      "Use --" + name + " True");
 }
 
 void check_param_dtype(Context& context) {
@@ -64,19 +66,11 @@ void resolve_precision(Context& context) {
     context.notice(entry.written + ": auto is off, as " + fp16.key + " is on (" +
                    context.document->place(entry) + ")");
   }
-  if (fp16.on && !context.facts.features.fp16) {
-    context.problems.add(fp16.place, fp16.key + ": fp16 is not built yet", "Use bf16 or fp32");
-  }
-  if (context.flags.boolean("bf16_full_eval", false) && !bf16.on) {
-    context.problems.add("command line",
-                         "--bf16_full_eval True without bf16 training is not built yet",
-                         "Use --bf16 True");
-  }
+  check_full_eval(context, "bf16", bf16.on);
+  check_full_eval(context, "fp16", fp16.on);
   precision.compute = bf16.on ? DType::bf16 : fp16.on ? DType::f16 : DType::f32;
   const Mode& chosen = fp16.on ? fp16 : bf16;
   if (chosen.place != "default") context.set_origin("precision.compute", chosen.key, chosen.place);
-  refuse_half(context, "communication_data_type", precision.communication);
-  refuse_half(context, "data_types.grad_accum_dtype", precision.grad_accum);
   check_param_dtype(context);
 }
 

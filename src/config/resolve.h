@@ -9,11 +9,6 @@
 
 namespace zt::config {
 
-/// What this build can do. A key that asks for something that is off here is refused by name.
-struct Features {
-  bool fp16 = false;
-};
-
 /// What is known beside the flags. Resolve first with what there is, before any device or model is
 /// touched; resolve the same arguments again once the rest is known. `Config::unresolved` lists
 /// what still waits, and for which fact.
@@ -24,7 +19,6 @@ struct Facts {
   bool reads_data =
       true;  ///< false (`zt plan`): data and output folders are neither required nor checked
   bool reads_model = true;  ///< false (`zt plan`): the model may be a name instead of a folder
-  Features features;
 };
 
 /// Builds the one configuration from the flags of `zt train` (Hugging Face names, huggingface

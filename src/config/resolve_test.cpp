@@ -180,6 +180,13 @@ TEST_F(ResolveTest, PrecisionFlagsAndFileMustAgree) {
   EXPECT_TRUE(contains(error_of({"--deepspeed", json, "--fp16"}),
                        "--fp16 and bf16.enabled are both on (command line; --deepspeed:1)"));
   EXPECT_EQ(resolved({"--deepspeed", "{bf16: {enabled: auto}}"}).precision.compute, DType::f32);
+  const std::string half = "{fp16: {enabled: auto, loss_scale: 0}, bf16: {enabled: auto}}";
+  EXPECT_EQ(resolved({"--deepspeed", half}).precision.compute, DType::f32);
+  EXPECT_EQ(resolved({"--deepspeed", half, "--fp16"}).precision.compute, DType::f16);
+  EXPECT_EQ(resolved({"--deepspeed", half, "--bf16"}).precision.compute, DType::bf16);
+  EXPECT_EQ(resolved({"--fp16", "--fp16_full_eval"}).precision.compute, DType::f16);
+  EXPECT_TRUE(contains(error_of({"--fp16_full_eval"}),
+                       "--fp16_full_eval True without fp16 training is not built yet"));
   EXPECT_EQ(
       resolved({"--deepspeed", "{zero_optimization: {stage: 1}}", "--bf16"}).precision.compute,
       DType::bf16);

@@ -27,11 +27,10 @@ LossScaler::LossScaler(const config::PrecisionConfig& precision)
 void LossScaler::lower(const std::string& cause) {
   if (state_.scale == minimum_) {
     throw Error(fmt::format(
-        "[optim.loss_scaler] gradients overflow at the smallest loss scale: got scale {}, expected "
-        "more than fp16.min_loss_scale {} ({}). Lower --learning_rate, check the data, or use "
-        "--bf16 "
-        "True.",
-        state_.scale, minimum_, cause.empty() ? "no place known" : cause));
+        "[optim.loss_scaler] step {}: gradients overflow at the smallest loss scale: got scale {}, "
+        "expected more than fp16.min_loss_scale {} ({}). Lower --learning_rate, check the data, or "
+        "use --bf16 True.",
+        state_.iteration + 1, state_.scale, minimum_, cause.empty() ? "no place known" : cause));
   }
   state_.scale = std::max(state_.scale / kFactor, minimum_);
 }

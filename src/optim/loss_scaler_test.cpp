@@ -145,7 +145,9 @@ TEST(LossScalerTest, AnOverflowAtTheMinimumIsAnErrorAndChangesNothing) {
     FAIL() << "no error";
   } catch (const Error& error) {
     const std::string text = error.what();
-    EXPECT_NE(text.find("smallest loss scale: got scale 1,"), std::string::npos) << text;
+    EXPECT_NE(text.find("step 2: gradients overflow at the smallest loss scale: got scale 1,"),
+              std::string::npos)
+        << text;
     EXPECT_NE(text.find("(gradient of block 3)"), std::string::npos) << text;
   }
   EXPECT_EQ(scaler.state().scale, before.scale);

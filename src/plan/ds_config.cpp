@@ -14,9 +14,19 @@ std::string ds_config_json(const zero::EngineOptions& options) {
   Json root;
   root["train_micro_batch_size_per_gpu"] = options.shape.batch;
   root["gradient_accumulation_steps"] = options.micro_steps;
-  if (options.precision.compute == DType::bf16) root["bf16"] = {{"enabled", true}};
-  if (options.precision.communication) {
-    root["communication_data_type"] = to_string(*options.precision.communication);
+  const auto& precision = options.precision;
+  if (precision.compute == DType::bf16) root["bf16"] = {{"enabled", true}};
+  if (precision.compute == DType::f16) {
+    root["fp16"] = {{"enabled", true},
+                    {"loss_scale", precision.loss_scale},
+                    {"initial_scale_power", precision.initial_scale_power},
+                    {"loss_scale_window", precision.loss_scale_window},
+                    {"hysteresis", precision.hysteresis},
+                    {"consecutive_hysteresis", precision.consecutive_hysteresis},
+                    {"min_loss_scale", precision.min_loss_scale}};
+  }
+  if (precision.communication) {
+    root["communication_data_type"] = to_string(*precision.communication);
   }
   Json section;
   section["stage"] = zero.stage;

@@ -110,6 +110,27 @@ TEST_F(RunPlanTest, WritesAConfigurationOnceAndNeverOverItUnasked) {
       contains(plan(args({"--output", path("no/such/folder.json")})).error, "cannot be written"));
 }
 
+TEST_F(RunPlanTest, TheFp16SectionReadsBackAsTheSameLossScale) {
+  zero::EngineOptions options;
+  options.precision.compute = DType::f16;
+  options.precision.loss_scale = 128;
+  options.precision.initial_scale_power = 12;
+  options.precision.loss_scale_window = 50;
+  options.precision.hysteresis = 4;
+  options.precision.consecutive_hysteresis = true;
+  options.precision.min_loss_scale = 2;
+  config::Facts facts;
+  facts.world_size = 1;
+  const auto read = config::from_deepspeed(ds_config_json(options), facts).precision;
+  EXPECT_EQ(read.compute, DType::f16);
+  EXPECT_EQ(read.loss_scale, 128);
+  EXPECT_EQ(read.initial_scale_power, 12);
+  EXPECT_EQ(read.loss_scale_window, 50);
+  EXPECT_EQ(read.hysteresis, 4);
+  EXPECT_TRUE(read.consecutive_hysteresis);
+  EXPECT_EQ(read.min_loss_scale, 2);
+}
+
 TEST_F(RunPlanTest, EveryRowsConfigurationReadsBackAsTheSameChoices) {
   const auto model = sized_model({});
   const Planner planner(model, {.device = Device::cuda, .world = 4, .local_world = 4});
