@@ -15,6 +15,7 @@ std::string to_json_line(const StepRecord& record) {
   line["tokens_per_second"] = record.tokens_per_second;
   line["peak_memory"] = record.peak_memory.value;
   line["skipped"] = record.skipped;
+  if (record.loss_scale > 0) line["loss_scale"] = record.loss_scale;
   return line.dump();
 }
 

@@ -16,13 +16,16 @@ struct StepRecord {
   double learning_rate = 0;      ///< the one this step used
   std::int64_t tokens = 0;       ///< input tokens of this step on all ranks, fillers not counted
   double tokens_per_second = 0;  ///< of this step on all ranks
-  Bytes peak_memory;     ///< of rank 0 so far: device memory, or growth of the process on the CPU
-  double elapsed = 0;    ///< seconds since the first step of this process began
-  bool skipped = false;  ///< not finite: nothing was updated
-  std::string cause;     ///< of a skipped step, for the log
+  Bytes peak_memory;      ///< of rank 0 so far: device memory, or growth of the process on the CPU
+  double elapsed = 0;     ///< seconds since the first step of this process began
+  bool skipped = false;   ///< not finite: nothing was updated
+  std::string cause;      ///< of a skipped step, for the log
+  double loss_scale = 0;  ///< fp16: the one of this step; else 0
+  double next_loss_scale = 0;  ///< fp16: the one of the coming step
 };
 
-/// One JSON object without line end. Non-finite numbers become null.
+/// One JSON object without line end. Non-finite numbers become null; `loss_scale` is there in fp16
+/// only.
 [[nodiscard]] std::string to_json_line(const StepRecord& record);
 
 }  // namespace zt::train

@@ -35,6 +35,14 @@ TEST(MetricsTest, LineHoldsEveryFieldInOrder) {
             R"("tokens":4096,"tokens_per_second":12345.0,"peak_memory":3145728,"skipped":false})");
 }
 
+TEST(MetricsTest, TheLossScaleIsThereInFp16Only) {
+  auto r = record();
+  r.loss_scale = 65536;
+  EXPECT_EQ(nlohmann::json::parse(to_json_line(r))["loss_scale"].get<double>(), 65536);
+  EXPECT_NE(Progress({.total_steps = 9}, stdout).describe(r).find(" loss_scale 65536 "),
+            std::string::npos);
+}
+
 TEST(MetricsTest, LossSurvivesTheTextExactly) {
   auto r = record();
   r.loss = 10.397207736968994;

@@ -48,6 +48,7 @@ std::string Progress::describe(const StepRecord& record) const {
     const double rate = record.tokens_per_second / options_.world * options_.flops_per_token;
     text += fmt::format(" MFU {:.1f}%", 100 * rate / kMfuPeakFlops);
   }
+  if (record.loss_scale > 0) text += fmt::format(" loss_scale {:.10g}", record.loss_scale);
   text +=
       fmt::format(" peak {} ETA {}", format_bytes(record.peak_memory), format_duration(remaining));
   if (record.skipped) text += " SKIPPED";

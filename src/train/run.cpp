@@ -144,7 +144,9 @@ TrainResult RankRun::train() {
   options.plan = plan_;
   options.window = {
       {data_.batch, shape.sequence, shape.document_mask}, planned_->options.micro_steps, coalesce};
-  options.max_nonfinite_steps = config_.precision.max_nonfinite_steps;
+  const auto& precision = config_.precision;
+  const bool scale_falls = precision.compute == DType::f16 && precision.loss_scale == 0;
+  options.max_nonfinite_steps = scale_falls ? 0 : precision.max_nonfinite_steps;
   options.memory_base = memory_base_;
   options.samples = data_.sets.train->size();
   options.flops_per_token = 6.0 * static_cast<double>(num_params_without_embedding(*engine_));

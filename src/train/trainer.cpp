@@ -97,7 +97,9 @@ StepRecord Trainer::run_step(std::int64_t step) {
           .peak_memory = peak_memory(),
           .elapsed = ended - started_,
           .skipped = outcome.skipped,
-          .cause = outcome.cause};
+          .cause = outcome.cause,
+          .loss_scale = outcome.loss_scale,
+          .next_loss_scale = outcome.next_loss_scale};
 }
 
 void Trainer::check_finite(const StepRecord& record) {
@@ -109,15 +111,21 @@ void Trainer::check_finite(const StepRecord& record) {
   ++result_.skipped_steps;
   const auto what = fmt::format("loss {}, gradient norm {} ({})", record.loss, record.grad_norm,
                                 record.cause.empty() ? "the sum of finite parts" : record.cause);
-  log::warning("train", fmt::format("step {} skipped, not finite: {} ({} in a row, {} in all)",
-                                    record.step, what, nonfinite_steps_, result_.skipped_steps));
-  if (nonfinite_steps_ < options_.max_nonfinite_steps) return;
-  throw Error(
-      fmt::format("[train.step] step {}: {} consecutive steps were not finite: got {}, expected at "
-                  "most {} in a row (rank {}). Lower --learning_rate, check the data, or raise "
-                  "--max_nonfinite_steps.",
-                  record.step, nonfinite_steps_, what, options_.max_nonfinite_steps - 1,
-                  parts_.rank.communicator->rank()));
+  const auto scale = record.loss_scale > 0 ? fmt::format("; loss scale {:.10g} -> {:.10g}",
+                                                         record.loss_scale, record.next_loss_scale)
+                                           : std::string();
+  if (parts_.rank.communicator->rank() == 0) {  // all ranks know the same
+    log::warning("train",
+                 fmt::format("step {} skipped, not finite: {}{} ({} in a row, {} in all)",
+                             record.step, what, scale, nonfinite_steps_, result_.skipped_steps));
+  }
+  const int limit = options_.max_nonfinite_steps;
+  if (limit == 0 || nonfinite_steps_ < limit) return;
+  throw Error(fmt::format(
+      "[train.step] step {}: {} consecutive steps were not finite: got {}, expected at "
+      "most {} in a row (rank {}). Lower --learning_rate, check the data, or raise "
+      "--max_nonfinite_steps.",
+      record.step, nonfinite_steps_, what, limit - 1, parts_.rank.communicator->rank()));
 }
 
 Bytes Trainer::peak_memory() const {

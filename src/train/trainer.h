@@ -31,10 +31,11 @@ struct TrainerOptions {
   StepPlan plan;
   WindowShape window;
   LearningRate learning_rate;
-  int max_nonfinite_steps = 3;  ///< consecutive skipped steps that end the run
-  ProcessMemory memory_base;    ///< the CPU's peak memory is counted from here
-  std::int64_t samples = 0;     ///< blocks of the training data
-  double flops_per_token = 0;   ///< as Hugging Face's total_flos counts them
+  /// Consecutive skipped steps that end the run; 0: any number, as the fp16 loss scale falls.
+  int max_nonfinite_steps = 3;
+  ProcessMemory memory_base;   ///< the CPU's peak memory is counted from here
+  std::int64_t samples = 0;    ///< blocks of the training data
+  double flops_per_token = 0;  ///< as Hugging Face's total_flos counts them
 };
 
 /// The training loop of one rank.
