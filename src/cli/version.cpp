@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "memory/arena.h"
 
 namespace zt::cli {
 
@@ -12,7 +13,8 @@ int run_version(const Arguments& arguments) {
     throw ConfigError(
         fmt::format("[cli.version] unknown argument: got {}, expected none.", arguments.front()));
   }
-  std::cout << fmt::format("zerotrain {} (libtorch {})\n", ZT_VERSION, ZT_TORCH_VERSION);
+  std::cout << fmt::format("zerotrain {} (libtorch {})\nGPUs: {} that this build can use\n",
+                           ZT_VERSION, ZT_TORCH_VERSION, memory::num_cuda_devices());
   return 0;
 }
 
