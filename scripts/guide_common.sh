@@ -230,12 +230,17 @@ guide_prepare() {
   guide_choose_devices
 }
 
+# Checks that a script wants made just before its command runs.
+guide_checks=()
+
 # Replaces this shell: signals go straight to the launcher.
 guide_run() {
+  local check
   mkdir -p -- "$output_dir" "$cache_dir" 2>/dev/null ||
     guide_fail paths "OUTPUT_DIR or CACHE_DIR: cannot create '$output_dir' and '$cache_dir'."
   guide_print
   case "${DRY_RUN:-False}" in [Tt]rue | 1 | yes) exit 0 ;; esac
+  for check in "${guide_checks[@]}"; do "$check"; done
   exec "${guide_command[@]}"
 }
 

@@ -29,7 +29,7 @@ find_torchrun() {
   done
 }
 
-# torchrun would show a Python stack.
+# torchrun would show a Python stack instead.
 # shellcheck disable=SC2016,SC2154  # the inner shell expands; guide_common.sh sets these
 refuse_taken_port() {
   if [ "$node_rank" -eq 0 ] && timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$master_addr" "$master_port" 2>/dev/null; then
@@ -41,6 +41,7 @@ refuse_taken_port() {
 # shellcheck disable=SC2154
 note_checkpoints() {
   local found
+  [ -d "$output_dir" ] || return 0
   found="$(find "$output_dir" -maxdepth 1 -name 'checkpoint-*' -printf . | wc -c)"
   if [ "$found" -gt 0 ]; then
     guide_note "$output_dir holds $found checkpoints of an earlier run: --overwrite_output_dir keeps them."
@@ -56,7 +57,7 @@ guide_collect
 note_checkpoints
 torchrun="$(find_torchrun)"
 if [ -n "$torchrun" ]; then
-  refuse_taken_port
+  guide_checks+=(refuse_taken_port)
   guide_command=("$torchrun" --nnodes "$num_nodes" --node_rank "$node_rank" --nproc_per_node "$gpus_per_node"
     --master_addr "$master_addr" --master_port "$master_port")
   if [ -n "${LOG_DIR:-}" ]; then guide_command+=(--log_dir "$LOG_DIR" --tee 3); fi

@@ -17,51 +17,10 @@ import tempfile
 import time
 
 import _tiny_model as tiny
+from _processes import alive, descendants, rank_of, wait_until
 
 ZT = os.environ.get("ZT_BINARY", str(pathlib.Path(__file__).resolve().parents[2] / "zt"))
 START_S, END_S = 60, 30
-
-
-def descendants(pid):
-    """All living processes below pid, zombies left out."""
-    children = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                stat = pathlib.Path("/proc", entry, "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-                if stat[0] != "Z":
-                    children.setdefault(int(stat[1]), []).append(int(entry))
-    found, todo = [], [pid]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += below
-    return found
-
-
-def rank_of(pid):
-    """The RANK variable of a process, or None."""
-    with contextlib.suppress(OSError):
-        for part in pathlib.Path("/proc", str(pid), "environ").read_bytes().split(b"\0"):
-            if part.startswith(b"RANK="):
-                return int(part[5:])
-    return None
-
-
-def alive(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
-    return False
-
-
-def wait_until(condition, seconds):
-    """True as soon as the condition holds, False when it does not within the time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 class Training:
