@@ -34,7 +34,7 @@ def environment(root, output, **settings):
         "USE_CPU": "True", "OMP_NUM_THREADS": "1", "MODEL_PATH": str(root / "model"),
         "TRAIN_DATA_DIR": str(root / "data" / "train"), "VALID_FILE_DIR": str(root / "data" / "valid"),
         "OUTPUT_DIR": str(output), "BLOCK_SIZE": "64", "GRADIENT_ACCUMULATION_STEPS": "1", "MAX_STEPS": str(STEPS),
-        "LOGGING_STEPS": "1", "LOG_LEVEL": "info"} | settings
+        "LOGGING_STEPS": "1", "LOG_LEVEL": "info", "REPORT_TO": "none"} | settings
 
 
 def command(script, stage, nodes, ranks, address, port, *flags, folder=SCRIPTS):
