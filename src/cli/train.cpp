@@ -27,7 +27,11 @@ int run_train(const Arguments& arguments) {
   }
   const int num_gpus = memory::num_cuda_devices();
   train::RunInput input{.arguments = arguments, .has_gpu = num_gpus > 0};
-  if (const auto rank = config::rank_environment(config::read_environment())) {
+  const auto variables = config::read_environment();
+  if (const auto found = variables.find(config::kTensorboardDirName); found != variables.end()) {
+    input.tensorboard_logging_dir = found->second;
+  }
+  if (const auto rank = config::rank_environment(variables)) {
     input.rank = *rank;
     train::run(input);
     return 0;

@@ -19,6 +19,8 @@ using zt::ReduceAt;
 enum class PackingRule : std::uint8_t { stream, hf };
 enum class Sampling : std::uint8_t { random, sequential, group_by_length };
 enum class DeviceKind : std::uint8_t { cpu, cuda };
+/// When something is done during training.
+enum class Interval : std::uint8_t { no, steps, epoch };
 
 struct ModelConfig {
   std::string model_name_or_path;      ///< HF folder with weights, or with config.json alone
@@ -124,11 +126,17 @@ struct RunConfig {
   std::int64_t gradient_accumulation_steps = 1;
   double num_train_epochs = 3.0;
   std::int64_t max_steps = -1;
-  double eval_steps = 0;  ///< 0: only at the end; < 1: share of all steps
+  Interval eval_strategy = Interval::no;
+  double eval_steps = 0;  ///< with `eval_strategy` steps; < 1: share of all steps
+  Interval logging_strategy = Interval::steps;
   double logging_steps = 1;
-  bool logging_first_step = false;  ///< log step 1 whatever `logging_steps` is
+  bool logging_first_step = false;     ///< log step 1 whatever `logging_steps` is
+  bool logging_nan_inf_filter = true;  ///< the logged mean loss leaves non-finite steps out
+  std::string logging_dir;             ///< of event files; empty: `<output_dir>/runs/<date>_<host>`
+  bool report_tensorboard = false, report_csv = false;
   bool disable_tqdm = false;
-  std::string log_level = "info";
+  std::string log_level = "info";             ///< of rank 0
+  std::string log_level_replica = "warning";  ///< of the other ranks
   std::uint64_t seed = 42;
   int ddp_timeout_seconds = 1800;
 };

@@ -12,8 +12,9 @@
 namespace zt::config {
 namespace {
 
-constexpr const char* kNames[] = {"RANK",        "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
-                                  "MASTER_ADDR", "MASTER_PORT"};
+constexpr const char* kNames[] = {
+    "RANK",        "LOCAL_RANK",  "WORLD_SIZE",       "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR", "MASTER_PORT", kTensorboardDirName};
 
 bool is_wanted(std::string_view name) {
   if (name.rfind("ZT_", 0) == 0 || name.rfind("TORCHELASTIC_", 0) == 0) return true;

@@ -22,9 +22,12 @@ struct RankEnvironment {
 /// Names and values of environment variables; tests pass their own.
 using Variables = std::map<std::string, std::string>;
 
+/// Where Hugging Face's Trainer (v5) writes event files.
+inline constexpr const char* kTensorboardDirName = "TENSORBOARD_LOGGING_DIR";
+
 /// Copies the variables this program reads (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE,
-/// MASTER_ADDR, MASTER_PORT, torchrun's TORCHELASTIC_*) and every `ZT_*` variable. The only place
-/// that reads the environment.
+/// MASTER_ADDR, MASTER_PORT, TENSORBOARD_LOGGING_DIR, torchrun's TORCHELASTIC_*) and every `ZT_*`
+/// variable. The only place that reads the environment.
 [[nodiscard]] Variables read_environment();
 
 /// The rank variables, or nothing when the process was not started by a launcher (neither RANK nor

@@ -37,6 +37,11 @@ struct Names<Sampling> {
        {Sampling::group_by_length, "group_by_length"}}};
 };
 template <>
+struct Names<Interval> {
+  static constexpr std::array<std::pair<Interval, const char*>, 3> kAll{
+      {{Interval::no, "no"}, {Interval::steps, "steps"}, {Interval::epoch, "epoch"}}};
+};
+template <>
 struct Names<DeviceKind> {
   static constexpr std::array<std::pair<DeviceKind, const char*>, 2> kAll{
       {{DeviceKind::cpu, "cpu"}, {DeviceKind::cuda, "cuda"}}};
@@ -178,11 +183,18 @@ void add_run_fields(std::vector<Field>& all) {
        field<run, &R::gradient_accumulation_steps>("run.gradient_accumulation_steps", {1, 1 << 24}),
        field<run, &R::num_train_epochs>("run.num_train_epochs", kAboveZero),
        field<run, &R::max_steps>("run.max_steps", kCount),
+       field<run, &R::eval_strategy>("run.eval_strategy"),
        field<run, &R::eval_steps>("run.eval_steps", kFromZero),
+       field<run, &R::logging_strategy>("run.logging_strategy"),
        field<run, &R::logging_steps>("run.logging_steps", kAboveZero),
        field<run, &R::logging_first_step>("run.logging_first_step"),
+       field<run, &R::logging_nan_inf_filter>("run.logging_nan_inf_filter"),
+       field<run, &R::logging_dir>("run.logging_dir"),
+       field<run, &R::report_tensorboard>("run.report_tensorboard"),
+       field<run, &R::report_csv>("run.report_csv"),
        field<run, &R::disable_tqdm>("run.disable_tqdm"),
        field<run, &R::log_level>("run.log_level"),
+       field<run, &R::log_level_replica>("run.log_level_replica"),
        field<run, &R::seed>("run.seed"),
        field<run, &R::ddp_timeout_seconds>("run.ddp_timeout_seconds", kFromOne),
        field<launch, &L::nproc>("launch.nproc", {0, 4096}),

@@ -86,7 +86,9 @@ TEST_F(FlagsTest, WrongValuesNameFlagValueAndWhatIsValid) {
       {"--max_nonfinite_steps", "0", "expected a whole number >= 1"},
       {"--lr_scheduler_type", "polynomial", "expected one of linear|cosine|constant"},
       {"--optim", "lion_8bit", "expected one of adamw_torch"},
-      {"--eval_strategy", "epoch", "expected one of no|steps"},
+      {"--eval_strategy", "sometimes", "expected one of no|steps|epoch"},
+      {"--logging_strategy", "never", "expected one of no|steps|epoch"},
+      {"--log_level_replica", "loud", "expected one of debug|info|warning"},
       {"--eval_steps", "-5", "expected a number > 0"},
       {"--eval_steps", "x", "expected a finite number"},
       {"--logging_steps", "2.5", "expected a whole number or a share below 1"},
@@ -167,8 +169,8 @@ TEST_F(FlagsTest, EveryFlagWithAFieldReachesIt) {
     const Field& field = field_at(flag.field);
     const std::string before = field.get(Config{});
     std::string value;
-    for (const char* text :
-         {"3", "8", "0.25", "false", "true", "full", "native", "hf", "boundary", "sequential"}) {
+    for (const char* text : {"3", "8", "0.25", "false", "true", "full", "native", "hf", "boundary",
+                             "sequential", "epoch"}) {
       Config config;
       if (set_field(config, field, text).empty() && field.get(config) != before && value.empty()) {
         value = text;
@@ -213,6 +215,27 @@ TEST_F(FlagsTest, EvaluationFollowsItsStrategy) {
   const Config none = resolved({"--do_eval", "--eval_steps", "50"});
   EXPECT_EQ(none.run.eval_steps, 0);
   EXPECT_TRUE(has_notice(none, "--eval_steps: no effect without --eval_strategy steps"));
+  const Config epoch = resolved({"--eval_strategy", "epoch"});
+  EXPECT_EQ(epoch.run.eval_strategy, Interval::epoch);
+  EXPECT_TRUE(epoch.run.do_eval);
+}
+
+TEST_F(FlagsTest, ReportsAreChosenByName) {
+  const Config board = resolved({"--report_to", "tensorboard", "--logging_dir", "x/runs"});
+  EXPECT_TRUE(board.run.report_tensorboard);
+  EXPECT_FALSE(board.run.report_csv);
+  EXPECT_EQ(board.run.logging_dir, "x/runs");
+  EXPECT_TRUE(resolved({"--report_to", "tensorboard", "csv"}).run.report_csv);
+  const Config all = resolved({"--report_to", "all"});
+  EXPECT_TRUE(all.run.report_tensorboard && all.run.report_csv);
+  const Config none = resolved({"--report_to", "none", "--logging_dir", "x"});
+  EXPECT_FALSE(none.run.report_tensorboard || none.run.report_csv);
+  EXPECT_TRUE(has_notice(none, "--logging_dir: no effect without --report_to tensorboard"));
+  expect_error(
+      {"--report_to", "wandb"},
+      "--report_to wandb is not built: the format of its offline folder is not documented");
+  expect_error({"--report_to", "wandb"}, "Use --report_to csv");
+  expect_error({"--report_to", "tensorboard", "mlflow"}, "--report_to mlflow is not built");
 }
 
 TEST_F(FlagsTest, AcceptedFlagsGiveOneNoticeEach) {
@@ -240,7 +263,6 @@ TEST_F(FlagsTest, RefusedFlagsAreNamedWithWhatIsAccepted) {
     const std::string quiet = flag.values.substr(0, flag.values.find('|'));
     EXPECT_EQ(error_of({"--" + flag.name + "=" + quiet}), "") << flag.name;
   }
-  expect_error({"--report_to", "tensorboard"}, "accepted values: none (command line)");
   expect_error({"--fsdp", "full_shard auto_wrap"}, "Use --deepspeed with stage 2 or 3");
   EXPECT_EQ(error_of({"--use_peft", "False", "--fp16", "False", "--fsdp", ""}), "");
 }

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <sstream>
 
 #include "config/fields.h"
 #include "config/resolve_parts.h"
@@ -10,19 +11,9 @@ namespace {
 constexpr const char* kCommandLine = "command line";
 constexpr const char* kLevels = "debug|info|warning|error|critical|passive";
 
-void resolve_evaluation(Context& context) {
+void resolve_eval_steps(Context& context) {
   RunConfig& run = context.config.run;
-  const std::string* strategy = context.flags.find("eval_strategy");
   const std::string* steps = context.flags.find("eval_steps");
-  const bool by_steps = strategy != nullptr && lower_case(*strategy) == "steps";
-  if (!by_steps) {
-    if (steps != nullptr) {
-      context.notice("--eval_steps: no effect without --eval_strategy steps (command line)");
-    }
-    return;
-  }
-  run.do_eval = true;
-  context.set_origin("run.do_eval", "--eval_strategy", kCommandLine);
   if (steps == nullptr || lower_case(*steps) == "none") {
     run.eval_steps = run.logging_steps;
     context.set_origin("run.eval_steps", "--logging_steps", "default of --eval_steps");
@@ -36,6 +27,52 @@ void resolve_evaluation(Context& context) {
   }
   run.eval_steps = *value;
   context.set_origin("run.eval_steps", "--eval_steps", kCommandLine);
+}
+
+void resolve_evaluation(Context& context) {
+  RunConfig& run = context.config.run;
+  const std::string* strategy = context.flags.find("eval_strategy");
+  const std::string text = strategy == nullptr ? "no" : lower_case(*strategy);
+  if (text != "steps" && context.flags.find("eval_steps") != nullptr) {
+    context.notice("--eval_steps: no effect without --eval_strategy steps (command line)");
+  }
+  if (text != "steps" && text != "epoch") return;
+  run.eval_strategy = text == "steps" ? Interval::steps : Interval::epoch;
+  run.do_eval = true;
+  context.set_origin("run.eval_strategy", "--eval_strategy", kCommandLine);
+  context.set_origin("run.do_eval", "--eval_strategy", kCommandLine);
+  if (run.eval_strategy == Interval::steps) resolve_eval_steps(context);
+}
+
+/// Why a tracker that Hugging Face's Trainer knows is not written.
+std::string missing_tracker(const std::string& name) {
+  if (name == "wandb") {
+    return "--report_to wandb is not built: the format of its offline folder is not documented";
+  }
+  return "--report_to " + shown(name) + " is not built";
+}
+
+void resolve_reports(Context& context) {
+  RunConfig& run = context.config.run;
+  const std::string* value = context.flags.find("report_to");
+  if (value == nullptr) return;
+  std::istringstream names(*value);
+  for (std::string name; names >> name;) {
+    const bool all = name == "all";
+    if (all || name == "tensorboard") run.report_tensorboard = true;
+    if (all || name == "csv") run.report_csv = true;
+    if (!all && name != "tensorboard" && name != "csv" && name != "none") {
+      context.problems.add(kCommandLine,
+                           missing_tracker(name) + ", expected tensorboard, csv, all or none",
+                           "Use --report_to csv for a table of all values");
+    }
+  }
+  if (run.report_tensorboard) {
+    context.set_origin("run.report_tensorboard", "--report_to", kCommandLine);
+  } else if (context.flags.find("logging_dir") != nullptr) {
+    context.notice("--logging_dir: no effect without --report_to tensorboard (command line)");
+  }
+  if (run.report_csv) context.set_origin("run.report_csv", "--report_to", kCommandLine);
 }
 
 /// Every buffer has one shape for the whole run; the token-weighted result does not depend on it.
@@ -122,6 +159,10 @@ void resolve_memory_flags(Context& context) {
 
 void resolve_log(Context& context) {
   RunConfig& run = context.config.run;
+  if (const std::string* level = context.flags.find("log_level_replica")) {
+    run.log_level_replica = lower_case(*level);
+    context.set_origin("run.log_level_replica", "--log_level_replica", kCommandLine);
+  }
   if (const std::string* level = context.flags.find("log_level")) {
     run.log_level = lower_case(*level);
     if (context.config.origins.count("run.log_level") == 0) {
@@ -152,6 +193,7 @@ void resolve_device(Context& context) {
 
 void resolve_run(Context& context) {
   resolve_evaluation(context);
+  resolve_reports(context);
   note_eval_batch(context);
   check_whole_steps(context);
   resolve_data_order(context);

@@ -4,23 +4,23 @@
 
 #include <cmath>
 #include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/error.h"
+#include "train/log_values.h"
+#include "train/python_json.h"
 
 namespace zt::train {
 namespace {
 
 constexpr int kIndent = 4;
 
-double rounded(double value, int decimals) {
-  const double scale = std::pow(10.0, decimals);
-  return std::round(value * scale) / scale;
-}
-
-double per_second(std::int64_t count, double seconds) {
-  return seconds > 0 ? rounded(static_cast<double>(count) / seconds, 3) : 0.0;
+std::string object_text(const LogValues& values, const char* samples_key, std::int64_t samples) {
+  nlohmann::json json;  // keeps its keys sorted
+  for (const auto& [name, value] : values) json[name] = value;
+  json[samples_key] = samples;
+  return to_python_json(json, kIndent);
 }
 
 }  // namespace
@@ -28,33 +28,27 @@ double per_second(std::int64_t count, double seconds) {
 double perplexity(double loss) { return std::exp(loss); }
 
 std::string eval_results_json(const EvalResult& result, double epoch) {
-  nlohmann::json json;  // keeps its keys sorted
-  json["epoch"] = epoch;
-  json["eval_loss"] = result.loss;
-  json["eval_runtime"] = rounded(result.seconds, 4);
-  json["eval_samples"] = result.samples;
-  json["eval_samples_per_second"] = per_second(result.samples, result.seconds);
-  json["eval_steps_per_second"] = per_second(result.batches, result.seconds);
-  json["perplexity"] = perplexity(result.loss);
-  return json.dump(kIndent);
+  auto values = history_values(result, epoch);
+  values.push_back({"perplexity", perplexity(result.loss)});
+  return object_text(values, "eval_samples", result.samples);
 }
 
 std::string train_results_json(const TrainResult& result) {
-  nlohmann::json json;
-  json["epoch"] = result.epoch;
-  json["total_flos"] = result.flops;
-  json["train_loss"] = result.mean_loss;
-  json["train_runtime"] = rounded(result.seconds, 4);
-  json["train_samples"] = result.samples;
-  json["train_samples_per_second"] = per_second(result.samples_seen, result.seconds);
-  json["train_steps_per_second"] = per_second(result.steps, result.seconds);
-  return json.dump(kIndent);
+  return object_text(history_values(result), "train_samples", result.samples);
 }
 
 std::string merge_results_json(const std::vector<std::string>& objects) {
   nlohmann::json merged = nlohmann::json::object();
-  for (const auto& text : objects) merged.update(nlohmann::json::parse(text));
-  return merged.dump(kIndent);
+  for (const auto& text : objects) merged.update(from_python_json(text, "all_results.json"));
+  return to_python_json(merged, kIndent);
+}
+
+std::string read_text_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) throw FileError(fmt::format("[train.results] cannot read {}.", path));
+  return text.str();
 }
 
 void write_text_file(const std::string& path, const std::string& text) {

@@ -34,9 +34,11 @@ struct TrainResult {
 /// rates. Source: transformers Trainer.save_metrics.
 [[nodiscard]] std::string eval_results_json(const EvalResult& result, double epoch);
 [[nodiscard]] std::string train_results_json(const TrainResult& result);
-/// The union of result objects, later ones winning.
+/// The union of result objects, later ones winning. Errors: FileError when one is not JSON.
 [[nodiscard]] std::string merge_results_json(const std::vector<std::string>& objects);
 
+/// A small text file as a whole. Errors: FileError.
+[[nodiscard]] std::string read_text_file(const std::string& path);
 /// Writes a small text file as a whole. Errors: FileError.
 void write_text_file(const std::string& path, const std::string& text);
 

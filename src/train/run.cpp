@@ -2,20 +2,16 @@
 
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
-#include <unistd.h>
-
 #include <chrono>
-#include <cstdio>
 
 #include "base/log.h"
 #include "config/resolve.h"
 #include "memory/arena.h"
 #include "optim/lr_schedule.h"
 #include "plan/choose.h"
-#include "train/metrics_file.h"
 #include "train/output_dir.h"
+#include "train/outputs.h"
 #include "train/prepare_data.h"
-#include "train/progress.h"
 #include "train/run_parts.h"
 #include "train/save.h"
 #include "train/trainer.h"
@@ -32,7 +28,7 @@ class RankRun {
   void run() {
     open_data();
     build_engine();
-    add_observers();
+    open_run_outputs();
     std::optional<TrainResult> trained;
     std::optional<EvalResult> evaluated;
     if (config_.run.do_train) trained = train();
@@ -53,7 +49,7 @@ class RankRun {
   void open_data();
   void check_data(const data::Tokenizer& tokenizer) const;
   void build_engine();
-  void add_observers();
+  void open_run_outputs();
   TrainResult train();
   /// The evaluation that ends a run.
   EvalResult evaluate_once(const TrainResult& trained);
@@ -69,7 +65,7 @@ class RankRun {
   std::optional<plan::Candidate> planned_;
   ProcessMemory memory_base_;
   std::unique_ptr<zero::Engine> engine_;
-  Observers observers_;
+  Outputs outputs_;  ///< empty on other ranks than 0
 };
 
 void RankRun::open_data() {
@@ -149,7 +145,8 @@ TrainResult RankRun::train() {
   options.max_nonfinite_steps = scale_falls ? 0 : precision.max_nonfinite_steps;
   options.memory_base = memory_base_;
   options.samples = data_.sets.train->size();
-  options.flops_per_token = 6.0 * static_cast<double>(num_params_without_embedding(*engine_));
+  options.flops_per_token = total_flos_per_token(*engine_);
+  options.logging_nan_inf_filter = config_.run.logging_nan_inf_filter;
   options.learning_rate = [this](std::int64_t applied_steps) {
     return optim::learning_rate(config_.lr_schedule, config_.optimizer.learning_rate,
                                 plan_.total_steps, applied_steps);
@@ -162,23 +159,22 @@ TrainResult RankRun::train() {
                    .rank = context_,
                    .train_data = &loader,
                    .eval_data = eval ? &eval_data : nullptr,
-                   .observers = &observers_},
+                   .observers = &outputs_.observers},
                   std::move(options));
   return trainer.run();
 }
 
-void RankRun::add_observers() {
+void RankRun::open_run_outputs() {
   if (rank() != 0) return;
-  if (config_.run.do_train) {
-    observers_.push_back(std::make_unique<MetricsFile>(config_.run.output_dir + "/metrics.jsonl"));
-  }
-  observers_.push_back(std::make_unique<Progress>(
-      ProgressOptions{.total_steps = plan_.total_steps,
-                      .flops_per_token = flops_per_token(model_, planned_->options.shape.sequence),
-                      .world = input_.rank.world_size,
-                      .show_mfu = context_.device == Device::cuda,
-                      .terminal = ::isatty(STDOUT_FILENO) == 1 && !config_.run.disable_tqdm},
-      stdout));
+  OutputFacts facts;
+  facts.plan = plan_;
+  facts.world = input_.rank.world_size;
+  facts.on_gpu = context_.device == Device::cuda;
+  facts.flops_per_token = flops_per_token(model_, planned_->options.shape.sequence);
+  facts.total_flos_per_token = total_flos_per_token(*engine_);
+  facts.environment_log_dir = input_.tensorboard_logging_dir;
+  facts.model_config = read_text_file(config_.model.model_name_or_path + "/config.json");
+  outputs_ = open_outputs(config_, facts);
 }
 
 std::optional<data::EvalLoader> RankRun::eval_loader() const {
@@ -192,7 +188,7 @@ EvalResult RankRun::evaluate_once(const TrainResult& trained) {
   const EvalData eval_data{&*loader, data_.sets.eval->size(),
                            planned_->options.shape.document_mask};
   const auto result = evaluate(*engine_, eval_data, context_);
-  for (const auto& observer : observers_) {
+  for (const auto& observer : outputs_.observers) {
     observer->on_evaluate({.step = trained.steps, .epoch = trained.epoch}, result);
   }
   return result;
@@ -252,7 +248,7 @@ config::Config check_inputs(const RunInput& input, bool check_output) {
 void run(const RunInput& input) {
   const auto first = resolve_first(input);
   const int rank = input.rank.rank;
-  log::init(rank, rank == 0 ? log::parse_level(first.run.log_level) : log::Level::warning);
+  log::init(rank, log::parse_level(rank == 0 ? first.run.log_level : first.run.log_level_replica));
   if (rank == 0) prepare_output_dir(first.run.output_dir, first.run.overwrite_output_dir);
   auto model = open_model(first.model, first.run.seed);
   auto config = resolve_with_model(input, model);

@@ -13,7 +13,8 @@ namespace zt::train {
 struct RunInput {
   std::vector<std::string> arguments;  ///< of `zt train`; resolved again once the model is known
   config::RankEnvironment rank;
-  bool has_gpu = false;  ///< this machine has a GPU that the build can use
+  std::string tensorboard_logging_dir;  ///< TENSORBOARD_LOGGING_DIR; empty: not set
+  bool has_gpu = false;                 ///< this machine has a GPU that the build can use
 };
 
 /// Everything that can be wrong with the files of a run, found without a device or a peer: flags,

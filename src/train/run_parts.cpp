@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "memory/arena.h"
 #include "train/memory_report.h"
@@ -60,12 +61,12 @@ double flops_per_token(const OpenedModel& model, std::int64_t sequence) {
   return model::train_flops_per_token(model.config, sequence);
 }
 
-std::int64_t num_params_without_embedding(const zero::Engine& engine) {
+double total_flos_per_token(const zero::Engine& engine) {
   std::int64_t count = 0;
   for (const auto& param : engine.layout().params) {
     if (param.name.find("embed_tokens") == std::string::npos) count += param.numel().value;
   }
-  return count;
+  return 6.0 * static_cast<double>(count);
 }
 
 std::string compare_memory(const zero::Engine& engine, const plan::Candidate& planned,
@@ -92,7 +93,10 @@ std::string compare_memory(const zero::Engine& engine, const plan::Candidate& pl
 
 void write_results(const std::string& folder, const std::optional<TrainResult>& trained,
                    const std::optional<EvalResult>& evaluated) {
+  const std::string all = folder + "/all_results.json";
   std::vector<std::string> objects;
+  if (std::filesystem::exists(all)) objects.push_back(read_text_file(all));
+  const auto earlier = objects.size();
   if (trained) {
     objects.push_back(train_results_json(*trained));
     write_text_file(folder + "/train_results.json", objects.back());
@@ -101,7 +105,7 @@ void write_results(const std::string& folder, const std::optional<TrainResult>& 
     objects.push_back(eval_results_json(*evaluated, trained ? trained->epoch : 0));
     write_text_file(folder + "/eval_results.json", objects.back());
   }
-  if (!objects.empty()) write_text_file(folder + "/all_results.json", merge_results_json(objects));
+  if (objects.size() > earlier) write_text_file(all, merge_results_json(objects));
 }
 
 }  // namespace zt::train

@@ -38,8 +38,8 @@ struct RunData {
 /// Forward and backward of one token, as MFU counts them.
 [[nodiscard]] double flops_per_token(const OpenedModel& model, std::int64_t sequence);
 
-/// Parameters without the embedding table, as Hugging Face's total_flos counts them.
-[[nodiscard]] std::int64_t num_params_without_embedding(const zero::Engine& engine);
+/// What Hugging Face's total_flos counts per token: 6 x parameters without the embedding table.
+[[nodiscard]] double total_flos_per_token(const zero::Engine& engine);
 
 /// Planned and measured memory of all ranks, as text. `memory_base`: see start_peak_measurement.
 /// Collective.
@@ -47,7 +47,8 @@ struct RunData {
                                          const zero::RankContext& rank,
                                          const ProcessMemory& memory_base);
 
-/// Writes the result files that there are results for. Rank 0 only.
+/// Writes the result files that there are results for; an all_results.json that is there keeps its
+/// other keys, as with Hugging Face. Rank 0 only. Errors: FileError.
 void write_results(const std::string& folder, const std::optional<TrainResult>& trained,
                    const std::optional<EvalResult>& evaluated);
 

@@ -11,12 +11,15 @@ struct StepPlan {
   std::int64_t total_steps = 0;
   std::int64_t updates_per_epoch = 0;  ///< a short last window counts
   std::int64_t accumulation = 1;       ///< micro-batches of a rank per step
-  std::int64_t logging_every = 1;
-  std::int64_t eval_every = 0;  ///< 0: only at the end
+  std::int64_t logging_every = 1;      ///< 0: not by steps
+  std::int64_t eval_every = 0;         ///< 0: not by steps
   bool logging_first_step = false;
+  bool logging_by_epoch = false, eval_by_epoch = false;
 
   /// True when `step` (from 1) is one to log.
   [[nodiscard]] bool logs(std::int64_t step) const;
+  /// True at the last step of an epoch, and of the run.
+  [[nodiscard]] bool ends_epoch(std::int64_t step) const;
   /// True when an evaluation follows `step`; the last step is not one of them (the run ends with
   /// one).
   [[nodiscard]] bool evaluates(std::int64_t step) const;

@@ -20,7 +20,9 @@ double now_seconds() {
 }  // namespace
 
 Trainer::Trainer(TrainerParts parts, TrainerOptions options)
-    : parts_(std::move(parts)), options_(std::move(options)) {}
+    : parts_(std::move(parts)),
+      options_(std::move(options)),
+      log_window_(options_.logging_nan_inf_filter) {}
 
 TrainResult Trainer::run() {
   const auto& plan = options_.plan;

@@ -36,6 +36,7 @@ struct TrainerOptions {
   ProcessMemory memory_base;   ///< the CPU's peak memory is counted from here
   std::int64_t samples = 0;    ///< blocks of the training data
   double flops_per_token = 0;  ///< as Hugging Face's total_flos counts them
+  bool logging_nan_inf_filter = true;
 };
 
 /// The training loop of one rank.
