@@ -129,9 +129,10 @@ def check_state(checks, mine, theirs):
 
 def check_results(checks, mine, theirs):
     for name in ("train_results", "eval_results", "all_results"):
-        text, expected = [(folder / f"{name}.json").read_text() for folder in (mine, theirs)]
-        checks.check(same_entry(json.loads(text), json.loads(expected)),
-                     f"{name}.json has the Trainer's keys and values: {json.loads(text)}, {json.loads(expected)}")
+        text, expected = (mine / f"{name}.json").read_text(), json.loads((theirs / f"{name}.json").read_text())
+        if "train_loss" in expected:  # the Trainer's printer takes this one out of the results on its way
+            expected["total_flos"] = json.loads((theirs / "trainer_state.json").read_text())["total_flos"]
+        checks.check(same_entry(json.loads(text), expected), f"{name}.json has the Trainer's keys and values")
         checks.check(text == json.dumps(json.loads(text), indent=4, sort_keys=True), f"{name}.json is laid out as Python does")
 
 
