@@ -4,8 +4,9 @@
 #   ./test.sh [--fast | --full | --campaign] [--cuda | --no-cuda]
 #     (nothing)   checks of the sources, one release build, CTest, tests/tools, tests/peers, tests/e2e
 #     --fast      checks, build and the CTest programs with label cpu
-#     --full      also a Clang build with clang-tidy, ASan + UBSan, TSan, every header alone, slow tests
-#     --campaign  also long seeded campaigns (ZT_CAMPAIGN_SEEDS rounds, default 200)
+#     --full      also a Clang build with clang-tidy, ASan + UBSan, TSan, every header alone, slow tests, 60 s of
+#                 each fuzz program
+#     --campaign  also long seeded campaigns (ZT_CAMPAIGN_SEEDS rounds, default 200) and 10 min of each fuzz program
 #     --cuda, --no-cuda   compile the CUDA half or not (default: when an nvcc >= 13 is there)
 #
 # Tests that need a GPU are listed as skipped where there is none. Logs: test-logs/ in the build folder.
@@ -19,7 +20,7 @@ for argument in "$@"; do
     --fast | --full | --campaign) mode="${argument#--}" ;;
     --cuda) cuda=on ;;
     --no-cuda) cuda=off ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "[test.arguments] unknown flag: got '$argument'. See ./test.sh --help." >&2; exit 2 ;;
   esac
 done
@@ -176,6 +177,12 @@ if [ "$mode" = full ]; then
     if build "$other"; then run_ctest "build-$other" '^(cpu|dist)$'; fi
   done
 fi
+run_fuzz() {
+  section "fuzz ($1 s each)"
+  if build cpu-fuzz; then run_one fuzz 36000 "$python" tests/fuzz/run.py build-cpu-fuzz/tests/fuzz --seconds "$1"; fi
+}
+if [ "$mode" = full ]; then run_fuzz 60; fi
+if [ "$mode" = campaign ]; then run_fuzz 600; fi
 if [ "$mode" = campaign ]; then
   section "campaign"
   export ZT_CAMPAIGN_SEEDS="${ZT_CAMPAIGN_SEEDS:-200}"
