@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "checkpoint/exchange.h"
+#include "checkpoint/state_source.h"
+
+namespace zt::checkpoint {
+
+/// How DeepSpeed cuts the optimizer's state: stages 1 and 2 put the parameters of a group into one
+/// flat buffer and cut that into equal parts; stage 3 cuts every parameter by itself.
+enum class DeepSpeedLayout : std::uint8_t { stage1 = 1, stage2 = 2, stage3 = 3 };
+
+/// What a DeepSpeed checkpoint holds beside tensors and the run's numbers.
+struct DeepSpeedSave {
+  std::string folder;  ///< as of `save_checkpoint(save_dir)`; the files go to `<folder>/<tag>`
+  std::string tag;     ///< empty: `global_step<N>`
+  DeepSpeedLayout layout = DeepSpeedLayout::stage1;
+  int world = 1;              ///< ranks that will load it
+  DType dtype = DType::f32;   ///< of the weights
+  double learning_rate = 0;   ///< of the next step
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+  bool bias_correction = true;
+  bool decoupled_decay = true;  ///< AdamW
+  /// One group, as with an `optimizer` section; false: the Trainer's two, decayed and not.
+  bool decay_all = true;
+  double max_grad_norm = 1.0;
+  std::int64_t micro_batch = 0;  ///< per device, for `ds_config`; 0: left out
+  std::int64_t sub_group_size = 1'000'000'000;  ///< stage 3; as of the config that will load it
+  // fp16: the settings of the dynamic loss scaler, which DeepSpeed keeps inside of it.
+  bool dynamic_loss_scale = true;
+  std::int64_t loss_scale_window = 1000;
+  int hysteresis = 2;
+  bool consecutive_hysteresis = false;
+  double min_loss_scale = 1;
+};
+
+/// The parameters of one optimizer group.
+struct DeepSpeedGroup {
+  std::vector<const layout::ParamSpec*> params;
+  double weight_decay = 0;
+};
+
+/// The groups in DeepSpeed's order: that of `model.named_parameters()` of transformers' model.
+[[nodiscard]] std::vector<DeepSpeedGroup> deepspeed_groups(
+    const std::vector<layout::ParamSpec>& params, const DeepSpeedSave& save);
+
+/// Writes a checkpoint that `deepspeed.initialize(...).load_checkpoint` resumes and that DeepSpeed's
+/// own zero_to_fp32.py consolidates to exactly the master weights of `source`. The files of rank r
+/// are written by the rank of `exchange` that equals r modulo its world, each streamed slice by
+/// slice from `source`; they become visible together, `latest` last. Collective.
+/// Returns `<folder>/<tag>`. Memory: a few MiB and the names of the parameters.
+/// Errors: CheckpointError on all ranks; what was there before is unchanged then.
+/// Source: DeepSpeed 0.19.8 runtime/engine.py, runtime/zero/stage_1_and_2.py, stage3.py.
+std::string write_deepspeed(const StateSource& source, const std::vector<layout::ParamSpec>& params,
+                            DeepSpeedSave save, const RankExchange& exchange);
+
+}  // namespace zt::checkpoint
