@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,16 @@
 #include "checkpoint/state_source.h"
 
 namespace zt::checkpoint {
+
+/// The numbers of an Adam optimizer that DeepSpeed keeps in its parameter groups.
+struct AdamSettings {
+  double learning_rate = 0;  ///< of the next step
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+  bool bias_correction = true;
+  bool decoupled_decay = true;  ///< AdamW
+  /// One group, as with an `optimizer` section; false: the Trainer's two, decayed and not.
+  bool one_group = true;
+};
 
 /// Which checkpoint a folder means.
 struct DeepSpeedFolder {
@@ -48,6 +59,8 @@ class DeepSpeedCheckpoint : public StateSource {
   [[nodiscard]] const std::vector<layout::ParamSpec>& params() const;
   [[nodiscard]] DType weight_dtype() const;
   [[nodiscard]] const DeepSpeedFolder& where() const;
+  /// Of the first parameter group; nothing when the checkpoint holds no optimizer.
+  [[nodiscard]] const std::optional<AdamSettings>& adam() const;
   /// Reads every byte of part `part` of `parts` of the files; one line per damaged file.
   [[nodiscard]] std::vector<std::string> verify(int part = 0, int parts = 1) const;
 

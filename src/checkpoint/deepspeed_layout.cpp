@@ -11,20 +11,34 @@ namespace {
 
 /// Order in which transformers' modules register what they hold. Names that are not here keep the
 /// order in which the model declares them, behind these.
-constexpr std::array<std::string_view, 19> kRegistered{
-    "model",     "embed_tokens", "layers", "self_attn", "q_proj", "k_proj",
-    "v_proj",    "o_proj",       "q_norm", "k_norm",    "mlp",    "gate_proj",
-    "up_proj",   "down_proj",    "input_layernorm",     "post_attention_layernorm",
-    "norm",      "lm_head",      "weight"};
+constexpr std::array<std::string_view, 19> kRegistered{"model",
+                                                       "embed_tokens",
+                                                       "layers",
+                                                       "self_attn",
+                                                       "q_proj",
+                                                       "k_proj",
+                                                       "v_proj",
+                                                       "o_proj",
+                                                       "q_norm",
+                                                       "k_norm",
+                                                       "mlp",
+                                                       "gate_proj",
+                                                       "up_proj",
+                                                       "down_proj",
+                                                       "input_layernorm",
+                                                       "post_attention_layernorm",
+                                                       "norm",
+                                                       "lm_head",
+                                                       "weight"};
 
 std::size_t rank_of(std::string_view part) {
-  return static_cast<std::size_t>(
-      std::find(kRegistered.begin(), kRegistered.end(), part) - kRegistered.begin());
+  return static_cast<std::size_t>(std::find(kRegistered.begin(), kRegistered.end(), part) -
+                                  kRegistered.begin());
 }
 
 bool is_number(std::string_view part) {
-  return !part.empty() && std::all_of(part.begin(), part.end(),
-                                      [](char c) { return c >= '0' && c <= '9'; });
+  return !part.empty() &&
+         std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 /// The next part of a dotted name.
@@ -108,8 +122,8 @@ std::vector<DeepSpeedGroup> deepspeed_groups(const std::vector<layout::ParamSpec
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
     return registered_before(a->name, b->name);
   });
-  if (save.decay_all) return {{order, save.weight_decay}};
-  std::vector<DeepSpeedGroup> groups{{{}, save.weight_decay}, {{}, 0.0}};
+  if (save.adam.one_group) return {{order, save.adam.weight_decay}};
+  std::vector<DeepSpeedGroup> groups{{{}, save.adam.weight_decay}, {{}, 0.0}};
   for (const auto* param : order) groups[param->decay ? 0 : 1].params.push_back(param);
   std::erase_if(groups, [](const DeepSpeedGroup& group) { return group.params.empty(); });
   return groups;

@@ -18,6 +18,7 @@ struct DeepSpeedContent {
   std::vector<layout::ParamSpec> params;
   RunState run_state;
   DType weight_dtype = DType::f32;
+  std::optional<AdamSettings> adam;
 
   const TorchFile& open(const std::string& name);
 };
@@ -38,7 +39,10 @@ std::vector<FlatTensor> flat_tensors(const TorchFile& file, const PickleValue& m
 std::int64_t read_step(const TorchFile& file, const std::optional<PickleValue>& state,
                        const std::optional<PickleValue>& param_groups);
 
-// Each takes the root of the model states (of rank 0) and fills pieces and applied steps.
+/// The numbers of the first of `param_groups`; nothing without them.
+std::optional<AdamSettings> read_adam(const std::optional<PickleValue>& param_groups);
+
+// Each takes the root of the model states (of rank 0) and fills pieces, applied steps and adam.
 void load_stage_0(DeepSpeedContent& content, const TorchFile& model);
 void load_stage_1_and_2(DeepSpeedContent& content, const PickleValue& model,
                         const std::vector<const TorchFile*>& ranks);

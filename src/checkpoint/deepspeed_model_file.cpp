@@ -86,7 +86,7 @@ void put_scheduler(PickleWriter& out, const DeepSpeedFiles& files) {
   out.item("_step_count", applied + 1);
   out.text("_last_lr");
   out.begin_list();
-  for (std::size_t i = 0; i < files.groups.size(); ++i) out.real(files.save.learning_rate);
+  for (std::size_t i = 0; i < files.groups.size(); ++i) out.real(files.save.adam.learning_rate);
   out.end_list();
   out.text("lr_lambdas");
   out.begin_list();

@@ -48,18 +48,18 @@ void put_scaler(PickleWriter& out, const DeepSpeedSave& save, const RunState& ru
 }
 
 /// The keys of torch's AdamW and of DeepSpeed's own Adams together: either takes what it knows.
-void put_param_group(PickleWriter& out, const DeepSpeedSave& save, double weight_decay,
+void put_param_group(PickleWriter& out, const AdamSettings& adam, double weight_decay,
                      const std::vector<std::int64_t>& indices) {
   out.begin_dict();
-  out.item("lr", save.learning_rate);
+  out.item("lr", adam.learning_rate);
   out.text("betas");
   out.begin_tuple();
-  out.real(save.beta1);
-  out.real(save.beta2);
+  out.real(adam.beta1);
+  out.real(adam.beta2);
   out.end_tuple();
-  out.item("eps", save.epsilon);
+  out.item("eps", adam.epsilon);
   out.item("weight_decay", weight_decay);
-  out.flag("bias_correction", save.bias_correction);
+  out.flag("bias_correction", adam.bias_correction);
   for (const char* key : {"amsgrad", "maximize", "capturable", "differentiable"}) {
     out.flag(key, false);
   }
@@ -67,7 +67,7 @@ void put_param_group(PickleWriter& out, const DeepSpeedSave& save, double weight
     out.text(key);
     out.none();
   }
-  out.flag("decoupled_weight_decay", save.decoupled_decay);
+  out.flag("decoupled_weight_decay", adam.decoupled_decay);
   out.text("params");
   out.begin_list();
   for (const auto index : indices) out.integer(index);
@@ -100,7 +100,7 @@ void put_optimizer(PickleWriter& out, const DeepSpeedFiles& files,
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if (parts[i].group == group) indices.push_back(static_cast<std::int64_t>(i));
     }
-    put_param_group(out, files.save, files.groups[group].weight_decay, indices);
+    put_param_group(out, files.save.adam, files.groups[group].weight_decay, indices);
   }
   out.end_list();
   out.end_dict();

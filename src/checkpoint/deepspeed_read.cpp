@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "checkpoint/deepspeed.h"
 #include "checkpoint/deepspeed_load.h"
+#include "checkpoint/deepspeed_parts.h"
 #include "optim/param_groups.h"
 
 namespace zt::checkpoint {
@@ -18,7 +19,6 @@ namespace fs = std::filesystem;
 using layout::StateKind;
 
 constexpr std::int64_t kMaxWorld = 100'000;
-constexpr const char* kOwnState = "zerotrain";  ///< our numbers in the model states, see the writer
 
 [[noreturn]] void fail(const std::string& what) {
   throw CheckpointError("[checkpoint.deepspeed] " + what);
@@ -292,6 +292,8 @@ const std::vector<layout::ParamSpec>& DeepSpeedCheckpoint::params() const {
 DType DeepSpeedCheckpoint::weight_dtype() const { return impl_->content.weight_dtype; }
 
 const DeepSpeedFolder& DeepSpeedCheckpoint::where() const { return impl_->content.where; }
+
+const std::optional<AdamSettings>& DeepSpeedCheckpoint::adam() const { return impl_->content.adam; }
 
 void DeepSpeedCheckpoint::check(const std::vector<layout::ParamSpec>& params) const {
   std::string problems;

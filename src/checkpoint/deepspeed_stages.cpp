@@ -113,6 +113,32 @@ std::int64_t read_step(const TorchFile& file, const std::optional<PickleValue>& 
   return -1;
 }
 
+std::optional<AdamSettings> read_adam(const std::optional<PickleValue>& param_groups) {
+  if (!param_groups || param_groups->items().empty()) return std::nullopt;
+  const auto group = param_groups->items().front();
+  AdamSettings adam{.one_group = param_groups->items().size() == 1};
+  const auto set = [&](const char* key, double& value) {
+    const auto found = group.find(key);
+    const bool plain =
+        found && (found->kind() == NodeKind::real || found->kind() == NodeKind::integer);
+    if (plain) value = found->number();
+  };
+  set("lr", adam.learning_rate);
+  set("eps", adam.epsilon);
+  set("weight_decay", adam.weight_decay);
+  if (const auto betas = group.find("betas"); betas && betas->items().size() == 2) {
+    adam.beta1 = betas->items()[0].number();
+    adam.beta2 = betas->items()[1].number();
+  }
+  if (const auto found = group.find("bias_correction")) {
+    adam.bias_correction = found->integer() != 0;
+  }
+  if (const auto found = group.find("decoupled_weight_decay")) {
+    adam.decoupled_decay = found->integer() != 0;
+  }
+  return adam;
+}
+
 void load_stage_1_and_2(DeepSpeedContent& content, const PickleValue& model,
                         const std::vector<const TorchFile*>& ranks) {
   const auto groups = model.at("param_shapes").items();
@@ -136,6 +162,7 @@ void load_stage_1_and_2(DeepSpeedContent& content, const PickleValue& model,
       }
       if (rank == 0 && group == 0) {
         content.run_state.applied_steps = read_step(file, state, groups_of(base));
+        content.adam = read_adam(groups_of(base));
       }
     }
   }
@@ -167,6 +194,7 @@ void load_stage_3(DeepSpeedContent& content, const PickleValue& model,
       }
       if (rank == 0 && group == 0) {
         content.run_state.applied_steps = read_step(file, state, groups_of(inner));
+        content.adam = read_adam(groups_of(inner));
       }
     }
   }
@@ -183,6 +211,7 @@ void load_stage_0(DeepSpeedContent& content, const TorchFile& model) {
   if (inner) optimizer = inner;
   const auto groups = optimizer->at("param_groups").items();
   if (groups.size() > 2) optimizer->fail("got more than two parameter groups in stage 0");
+  content.adam = read_adam(optimizer->find("param_groups"));
   std::int64_t index = 0;
   for (std::size_t group = 0; group < groups.size(); ++group) {
     std::int64_t at = 0;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/deepspeed.h"
 #include "checkpoint/exchange.h"
 #include "checkpoint/state_source.h"
 
@@ -18,16 +19,11 @@ struct DeepSpeedSave {
   std::string folder;  ///< as of `save_checkpoint(save_dir)`; the files go to `<folder>/<tag>`
   std::string tag;     ///< empty: `global_step<N>`
   DeepSpeedLayout layout = DeepSpeedLayout::stage1;
-  int world = 1;              ///< ranks that will load it
-  DType dtype = DType::f32;   ///< of the weights
-  double learning_rate = 0;   ///< of the next step
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
-  bool bias_correction = true;
-  bool decoupled_decay = true;  ///< AdamW
-  /// One group, as with an `optimizer` section; false: the Trainer's two, decayed and not.
-  bool decay_all = true;
+  int world = 1;             ///< ranks that will load it
+  DType dtype = DType::f32;  ///< of the weights
+  AdamSettings adam;
   double max_grad_norm = 1.0;
-  std::int64_t micro_batch = 0;  ///< per device, for `ds_config`; 0: left out
+  std::int64_t micro_batch = 0;                 ///< per device, for `ds_config`; 0: left out
   std::int64_t sub_group_size = 1'000'000'000;  ///< stage 3; as of the config that will load it
   // fp16: the settings of the dynamic loss scaler, which DeepSpeed keeps inside of it.
   bool dynamic_loss_scale = true;
@@ -47,10 +43,10 @@ struct DeepSpeedGroup {
 [[nodiscard]] std::vector<DeepSpeedGroup> deepspeed_groups(
     const std::vector<layout::ParamSpec>& params, const DeepSpeedSave& save);
 
-/// Writes a checkpoint that `deepspeed.initialize(...).load_checkpoint` resumes and that DeepSpeed's
-/// own zero_to_fp32.py consolidates to exactly the master weights of `source`. The files of rank r
-/// are written by the rank of `exchange` that equals r modulo its world, each streamed slice by
-/// slice from `source`; they become visible together, `latest` last. Collective.
+/// Writes a checkpoint that `deepspeed.initialize(...).load_checkpoint` resumes and that
+/// DeepSpeed's own zero_to_fp32.py consolidates to exactly the master weights of `source`. The
+/// files of rank r are written by the rank of `exchange` that equals r modulo its world, each
+/// streamed slice by slice from `source`; they become visible together, `latest` last. Collective.
 /// Returns `<folder>/<tag>`. Memory: a few MiB and the names of the parameters.
 /// Errors: CheckpointError on all ranks; what was there before is unchanged then.
 /// Source: DeepSpeed 0.19.8 runtime/engine.py, runtime/zero/stage_1_and_2.py, stage3.py.

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "checkpoint/deepspeed.h"
+#include "checkpoint/deepspeed_write.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_file.h"
 
@@ -46,6 +47,20 @@ void dump(const std::string& folder, const std::string& output, std::size_t piec
                            run.global_batch);
 }
 
+/// Writes the checkpoint once more, cut for `world` ranks in the layout of a ZeRO stage.
+void reshard(const std::string& from, const std::string& to, int layout, int world) {
+  const zt::checkpoint::DeepSpeedCheckpoint checkpoint(from);
+  zt::checkpoint::DeepSpeedSave save;
+  save.folder = to;
+  save.layout = static_cast<zt::checkpoint::DeepSpeedLayout>(layout);
+  save.world = world;
+  save.dtype = checkpoint.weight_dtype();
+  if (checkpoint.adam()) save.adam = *checkpoint.adam();
+  std::cout << zt::checkpoint::write_deepspeed(checkpoint, checkpoint.params(), save,
+                                               zt::checkpoint::exchange_alone())
+            << "\n";
+}
+
 /// One line per file of the list: `<path> ok` or `<path> refused <message>`.
 void open_all(const std::string& list) {
   std::ifstream names(list);
@@ -74,8 +89,10 @@ int main(int argc, char** argv) {
       dump(words[1], words[2], std::stoul(words[3]));
     } else if (words.size() == 2 && words[0] == "open") {
       open_all(words[1]);
+    } else if (words.size() == 5 && words[0] == "reshard") {
+      reshard(words[1], words[2], std::stoi(words[3]), std::stoi(words[4]));
     } else {
-      std::cerr << "usage: dump FOLDER OUTPUT PIECE | open LIST\n";
+      std::cerr << "usage: dump FOLDER OUTPUT PIECE | open LIST | reshard FROM TO STAGE WORLD\n";
       return 2;
     }
   } catch (const std::exception& error) {
