@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "checkpoint/deepspeed.h"
 #include "checkpoint/deepspeed_write.h"
+#include "checkpoint/huggingface.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_file.h"
 
@@ -70,6 +71,8 @@ void open_all(const std::string& list) {
         const zt::checkpoint::SafetensorsFile file(path);
       } else if (path.ends_with(".pt")) {
         zt::checkpoint::TorchFile(path).verify();
+      } else if (path.ends_with(".hf")) {
+        const zt::checkpoint::HuggingFaceWeights weights(path);
       } else {
         const zt::checkpoint::DeepSpeedCheckpoint checkpoint(path);
       }

@@ -12,9 +12,9 @@
 namespace zt::checkpoint {
 namespace {
 
-constexpr std::size_t kMaxPickle = 64U << 20;   ///< bytes; a model of 100k tensors needs 20 MB
-constexpr std::size_t kMaxNodes = 4'000'000;    ///< values
-constexpr std::size_t kMaxCharge = 256U << 20;  ///< bytes and items that calls may copy
+constexpr std::size_t kMaxPickle = 64U << 20;   ///< bytes; a model of 100k tensors needs 20
+constexpr std::size_t kMaxNodes = 3'000'000;    ///< values
+constexpr std::size_t kMaxCharge = 128U << 20;  ///< bytes that calls may copy
 constexpr std::size_t kMaxMarks = 10'000;       ///< nesting
 constexpr std::size_t kMaxLine = 256;
 

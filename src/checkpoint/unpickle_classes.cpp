@@ -159,7 +159,7 @@ PickleMachine::Id PickleMachine::rebuild_tensor(const std::vector<Id>& arguments
   // More elements than the storage has would be an expanded view, which checkpoints do not hold.
   fits = fits && (numel == 0 ? tensor.offset <= available : last < available && numel <= available);
   if (!fits) fail("a tensor reaches beyond its storage");
-  charge(tensor.shape.size());
+  charge(tensor.shape.size() * 2 * sizeof(std::int64_t));
   pickle_.tensors.push_back(std::move(tensor));
   return add(
       {.kind = NodeKind::tensor, .integer = static_cast<std::int64_t>(pickle_.tensors.size() - 1)});
@@ -200,7 +200,7 @@ PickleMachine::Id PickleMachine::call(Id function, Id arguments) {
   if (node(function).kind != NodeKind::global) fail("something that is no function is called");
   const auto name = node(function).text;
   const auto values = tuple_of(arguments, "arguments");
-  charge(name.size() + values.size());
+  charge(name.size() + values.size() * sizeof(Id));
   if (name == "collections.OrderedDict" && values.empty()) return make_object(function);
   if (name == "torch._utils._rebuild_tensor_v2") return rebuild_tensor(values);
   if (name.rfind("torch._utils._rebuild_parameter", 0) == 0 && values.size() >= 3 &&
@@ -220,7 +220,7 @@ PickleMachine::Id PickleMachine::call(Id function, Id arguments) {
   if (name == "builtins.set" || name == "__builtin__.set") {
     Node set{.kind = NodeKind::set};
     if (values.size() != 1 || node(values[0]).kind != NodeKind::list) fail("a set has no list");
-    charge(node(values[0]).items.size());
+    charge(node(values[0]).items.size() * sizeof(Id));
     set.items = node(values[0]).items;
     return add(std::move(set));
   }
