@@ -3,12 +3,13 @@
 
 usage: torchrun --nproc_per_node 2 _deepspeed_worker.py PLAN.json
 The plan is a list of runs: {stage, bf16, model, rows, optimizer, scheduler, steps, batch, load, save_at, save, out}.
-`rows` is a file with one [steps, batch of all ranks, block] tensor; `steps` are the indices this run trains.
+`before` are commands that rank 0 runs first. `rows` is a file with one [steps, batch of all ranks, block] tensor; `steps` are the indices this run trains.
 Rank 0 writes {"losses": [...]} to `out`.
 """
 
 import json
 import os
+import subprocess
 import sys
 
 os.environ["DS_ACCELERATOR"] = "cpu"
@@ -63,6 +64,9 @@ def main():
     deepspeed.init_distributed(dist_backend="gloo", verbose=False)
     rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
     for run in plan:
+        for command in run.get("before", []) if rank == 0 else []:
+            subprocess.run(command, check=True)
+        torch.distributed.barrier()
         losses = train(run, rank, world)
         if rank == 0:
             with open(run["out"], "w", encoding="utf-8") as file:
