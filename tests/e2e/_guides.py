@@ -34,7 +34,7 @@ def environment(root, output, **settings):
         "USE_CPU": "True", "OMP_NUM_THREADS": "1", "MODEL_PATH": str(root / "model"),
         "TRAIN_DATA_DIR": str(root / "data" / "train"), "VALID_FILE_DIR": str(root / "data" / "valid"),
         "OUTPUT_DIR": str(output), "BLOCK_SIZE": "64", "GRADIENT_ACCUMULATION_STEPS": "1", "MAX_STEPS": str(STEPS),
-        "LOGGING_STEPS": "1", "LOG_LEVEL": "info", "REPORT_TO": "none"} | settings
+        "LOGGING_STEPS": "1", "LOG_LEVEL": "info"} | settings
 
 
 def command(script, stage, nodes, ranks, address, port, *flags, folder=SCRIPTS):
@@ -66,7 +66,7 @@ def model_hash(output):
 
 
 def problems_of(results, output, reference):
-    """What is wrong with a finished run: statuses, steps, the evaluation, the model's bits."""
+    """What is wrong with a finished run: statuses, steps, the evaluation, the curves, the model's bits."""
     wrong = [f"status {status}" for status, _ in results if status != 0]
     metrics = pathlib.Path(output) / "metrics.jsonl"
     steps = len(metrics.read_text(encoding="utf-8").splitlines()) if metrics.exists() else 0
@@ -75,6 +75,8 @@ def problems_of(results, output, reference):
     evaluation = pathlib.Path(output) / "eval_results.json"
     if not evaluation.exists() or "eval_loss" not in json.loads(evaluation.read_text(encoding="utf-8")):
         wrong.append("no eval_results.json")
+    if not list(pathlib.Path(output).glob("runs/*/events.out.tfevents.*")):
+        wrong.append("no TensorBoard events under runs/")
     if reference is not None and model_hash(output) != reference:
         wrong.append("the model differs from that of the first run")
     return wrong

@@ -107,7 +107,7 @@ def checkpoints_are_kept(report, root):
 
 def settings_reach_the_command(report, root):
     env = guides.environment(root, root / "dry", DRY_RUN="True", NCCL_DEBUG="WARN", WARMUP_STEPS="3", FP16="True",
-                             LEARNING_RATE="3e-5", MAX_STEPS="", REPORT_TO="")
+                             LEARNING_RATE="3e-5", MAX_STEPS="")
     for script in (DEEPSPEED, TORCHRUN):
         status, text = guides.run(guides.command(script, 3, 2, 4, "10.0.0.1", 4242, "--coalesce", "off"), env)
         expected = ["NCCL_DEBUG                   WARN", "WORLD_SIZE                   8", "--warmup_steps 3",
