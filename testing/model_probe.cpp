@@ -1,4 +1,4 @@
-// model_probe MODEL_DIR INPUT OUTPUT fp32|bf16 all|selective
+// model_probe MODEL_DIR INPUT OUTPUT fp32|bf16|fp16 all|selective
 // INPUT (text): B T D, then B x T ids, B x T targets, B x T positions; D document starts (0: no
 // mask). OUTPUT (safetensors): logits [B x T, V] fp32, loss_sum [1], grad of every parameter (fp32,
 // sum over targets).
@@ -50,13 +50,15 @@ at::Tensor logits_of(const model::Qwen3Config& config, const at::Tensor& hidden,
   return logits.to(at::kFloat);
 }
 
-void run(const std::string& folder, const std::string& input, const std::string& output, bool bf16,
-         layer::Keep keep) {
+void run(const std::string& folder, const std::string& input, const std::string& output,
+         const std::string& dtype, layer::Keep keep) {
   const auto config = model::read_qwen3_config(folder);
   const auto parts = model::make_qwen3(config);
   const checkpoint::HuggingFaceWeights weights(folder);
   weights.check(parts.params);
-  const auto params = flatten_params(parts, bf16 ? at::kBFloat16 : at::kFloat);
+  const auto params = flatten_params(parts, dtype == "bf16"   ? at::kBFloat16
+                                            : dtype == "fp16" ? at::kHalf
+                                                              : at::kFloat);
   for (std::size_t p = 0; p < params.size(); ++p) {
     const auto values = at::empty({params[p].numel()}, at::kFloat);
     weights.read(parts.params[p], 0,
@@ -66,7 +68,7 @@ void run(const std::string& folder, const std::string& input, const std::string&
   layer::Context context;
   const auto batch = read_batch(input, context.shape);
   context.batch = &batch;
-  context.compute = bf16 ? DType::bf16 : DType::f32;
+  context.compute = layer::view_of(params.front()).dtype;
   const auto result = run_layers(parts, params, context, keep);
   const auto& head = parts.layers.back()->params();
   const auto at = [&](layout::ParamId id) { return params[static_cast<std::size_t>(id.value)]; };
@@ -87,12 +89,12 @@ void run(const std::string& folder, const std::string& input, const std::string&
 
 int main(int argc, char** argv) {
   if (argc != 6) {
-    std::cerr << "usage: model_probe MODEL_DIR INPUT OUTPUT fp32|bf16 all|selective\n";
+    std::cerr << "usage: model_probe MODEL_DIR INPUT OUTPUT fp32|bf16|fp16 all|selective\n";
     return 2;
   }
   const bool selective = std::string(argv[5]) == "selective";
   try {
-    zt::testing::run(argv[1], argv[2], argv[3], std::string(argv[4]) == "bf16",
+    zt::testing::run(argv[1], argv[2], argv[3], argv[4],
                      selective ? zt::layer::Keep::selective : zt::layer::Keep::all);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

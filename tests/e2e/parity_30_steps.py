@@ -38,22 +38,29 @@ def groups(network):
     return [{"params": rest, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}]
 
 
-def pytorch_loop(folder, rows, bf16):
+def pytorch_loop(folder, rows, half=None, scale=1.0):
+    """Eager steps in fp32, or with autocast to `half`; fp16 with GradScaler from `scale` on, without growth."""
     from transformers import AutoModelForCausalLM, get_scheduler
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     optimizer = torch.optim.AdamW(groups(network), lr=RATE, betas=(0.9, 0.999), eps=1e-8)
     scheduler = get_scheduler("cosine", optimizer, WARMUP, STEPS)
+    scaler = torch.amp.GradScaler("cpu", enabled=half == torch.float16, init_scale=scale, growth_interval=10**6)
     records = []
     for step in range(STEPS):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
             total, targets = _peer.loss_sum(network, rows[step_rows(len(rows), step)])
         loss = total / targets
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        records.append({"loss": loss.item(), "grad_norm": norm.item(), "learning_rate": scheduler.get_last_lr()[0]})
-        optimizer.step()
+        skipped = not torch.isfinite(norm).item()
+        records.append({"loss": loss.item(), "grad_norm": norm.item(), "learning_rate": scheduler.get_last_lr()[0],
+                        "skipped": skipped, "loss_scale": scaler.get_scale()})
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
-        scheduler.step()
+        if not skipped:
+            scheduler.step()
     return records
 
 
@@ -102,12 +109,12 @@ def main():
         folder = root / "model"
         _peer.make_model(folder)
         rows = _peer.blocks(folder, TEXT)
-        reference = pytorch_loop(folder, rows, bf16=False)
+        reference = pytorch_loop(folder, rows)
         stage2 = zt(folder, root, root / "stage2", "--deepspeed", '{"zero_optimization": {"stage": 2}}')
         compare(checks, "ZeRO-2 and PyTorch, fp32", stage2, reference, 1e-4, 1e-3)
         compare(checks, "ZeRO-2 and Trainer, fp32", stage2, trainer(folder, rows, root / "hf"), 1e-4, 1e-3)
         bf16 = zt(folder, root, root / "bf16", "--bf16", "--deepspeed", '{"zero_optimization": {"stage": 3}}')
-        compare(checks, "ZeRO-3 and PyTorch, bf16", bf16, pytorch_loop(folder, rows, bf16=True), 1e-3, 2e-2)
+        compare(checks, "ZeRO-3 and PyTorch, bf16", bf16, pytorch_loop(folder, rows, torch.bfloat16), 1e-3, 2e-2)
     finally:
         shutil.rmtree(root)
     checks.finish()

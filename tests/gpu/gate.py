@@ -1,7 +1,9 @@
 """The equivalence gate, memory and speed of Qwen3 on real GPUs, through `zt train`.
 
-usage: gate.py ZT WORK_DIR RANKS PART[,PART...]     parts: gate perf memory 8b
-  gate    stages x offload, fp32 and bf16, both reduce_at: losses, norms and saved weights equal to the bit
+usage: gate.py ZT WORK_DIR RANKS PART[,PART...]     parts: gate gate_fp16 overflow perf memory 8b
+  gate    stages x offload, fp32, bf16 and fp16, both reduce_at: losses, norms and saved weights equal to the bit
+  gate_fp16  its fp16 rows alone
+  overflow   fp16 from a scale of 2^40: the scale halves with every skipped step until a step fits; the loss stays sound
   memory  peak of the driver per stage, bucket size and offload, beside the plan
   perf    tokens/s per GPU at block 512, micro-batch 1, accumulation 16
   8b      the 8B shape at stage 3, offload off and on
@@ -71,7 +73,7 @@ class Runner:
         self.data = make_data(work / "data")
         self.problems = 0
 
-    def command(self, model, stage, steps, accumulation, offload, bf16, zero, flags):
+    def command(self, model, stage, steps, accumulation, offload, dtype, zero, flags, fp16):
         section = dict(stage=stage, **zero)
         if offload >= 1:
             section["offload_optimizer"] = {"device": "cpu"}
@@ -80,7 +82,7 @@ class Runner:
         config = self.work / "ds_config.json"
         config.write_text(json.dumps({
             "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto",
-            "zero_optimization": section}))
+            "zero_optimization": section, **({"fp16": {"enabled": True, **fp16}} if dtype == "fp16" else {})}))
         out = self.work / "out"
         shutil.rmtree(out, ignore_errors=True)
         return out, [
@@ -89,11 +91,12 @@ class Runner:
             "--per_device_train_batch_size", 1, "--gradient_accumulation_steps", accumulation,
             "--max_steps", steps, "--nproc", self.ranks, "--output_dir", out,
             "--cache_dir", self.work / "cache", "--learning_rate", "1e-4",
-            *(["--bf16"] if bf16 else []), *flags]
+            *(["--bf16"] if dtype == "bf16" else []), *flags]
 
-    def run(self, name, model, stage, steps, accumulation=16, offload=0, bf16=True, zero=None,
-            flags=()):
-        out, command = self.command(model, stage, steps, accumulation, offload, bf16, zero or {}, flags)
+    def run(self, name, model, stage, steps, accumulation=16, offload=0, dtype="bf16", zero=None,
+            flags=(), fp16=None):
+        out, command = self.command(
+            model, stage, steps, accumulation, offload, dtype, zero or {}, flags, fp16 or {})
         peak = Peak()
         peak.start()
         done = subprocess.run([str(x) for x in command], capture_output=True, text=True, timeout=400)
@@ -115,18 +118,33 @@ class Runner:
             digest.update(file.read_bytes())
         print(f"{name:36s} {speeds[len(speeds) // 2]:9.0f} tok/s/GPU ({speeds[0]:.0f} to {speeds[-1]:.0f})"
               f"  peak {peak.mebibytes} MiB, plan {off:+.1f} %  loss {rows[-1]['loss']:.9f}", flush=True)
-        return [(row["loss"], row["grad_norm"]) for row in rows], digest.hexdigest()
+        return [(row["loss"], row["grad_norm"], row["skipped"], row.get("loss_scale")) for row in rows], digest.hexdigest()
 
-    def gate(self, model, bf16, reduce_at):
-        what = f"{'bf16' if bf16 else 'fp32'} {reduce_at}"
+    def gate(self, model, dtype, reduce_at):
+        what = f"{dtype} {reduce_at}"
         flags = ["--deterministic", "--reduce_at", reduce_at, *FULL]
         results = [
             self.run(f"{what} stage {stage} offload {offload}", model, stage, 2, accumulation=4,
-                     offload=offload, bf16=bf16, flags=flags)
+                     offload=offload, dtype=dtype, flags=flags, fp16={"initial_scale_power": 10})
             for stage, offload in ((0, 0), (1, 0), (2, 0), (3, 0), (2, 1), (3, 1), (3, 2))]
         equal = all(result is not None and result == results[0] for result in results)
+        equal = equal and not any(row[2] for row in results[0][0])  # a skipped step would be equal everywhere
         self.problems += not equal
         print(f"{'PASS' if equal else 'FAIL'} gate {what}: {len(results)} runs", flush=True)
+
+    def overflow(self, model):
+        """The scale starts far too large and halves at each overflow; then the run trains."""
+        done = self.run("fp16 from 2^40", model, 3, 40, accumulation=2, dtype="fp16",
+                        fp16={"initial_scale_power": 40, "hysteresis": 1})
+        rows = done[0] if done else []
+        skipped = [row[2] for row in rows]
+        first = skipped.index(False) if False in skipped else 0
+        scales = [row[3] for row in rows]
+        good = (first > 3 and scales[:first + 1] == [2.0 ** (40 - i) for i in range(first + 1)]
+                and sum(skipped) < 35 and rows[-1][0] < 1.01 * rows[0][0])
+        self.problems += not good
+        print(f"{'PASS' if good else 'FAIL'} overflow: {sum(skipped)} of {len(rows)} steps skipped, the first {first}; "
+              f"scale {scales[0] if scales else '-'} to {scales[-1] if scales else '-'}", flush=True)
 
     def memory(self, model):
         for stage in range(4):
@@ -153,9 +171,14 @@ def main():
     runner = Runner(zt, work, ranks)
     small = make_model(work / "qwen3-0.6b", 1024, 28, 16, 8, 3072, True)
     if "gate" in parts:
-        for bf16 in (True, False):
+        for dtype in ("bf16", "fp32", "fp16"):
             for reduce_at in ("micro_step", "boundary"):
-                runner.gate(small, bf16, reduce_at)
+                runner.gate(small, dtype, reduce_at)
+    if "gate_fp16" in parts:
+        for reduce_at in ("micro_step", "boundary"):
+            runner.gate(small, "fp16", reduce_at)
+    if "overflow" in parts:
+        runner.overflow(small)
     if "memory" in parts:
         runner.memory(small)
     if "perf" in parts:

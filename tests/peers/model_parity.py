@@ -1,10 +1,11 @@
 """Logits and every gradient of our Qwen3 layers against transformers, on random small models.
 
 Odd batch and sequence lengths, tied and untied, with and without document masks; fp32 to 1e-5 relative
-(norm of the difference over norm, per tensor), bf16 to the tolerance below; selective recomputation equals
+(norm of the difference over norm, per tensor), bf16 and fp16 to the tolerances below; selective recomputation equals
 keeping everything to the bit. Environment: ZT_BUILD_DIR (holds testing/model_probe).
 """
 
+import copy
 import os
 import pathlib
 import subprocess
@@ -19,6 +20,7 @@ PROBE = next(pathlib.Path(os.environ["ZT_BUILD_DIR"]).rglob("model_probe"))
 FP32_TOLERANCE = 1e-5
 # bf16 keeps 8 bits; roundings of a dozen operations per layer add up to a few units of 2^-8.
 BF16_TOLERANCE = 5e-2
+FP16_TOLERANCE = BF16_TOLERANCE / 8  # 11 bits
 FAILURES = 0
 
 
@@ -103,12 +105,13 @@ def compare(tied, masked, batch, length, work, seed):
     if not masked:
         starts = []
     what = f"{'tied' if tied else 'untied'} {'documents' if masked else 'causal'} {batch}x{length}"
-    for dtype, tolerance in (("fp32", FP32_TOLERANCE), ("bf16", BF16_TOLERANCE)):
-        model.to(torch.float32 if dtype == "fp32" else torch.bfloat16)
-        logits, loss = reference(model, ids, targets, positions, mask)
+    for dtype, kind, tolerance in (("fp32", torch.float32, FP32_TOLERANCE), ("bf16", torch.bfloat16, BF16_TOLERANCE),
+                                   ("fp16", torch.float16, FP16_TOLERANCE)):
+        peer = copy.deepcopy(model).to(kind)
+        logits, loss = reference(peer, ids, targets, positions, mask)
         ours = probe(folder, work, ids, targets, positions, starts, dtype, "all")
         errors = {"logits": relative(ours["logits"], logits)}
-        for name, param in model.named_parameters():
+        for name, param in peer.named_parameters():
             errors[name] = relative(ours[name], param.grad.float())
         worst = max(errors, key=errors.get)
         report(f"{what} {dtype}", errors[worst] < tolerance,

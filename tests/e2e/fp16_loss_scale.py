@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""fp16 with a dynamic loss scale: 30 steps of zt against PyTorch's autocast and GradScaler, and what zt does when it overflows.
+
+Both sides start at 2^24, where gradients overflow fp16 (65504) by arithmetic: they must skip the same steps, halve
+the scale alike and agree on every other step. Tolerances: fp16 has 11 bits to bf16's 8, so an eighth of the bounds
+of parity_30_steps.py: loss 1e-3 / 8 relative (LOSS measured), gradient norm 2e-2 / 8 (NORM measured).
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+import _peer
+import parity_30_steps as parity
+
+
+def half(**section):
+    section = {"enabled": True, "hysteresis": 1, **section}
+    return ("--fp16", "--deepspeed", json.dumps({"zero_optimization": {"stage": 2}, "fp16": section}))
+
+
+def parity_with_grad_scaler(checks, folder, rows, root):
+    power = 24
+    mine = parity.zt(folder, root, root / "parity", *half(initial_scale_power=power))
+    theirs = parity.pytorch_loop(folder, rows, torch.float16, 2.0 ** power)
+    for key in ("skipped", "loss_scale"):
+        checks.check([r[key] for r in mine] == [r[key] for r in theirs], f"GradScaler: the same {key} in every step")
+    skips = sum(r["skipped"] for r in mine)
+    checks.check(0 < skips < parity.STEPS // 2, f"GradScaler: {skips} steps are skipped, the rest are applied")
+    for record in mine + theirs:  # of a skipped step the norm is infinite on both sides
+        record["grad_norm"] = 1.0 if record["skipped"] else record["grad_norm"]
+    parity.compare(checks, "zt and autocast with GradScaler, fp16", mine, theirs, 1e-3 / 8, 2e-2 / 8)
+
+
+def run(folder, output, section, steps, expect=0):
+    return _peer.run_zt(
+        "train", "--use_cpu", "--nproc", 2, "--model_name_or_path", folder, "--train_file_dir", parity.TEXT,
+        "--output_dir", output, "--do_train", "--validation_split_percentage", 0, "--block_size", _peer.BLOCK,
+        "--per_device_train_batch_size", 1, "--max_steps", steps, "--learning_rate", 1e-3, *section, expect=expect)
+
+
+def skipped_steps_change_nothing(checks, folder, root):
+    from safetensors.torch import load_file
+    done = run(folder, root / "skipped", half(initial_scale_power=60, hysteresis=2), 4)
+    records = _peer.metrics(root / "skipped")
+    checks.check(all(r["skipped"] for r in records), "a scale of 2^60 overflows in every step")
+    scales = [r["loss_scale"] for r in records]
+    checks.check(scales == [2.0**60, 2.0**60, 2.0**59, 2.0**58], "hysteresis 2: the first overflow leaves the scale")
+    checks.check(len({r["learning_rate"] for r in records}) == 1, "skipped steps do not advance the learning rate")
+    before, after = load_file(folder / "model.safetensors"), load_file(root / "skipped" / "model.safetensors")
+    equal = all(torch.equal(before[name].half(), after[name]) for name in after)
+    checks.check(equal and len(after) > 0, "the saved weights are the first ones, to the bit")
+    log = done.stdout + done.stderr
+    checks.check(log.count(" skipped, not finite: ") == 4, "one log line per skipped step")
+    line = "; loss scale 1.152921505e+18 -> 5.764607523e+17 ("
+    checks.check(line in log and "gradient of embedding (shard of rank 0 1)" in log, "it names scales, unit and ranks")
+
+
+def a_scale_that_cannot_fall_ends_the_run(checks, folder, root):
+    done = run(folder, root / "floor", half(initial_scale_power=60, min_loss_scale=2.0**59), 9, expect=1)
+    checks.check("step 2: gradients overflow at the smallest loss scale" in done.stdout + done.stderr,
+                 "an overflow at min_loss_scale ends the run and says so")
+    done = run(folder, root / "static", half(loss_scale=1e18), 9, expect=1)
+    checks.check("step 3: 3 consecutive steps were not finite" in done.stdout + done.stderr,
+                 "a static scale that overflows ends the run after --max_nonfinite_steps")
+    checks.check({r["loss_scale"] for r in _peer.metrics(root / "static")} == {1e18}, "a static scale stays")
+
+
+def main():
+    checks = _peer.Checks()
+    torch.set_num_threads(2)
+    root = Path(tempfile.mkdtemp(prefix="zt_fp16_"))
+    try:
+        folder = root / "model"
+        _peer.make_model(folder)
+        skipped_steps_change_nothing(checks, folder, root)
+        a_scale_that_cannot_fall_ends_the_run(checks, folder, root)
+        parity_with_grad_scaler(checks, folder, _peer.blocks(folder, parity.TEXT), root)
+    finally:
+        shutil.rmtree(root)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
