@@ -38,24 +38,26 @@ def groups(network):
     return [{"params": rest, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}]
 
 
-def pytorch_loop(folder, rows, half=None, scale=1.0):
-    """Eager steps in fp32, or with autocast to `half`; fp16 with GradScaler from `scale` on, without growth."""
+def pytorch_loop(folder, rows, half=None, infected=()):
+    """Eager steps in fp32, or with autocast to `half`; fp16 with GradScaler, which leaves out the `infected` steps."""
     from transformers import AutoModelForCausalLM, get_scheduler
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     optimizer = torch.optim.AdamW(groups(network), lr=RATE, betas=(0.9, 0.999), eps=1e-8)
     scheduler = get_scheduler("cosine", optimizer, WARMUP, STEPS)
-    scaler = torch.amp.GradScaler("cpu", enabled=half == torch.float16, init_scale=scale, growth_interval=10**6)
+    scaler = torch.amp.GradScaler("cpu", enabled=half == torch.float16)
     records = []
     for step in range(STEPS):
         with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
             total, targets = _peer.loss_sum(network, rows[step_rows(len(rows), step)])
         loss = total / targets
         scaler.scale(loss).backward()
+        if step in infected:
+            next(network.parameters()).grad.fill_(float("inf"))
         scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         skipped = not torch.isfinite(norm).item()
         records.append({"loss": loss.item(), "grad_norm": norm.item(), "learning_rate": scheduler.get_last_lr()[0],
-                        "skipped": skipped, "loss_scale": scaler.get_scale()})
+                        "skipped": skipped})
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
