@@ -55,7 +55,20 @@ takes of the host, recomputation: GiB of the GPU, all per rank.
 
 GiB per rank of 8 without offload and with full recomputation, same run.
 
-{stages}"""
+{stages}
+## The classic arithmetic
+
+Guides multiply parameters by bytes per parameter and divide what a stage shards by the number of cards. That is
+the size of the model states under an assumption, and nothing else. `zt plan --tables` prints it (with `--model` for
+that model under four assumptions) beside the plan of a model of that size, here with the settings from above:
+
+{classic}
+## Advice by size
+
+The usual advice in the planner's figures, for 8 cards. A model that fits with less offload or recomputation is faster,
+so `zt plan` takes that.
+
+{advice}"""
 
 
 def run_plan(program, shape, ranks, memory=None):
@@ -97,8 +110,24 @@ def stage_table(program, shapes):
     return "\n".join(lines) + "\n"
 
 
+def run_tables(program, card):
+    """The blocks that `zt plan --tables` prints without a model: classic sums and assumptions, and the advice."""
+    command = [program, "plan", "--tables", "--num_gpus", "8", "--gpu_memory", card, "--block_size", str(BLOCK),
+               "--per_device_train_batch_size", "1", "--gradient_accumulation_steps", str(MICRO_STEPS)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    classic, mark, advice = text.partition("the usual advice on")
+    return classic.rstrip() + "\n", mark + advice
+
+
+def indented(text):
+    return "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
+
+
 def page(program, shapes):
+    cards = CARDS if shapes == SHAPES else CARDS[:1]
+    printed = [run_tables(program, card) for card in cards]
     return TEMPLATE.format(block=BLOCK, steps=MICRO_STEPS, stages=stage_table(program, shapes),
+                           classic=indented(printed[0][0]), advice="\n".join(indented(text) for _, text in printed),
                            tables="\n".join(card_table(program, card, shapes) for card in CARDS))
 
 

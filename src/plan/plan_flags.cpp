@@ -43,6 +43,8 @@ class Splitter {
       flags_.schedule = boolean(name);
     else if (name == "--details")
       flags_.details = boolean(name);
+    else if (name == "--tables")
+      flags_.tables = boolean(name);
     else if (name == "--help" || name == "-h")
       flags_.help = true;
     else if (name == "--zero_stage")
@@ -127,6 +129,9 @@ std::string plan_flags_help() {
          "  --zero_stage N        consider this stage only\n"
          "  --details             kinds of memory of the marked row at its peak\n"
          "  --schedule            operations of the marked row\n"
+         "  --tables              the classic arithmetic beside the plan; advice by model size "
+         "with\n"
+         "                        --gpu_memory; needs no --model\n"
          "  --output FILE         write its DeepSpeed JSON\n"
          "  --overwrite           replace FILE\n"
          "\n"

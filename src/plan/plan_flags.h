@@ -12,7 +12,7 @@ namespace zt::plan {
 struct PlanFlags {
   std::string model;   ///< --model
   std::string output;  ///< --output; empty: nothing is written
-  bool overwrite = false, schedule = false, details = false, help = false;
+  bool overwrite = false, schedule = false, details = false, tables = false, help = false;
   std::optional<int> zero_stage;     ///< --zero_stage: only this stage
   std::optional<Bytes> host_memory;  ///< --host_memory
   std::vector<std::string> rest;     ///< for config::resolve

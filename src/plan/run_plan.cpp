@@ -7,6 +7,7 @@
 #include "config/resolve.h"
 #include "plan/choose.h"
 #include "plan/ds_config.h"
+#include "plan/memory_tables.h"
 #include "plan/plan_flags.h"
 #include "plan/render.h"
 
@@ -16,6 +17,9 @@ namespace {
 /// Elements of a reduction when no DeepSpeed JSON names them: 100 MB in bf16, large enough for full
 /// link speed and small beside a block.
 constexpr std::int64_t kReduceBucket = 50'000'000;
+
+/// For what is resolved before, or without, a model.
+constexpr std::int64_t kSomeHiddenSize = 1024;
 
 struct Request {
   PlanFlags flags;
@@ -35,14 +39,16 @@ config::Config resolve_flags(const PlanFlags& flags, std::int64_t hidden_size) {
 }
 
 Request read_request(const PlanFlags& flags, const ModelSource& source) {
-  if (flags.model.empty()) {
+  if (flags.model.empty() && !flags.tables) {
     throw ConfigError(
         "[plan.flags] command line: --model is missing. Give a folder with config.json "
         "or a shape as Qwen3-0.6B.");
   }
-  static_cast<void>(resolve_flags(flags, 1024));  // wrong flags before a model is read
-  Request request{.flags = flags, .model = source(flags.model)};
-  request.config = resolve_flags(flags, request.model.hidden_size);
+  static_cast<void>(resolve_flags(flags, kSomeHiddenSize));  // wrong flags before a model is read
+  Request request{.flags = flags};
+  if (!flags.model.empty()) request.model = source(flags.model);
+  request.config =
+      resolve_flags(flags, flags.model.empty() ? kSomeHiddenSize : request.model.hidden_size);
   const auto& config = request.config;
   const int world = std::max(1, config.launch.nproc);
   request.target = {.device = config.launch.use_cpu ? Device::cpu : Device::cuda,
@@ -105,11 +111,28 @@ void show_choice(const Request& request, const Planner& planner, const Candidate
       "zt train uses the room that is left: {} ({} per rank, {:.2f} GB sent per step)\n",
       describe_choices(chosen.options), format_bytes(chosen.memory.device_total()),
       static_cast<double>(chosen.costs.sent.value) / 1e9);
+  if (options.precision.compute != DType::f32) {
+    out << arithmetic_line(zero, planner.num_params(), request.target.world);
+  }
   if (request.flags.details) out << '\n' << print(row.memory);
   if (request.flags.schedule) out << '\n' << schedule::print(planner.program(row.options));
   if (request.flags.output.empty()) return;
   write_new_file(request.flags.output, ds_config_json(row.options), request.flags.overwrite);
   out << fmt::format("wrote {}\n", request.flags.output);
+}
+
+/// The classic arithmetic: for the model if there is one, and as guides print it; advice by size
+/// for cards whose memory is known.
+void show_tables(const Request& request, const Planner* planner, std::ostream& out) {
+  if (planner != nullptr) {
+    out << fmt::format("\n{} on {} cards, model states by bytes per parameter\n",
+                       request.model.name, request.target.world)
+        << arithmetic_table(*planner, request.options) << '\n';
+  }
+  out << classic_examples(request.target, request.options) << '\n' << assumptions_text();
+  if (request.target.device_memory.value > 0) {
+    out << '\n' << size_advice(request.target, request.options);
+  }
 }
 
 /// What the DeepSpeed JSON that the user gave needs as it is. True when it fits, or none was given.
@@ -136,6 +159,10 @@ int run_plan(const std::vector<std::string>& args, const ModelSource& source, st
     return 0;
   }
   const auto request = read_request(flags, source);
+  if (flags.model.empty()) {
+    show_tables(request, nullptr, out);
+    return 0;
+  }
   const Planner planner(request.model.parts, request.target);
   const auto rows = rows_of(request, planner);
   const auto best = pick(rows, request.target);
@@ -144,12 +171,14 @@ int run_plan(const std::vector<std::string>& args, const ModelSource& source, st
   const bool given_fits = show_given(request, planner, out);
   if (best) {
     show_choice(request, planner, rows[*best], out);
+    if (request.flags.tables) show_tables(request, &planner, out);
     return given_fits ? 0 : 1;
   }
   out << fmt::format(
       "\nnothing fits: use more or larger GPUs, a smaller --block_size or "
       "--per_device_train_batch_size{}\n",
       request.flags.zero_stage ? ", or another --zero_stage" : "");
+  if (request.flags.tables) show_tables(request, &planner, out);
   return 1;
 }
 

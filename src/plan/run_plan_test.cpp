@@ -71,6 +71,17 @@ TEST_F(RunPlanTest, MarksOneRowAndSaysHowToRunIt) {
   EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '*'), 1) << outcome.text;
 }
 
+TEST_F(RunPlanTest, TablesSetTheClassicArithmeticBesideThePlan) {
+  const auto outcome = plan(args({"--tables"}));
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_TRUE(contains(outcome.text, "small on 4 cards, model states by bytes per parameter"))
+      << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "32B parameters on 8 cards at 2+2+4 bytes: 256 GB in all"));
+  EXPECT_TRUE(contains(outcome.text, "stage 2, optimizer on the host            72.0 "));
+  EXPECT_TRUE(contains(outcome.text, "7B parameters on 4 cards at 2+2+8 bytes: 84 GB in all"));
+  EXPECT_FALSE(contains(outcome.text, "the usual advice")) << "without --gpu_memory";
+}
+
 TEST_F(RunPlanTest, NothingFitsIsExitCode1) {
   const auto outcome = plan(args({"--gpu_memory", "1GB"}));
   EXPECT_EQ(outcome.code, 1) << outcome.error;

@@ -1,0 +1,44 @@
+#include "plan/sizes.h"
+
+#include <array>
+
+#include "base/error.h"
+#include "model/qwen3.h"
+
+namespace zt::plan {
+namespace {
+
+struct Size {
+  const char* name;
+  std::int64_t hidden, layers, heads, kv_heads, ffn, vocab;
+};
+
+constexpr std::array<Size, 4> kSizes{{{"7B", 4096, 32, 32, 32, 11008, 32000},
+                                      {"13B", 5120, 40, 40, 40, 13824, 32000},
+                                      {"32B", 5120, 64, 64, 8, 25600, 151936},
+                                      {"65B", 8192, 80, 64, 64, 22016, 32000}}};
+
+}  // namespace
+
+NamedModel model_of_size(const std::string& size) {
+  for (const auto& known : kSizes) {
+    if (size != known.name) continue;
+    model::Qwen3Config config;
+    config.hidden = known.hidden;
+    config.layers = known.layers;
+    config.heads = known.heads;
+    config.kv_heads = known.kv_heads;
+    config.ffn = known.ffn;
+    config.vocab = known.vocab;
+    return {size, config.hidden, model::make_qwen3(config)};
+  }
+  ZT_ASSERT(false, "a size of size_names");
+}
+
+std::vector<std::string> size_names() {
+  std::vector<std::string> names;
+  for (const auto& size : kSizes) names.emplace_back(size.name);
+  return names;
+}
+
+}  // namespace zt::plan
