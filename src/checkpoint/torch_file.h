@@ -20,6 +20,7 @@ class TorchFile {
 
   [[nodiscard]] const std::string& path() const { return zip_.path(); }
   [[nodiscard]] PickleValue root() const { return {pickle_, pickle_.root, zip_.path() + " "}; }
+  [[nodiscard]] const Pickle& pickle() const { return pickle_; }
   [[nodiscard]] TorchDType dtype(const TensorRef& tensor) const {
     return pickle_.storages[tensor.storage].dtype;
   }

@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
 """Writes the starting inputs of the fuzz programs: small valid files and near misses.
 
-Run with the test environment's Python (needs safetensors, tokenizers, numpy); the result is committed.
+Run with the test environment's Python (needs safetensors, tokenizers, numpy, torch, deepspeed); the result is committed.
 """
 
+import io
 import json
 import pathlib
+import pickle
 import struct
+import zipfile
 
+import deepspeed.runtime.fp16.loss_scaler
 import numpy
 import safetensors.numpy
 import tokenizers
+import torch
 
 ROOT = pathlib.Path(__file__).parent / "corpus"
 
@@ -73,6 +78,27 @@ def make_tokenizers():
     put("tokenizer/not_json", b'{"model":\xff{\xfftext')
 
 
+def deepspeed_like():
+    """Shapes of what DeepSpeed's files hold."""
+    flat = torch.arange(12, dtype=torch.bfloat16)
+    return {"module": {"a": flat[:6].view(2, 3), "b": flat[6:].view(3, 2).t()}, "param_shapes": [{"a": torch.Size([2, 3])}],
+            "names": set(), "scale": 65536.0, "step": torch.tensor(3.0), "large": 2**40, "none": None, "flag": True,
+            "scaler": deepspeed.runtime.fp16.loss_scaler.LossScaler(1.0), "bytes": b"\x00\xff"}
+
+
+def make_torch():
+    for name, value in (("tensor", {"a": torch.arange(6.0).view(2, 3)}), ("deepspeed", deepspeed_like())):
+        out = io.BytesIO()
+        torch.save(value, out)
+        put(f"torch/{name}_file", out.getvalue())
+        with zipfile.ZipFile(out) as archive:
+            put(f"torch/{name}_pickle", archive.read("archive/data.pkl"))
+    put("torch/protocol4", pickle.dumps({"a": [1, 2.5, "x", (True, None)], "b": {1, 2}, "c": b"x" * 300}, protocol=4))
+    put("torch/os_system", b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R.")
+    put("torch/cycle", b"\x80\x02]q\x01h\x01a.")
+
+
 if __name__ == "__main__":
+    make_torch()
     make_safetensors()
     make_tokenizers()
