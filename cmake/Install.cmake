@@ -1,5 +1,5 @@
 # cmake --install <build> --prefix <dir>: the program, the guide scripts, the example and the documents.
-#   bin/zt   share/zerotrain/{scripts,examples}   share/doc/zerotrain
+#   bin/zt   share/zerotrain/{scripts,examples}   share/doc/zerotrain   and the library (Package.cmake)
 # The tree may be moved: the scripts find the program by their own place, the program finds libtorch in the wheel it
 # was built with, in lib/ of the tree, or on LD_LIBRARY_PATH.
 install(TARGETS zt RUNTIME DESTINATION bin)
@@ -12,3 +12,4 @@ install(DIRECTORY examples/tiny_qwen3 DESTINATION share/zerotrain/examples)
 file(GLOB ZT_DOCUMENTS CONFIGURE_DEPENDS README*.md LICENSE)
 install(FILES ${ZT_DOCUMENTS} DESTINATION share/doc/zerotrain)
 install(DIRECTORY docs DESTINATION share/doc/zerotrain)
+include(Package)
