@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -160,6 +161,28 @@ std::string local_address_towards(const std::string& host, int port) {
   }
   throw CommError(
       fmt::format("[net.address] no route to master address {}: {}.", host, std::strerror(error)));
+}
+
+std::string interface_of(const std::string& address) {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) {
+    return "";
+  }
+  const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(list, &freeifaddrs);
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr ||
+        (entry->ifa_addr->sa_family != AF_INET && entry->ifa_addr->sa_family != AF_INET6)) {
+      continue;
+    }
+    const bool is_v6 = entry->ifa_addr->sa_family == AF_INET6;
+    char text[NI_MAXHOST] = {};
+    getnameinfo(entry->ifa_addr, is_v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in), text,
+                sizeof(text), nullptr, 0, NI_NUMERICHOST);
+    if (address == text) {
+      return entry->ifa_name;
+    }
+  }
+  return "";
 }
 
 }  // namespace zt::net

@@ -35,4 +35,7 @@ BoundSocket listen_socket(const std::string& host, int port);
 /// Errors: CommError when `host` does not resolve or has no route.
 std::string local_address_towards(const std::string& host, int port);
 
+/// The network interface that has this address (`lo`, `eth0`), empty when none has.
+std::string interface_of(const std::string& address);
+
 }  // namespace zt::net

@@ -35,6 +35,11 @@ TEST(SocketsTest, ATakenPortIsNamedWithAFreeOne) {
   EXPECT_EQ(listen_socket("127.0.0.1", offered).port(), offered);
 }
 
+TEST(SocketsTest, TheInterfaceOfAnAddressIsFound) {
+  EXPECT_EQ(interface_of("127.0.0.1"), "lo");
+  EXPECT_EQ(interface_of("192.0.2.1"), "");
+}
+
 TEST(SocketsTest, AnAddressOfAnotherMachineIsRefused) {
   EXPECT_NE(error_of("192.0.2.1", 0).find("192.0.2.1 is no address of this machine"),
             std::string::npos);

@@ -56,9 +56,8 @@ TEST(LaunchFlagsTest, DefaultsAreOneMachineAndAnyPort) {
 }
 
 TEST(LaunchFlagsTest, EveryProblemIsListedWithItsRemedy) {
-  const std::string text =
-      error_of({"--nproc", "0", "--nnodes", "2", "--node_rank", "2", "--master_port", "99999",
-                "--log_dri", "x", "--hostfile=h"});
+  const std::string text = error_of({"--nproc", "0", "--nnodes", "2", "--node_rank", "2",
+                                     "--master_port", "99999", "--log_dri", "x", "--hostfile=h"});
   for (const char* part :
        {"--nproc: got '0'", "--node_rank 2 is not below --nnodes 2", "--master_port: got '99999'",
         "Did you mean --log_dir?", "--hostfile is not built", "--master_addr is missing",

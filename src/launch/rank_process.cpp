@@ -41,8 +41,8 @@ void set_environment(const LaunchOptions& options, const RankStart& start) {
   }
   setenv("OMP_NUM_THREADS", std::to_string(omp_threads(options)).c_str(), 0);
   setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
-  if (options.nnodes == 1 && options.master_addr == "127.0.0.1") {
-    setenv("NCCL_SOCKET_IFNAME", "lo", 0);  // else NCCL meets on an address that others reach
+  if (!start.interface.empty()) {  // else NCCL may meet on another one
+    setenv("NCCL_SOCKET_IFNAME", ("=" + start.interface).c_str(), 0);
   }
 }
 

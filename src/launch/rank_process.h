@@ -12,9 +12,10 @@ namespace zt::launch {
 struct RankStart {
   int local_rank = 0;
   int master_port = 0;
-  int listen_fd = -1;  ///< inherited by rank 0 alone, when there is one
-  int report_fd = -1;  ///< where the rank writes why it failed (TORCHELASTIC_ERROR_FILE)
-  int output_fd = -1;  ///< its stdout and stderr; -1: those of this process
+  int listen_fd = -1;     ///< inherited by rank 0 alone, when there is one
+  int report_fd = -1;     ///< where the rank writes why it failed (TORCHELASTIC_ERROR_FILE)
+  std::string interface;  ///< towards the master address; empty: not known
+  int output_fd = -1;     ///< its stdout and stderr; -1: those of this process
 };
 
 /// RANK of a local rank.

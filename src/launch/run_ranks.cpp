@@ -79,12 +79,15 @@ class Supervisor {
       port = socket->port();
       if (!options_.pass_socket) socket.reset();
     }
+    const std::string interface =
+        net::interface_of(net::local_address_towards(options_.master_addr, port));
     for (int local = 0; local < options_.nproc; ++local) {
       RankReport report;
       const RankStart start = {.local_rank = local,
                                .master_port = port,
                                .listen_fd = socket ? socket->fd() : -1,
                                .report_fd = report.fd(),
+                               .interface = interface,
                                .output_fd = output_ ? output_->fd(local) : -1};
       const pid_t pid = start_rank(options_, start);
       ranks_.push_back({pid, std::move(report)});

@@ -29,7 +29,8 @@ struct LaunchOptions {
 ///
 /// Each rank is a process (group) of its own with RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE,
 /// NODE_RANK, MASTER_ADDR, MASTER_PORT (and the names that torchrun and DeepSpeed use for the same,
-/// docs/launch.md), and OMP_NUM_THREADS and TORCH_CPP_LOG_LEVEL=ERROR unless these are set. On node
+/// docs/launch.md), and, unless these are set, OMP_NUM_THREADS,
+/// TORCH_CPP_LOG_LEVEL=ERROR and NCCL_SOCKET_IFNAME (the interface towards `master_addr`). On node
 /// 0 the rendezvous socket listens on `master_addr` before any rank starts and is inherited by rank
 /// 0 as the descriptor ZT_LISTEN_FD.
 ///

@@ -73,11 +73,11 @@ TEST_F(RunRanks, EachRankGetsItsPlaceInTheEnvironment) {
   LaunchOptions options =
       script(3,
              "echo $RANK $LOCAL_RANK $WORLD_SIZE $LOCAL_WORLD_SIZE $MASTER_ADDR $OMP_NUM_THREADS "
-             "> env$RANK; echo $MASTER_PORT > port$RANK");
+             "$NCCL_SOCKET_IFNAME > env$RANK; echo $MASTER_PORT > port$RANK");
   options.omp_threads = 5;
   EXPECT_EQ(run_ranks(options), 0);
-  EXPECT_EQ(file("env0"), "0 0 3 3 127.0.0.1 5\n");
-  EXPECT_EQ(file("env2"), "2 2 3 3 127.0.0.1 5\n");
+  EXPECT_EQ(file("env0"), "0 0 3 3 127.0.0.1 5 =lo\n");
+  EXPECT_EQ(file("env2"), "2 2 3 3 127.0.0.1 5 =lo\n");
   EXPECT_EQ(file("port0"), file("port2"));
   EXPECT_GT(std::stoi(file("port1")), 0);
 }
@@ -185,11 +185,11 @@ TEST_F(RunRanks, SecondMachineCountsOnAndOpensNoSocket) {
              "$MASTER_PORT $ZT_LISTEN_FD > env$LOCAL_RANK");
   options.nnodes = 3;
   options.node_rank = 1;
-  options.master_addr = "192.0.2.1";
+  options.master_addr = "127.0.0.2";
   options.master_port = 4242;
   EXPECT_EQ(run_ranks(options), 0);
-  EXPECT_EQ(file("env0"), "2 0 6 2 1 192.0.2.1 4242\n");
-  EXPECT_EQ(file("env1"), "3 1 6 2 1 192.0.2.1 4242\n");
+  EXPECT_EQ(file("env0"), "2 0 6 2 1 127.0.0.2 4242\n");
+  EXPECT_EQ(file("env1"), "3 1 6 2 1 127.0.0.2 4242\n");
 }
 
 TEST_F(RunRanks, TakenPortStopsBeforeAnyRankStarts) {
