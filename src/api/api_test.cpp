@@ -85,6 +85,28 @@ TEST_F(ApiTest, EvaluationIsTheLossOfTheParametersAsTheyAre) {
   EXPECT_LT(engine_.evaluate(make_batch(3)), before);
 }
 
+TEST_F(ApiTest, Fp16ScalesTheLossAndLeavesOutStepsThatOverflow) {
+  auto config = make_config();
+  config.precision = config_from_deepspeed(
+                         R"({"train_micro_batch_size_per_gpu": 2, "fp16":
+                             {"enabled": true, "initial_scale_power": 24, "hysteresis": 1}})",
+                         1)
+                         .precision;
+  auto engine = initialize(make_model(), config, ranks_);
+  double scale = 1 << 24;
+  StepResult result;
+  do {
+    for (int m = 0; m < 2; ++m) (void)engine.micro_step(make_batch(3));
+    result = engine.step();
+    EXPECT_EQ(result.loss_scale, scale);
+    scale = result.skipped ? scale / 2 : scale;
+    EXPECT_EQ(result.next_loss_scale, scale);
+  } while (result.skipped);
+  EXPECT_LT(scale, 1 << 24) << "no step overflowed";
+  for (const auto letter : {3, 3}) (void)engine_.micro_step(make_batch(letter));
+  EXPECT_NEAR(result.grad_norm, engine_.step().grad_norm, 2e-3 * result.grad_norm);
+}
+
 TEST(ApiConfigTest, WrongKeysOfDeepSpeedAreRefusedByName) {
   try {
     (void)config_from_deepspeed(

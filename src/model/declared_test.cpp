@@ -64,7 +64,10 @@ class CountingAllocator final : public c10::Allocator {
 };
 
 at::ScalarType scalar_type(DType dtype) {
-  return dtype == DType::bf16 ? at::kBFloat16 : dtype == DType::i64 ? at::kLong : at::kFloat;
+  return dtype == DType::bf16  ? at::kBFloat16
+         : dtype == DType::f16 ? at::kHalf
+         : dtype == DType::i64 ? at::kLong
+                               : at::kFloat;
 }
 
 /// Tensors of NaN: what a layer reads before it writes it shows.
@@ -154,7 +157,7 @@ void expect_declared(const Case& c) {
 }
 
 TEST(DeclaredTest, StashesAreFilledAndTheLibraryAllocatesNoMoreThanDeclared) {
-  for (const auto compute : {DType::f32, DType::bf16}) {
+  for (const auto compute : {DType::f32, DType::bf16, DType::f16}) {
     for (const auto keep : {Keep::all, Keep::selective}) {
       for (const bool documents : {false, true}) {
         SCOPED_TRACE(std::string(to_string(compute)) + (keep == Keep::all ? " all" : " selective") +

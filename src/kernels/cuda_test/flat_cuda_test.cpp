@@ -59,7 +59,7 @@ TEST(CudaCastTest, GathersStridedRowsLikeTheCpu) {
   };
   for (const Case c :
        {Case{0, 64, 8, 16}, Case{5, 33, 7, 11}, Case{8, 1000, 3, 1000}, Case{1, 3, 4, 9}}) {
-    for (const DType to : {DType::f32, DType::bf16}) {
+    for (const DType to : kFloats) {
       Buffer in(normal(c.begin + (c.rows - 1) * c.stride + c.count, 5), DType::f32);
       Buffer out(zeros(c.rows * c.count), to);
       cast_strided(in.host(), c.begin, c.stride, c.rows, c.count, out.host(), host_launch());
@@ -76,8 +76,8 @@ TEST(CudaCastTest, FillsWithZero) {
 }
 
 TEST(CudaOrderedSumTest, GivesTheBitsOfTheCpu) {
-  for (const DType wire : {DType::f32, DType::bf16}) {
-    for (const DType to : {DType::f32, DType::bf16}) {
+  for (const DType wire : kFloats) {
+    for (const DType to : kFloats) {
       for (const int world : {1, 2, 3, 8}) {
         for (const std::int64_t size : kSizes) {
           for (const bool accumulate : {false, true}) {
@@ -160,7 +160,7 @@ TEST(CudaAdamWTest, UpdatesAParameterThatIsItsOwnMaster) {
 }
 
 TEST(CudaGradNormTest, GivesTheBitsOfTheCpu) {
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+  for (const DType dtype : kFloats) {
     for (const std::int64_t size :
          {0L, 1L, 255L, 1024L, 1025L, 3000L, 1024L * 256 + 17, 3000001L}) {
       for (const std::int64_t shift : {0, 1}) {
