@@ -107,6 +107,7 @@ std::vector<RankResult> run_processes(int world, const std::function<void(comm::
   rank_options.timeout = options.operation_timeout;
   rank_options.connect_timeout = std::chrono::seconds(30);
   rank_options.monitor = options.monitor;
+  rank_options.local_world = world;
   std::vector<Child> children;
   std::vector<pid_t> pids;
   for (int rank = 0; rank < world; ++rank) {

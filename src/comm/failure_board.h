@@ -7,6 +7,9 @@
 
 namespace zt::comm {
 
+/// Failure::rank when no single rank is to blame.
+inline constexpr int kAllRanks = -2;
+
 /// Who failed first, and why. `rank` -1: the launcher's store.
 struct Failure {
   int rank = -1;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "comm/process_identity.h"
 
 namespace zt::comm {
@@ -27,7 +28,8 @@ struct Monitor::State {
         rank(rank_in),
         world(world_in),
         store_rank(store_rank_in),
-        options(options_in) {}
+        options(options_in),
+        positions(options_in.positions, rank_in, world_in, store_rank_in) {}
 
   // Used by the beating thread alone.
   std::unique_ptr<Store> store;
@@ -39,6 +41,7 @@ struct Monitor::State {
 
   const int rank, world, store_rank;
   const MonitorOptions options;
+  PositionBoard positions;
 
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
@@ -55,6 +58,11 @@ struct Monitor::State {
     if (failure) {
       return;
     }
+    // One living rank writes the table, before anybody is woken up.
+    if (rank == (first.rank == 0 ? 1 : 0)) {
+      const std::string table = positions.table(first.rank);
+      if (!table.empty()) log::error("comm", describe(first) + "\n" + table);
+    }
     failure = first;
     changed.notify_all();
     if (hook) {
@@ -62,9 +70,16 @@ struct Monitor::State {
     }
   }
 
+  [[nodiscard]] bool has_failed() const {
+    const std::lock_guard lock(mutex);
+    return failure.has_value();
+  }
+
   void beat_until_stopped();
   bool cycle();
   void watch_next_rank();
+  void watch_progress();
+  void post(const Failure& noticed);
   bool have_all_left();
   void write_own_failure();
   void lose_store(const std::string& error);
@@ -74,7 +89,6 @@ struct Monitor::State {
 
 void Monitor::State::beat_until_stopped() {
   try {
-    store->set(key("process", rank), process_identity());
     while (cycle()) {
       std::unique_lock lock(mutex);
       const bool waits_for_others = left && !all_left;
@@ -105,12 +119,15 @@ bool Monitor::State::cycle() {
     store->add("num_left", 1);
   }
   store->add(key("beat", rank), 1);
+  positions.cycle(*store);
   write_own_failure();
   if (const auto first = board.first()) {
+    if (!has_failed()) positions.refresh(*store);
     const std::lock_guard lock(mutex);
     set_failure(*first);
   } else if (world > 1) {
     watch_next_rank();
+    watch_progress();
   }
   if (store_identity.empty() && store_rank >= 0) {
     store_identity = store->try_get(key("process", store_rank)).value_or("");
@@ -171,7 +188,21 @@ void Monitor::State::watch_next_rank() {
       ended ? "its process has ended without leaving the run (killed or crashed)"
             : fmt::format("it has been silent for {} ms (stopped, hung or unreachable machine)",
                           options.silence.count());
-  const Failure first = board.report({next, why + fmt::format(", noticed by rank {}", rank)});
+  positions.refresh(*store);
+  post({next, fmt::format("{}{}, noticed by rank {}", why, positions.last_place(next), rank)});
+}
+
+/// Looks whether any rank still moves.
+void Monitor::State::watch_progress() {
+  {
+    const std::lock_guard lock(mutex);
+    if (failure || leaving) return;
+  }
+  if (const auto hang = positions.find_hang(*store)) post(*hang);
+}
+
+void Monitor::State::post(const Failure& noticed) {
+  const Failure first = board.report(noticed);
   const std::lock_guard lock(mutex);
   set_failure(first);
 }
@@ -186,7 +217,8 @@ void Monitor::State::lose_store(const std::string& error) {
       ended ? "its process, which holds the rendezvous store, has ended without leaving the run "
               "(killed or crashed)"
             : "the rendezvous store was lost: " + error;
-  set_failure({store_rank, fmt::format("{}, noticed by rank {}", why, rank)});
+  set_failure({store_rank, fmt::format("{}{}, noticed by rank {}", why,
+                                       positions.last_place(store_rank), rank)});
 }
 
 /// The host of the store gives the others time to read the failure.
@@ -211,10 +243,20 @@ void Monitor::State::alarm_until_stopped() {
   while (!stopping && !beating_ended && !failure) {
     changed.wait_for(lock, options.poll, [&] { return stopping || beating_ended || failure; });
     if (!left && Clock::now() - last_cycle > options.silence) {
-      set_failure({store_rank, fmt::format("its rendezvous store has not answered for {} ms "
-                                           "(stopped, hung or unreachable machine), noticed by "
-                                           "rank {}",
-                                           options.silence.count(), rank)});
+      set_failure({store_rank,
+                   fmt::format("its rendezvous store has not answered for {} ms "
+                               "(stopped, hung or unreachable machine){}, noticed "
+                               "by rank {}",
+                               options.silence.count(), positions.last_place(store_rank), rank)});
+    }
+  }
+  if (failure && options.last_resort) {
+    changed.wait_for(lock, options.exit_grace, [&] { return stopping; });
+    if (!stopping) {
+      const std::string text = describe(*failure);
+      lock.unlock();
+      options.last_resort(text);
+      lock.lock();
     }
   }
   alarm_ended = true;
@@ -224,6 +266,7 @@ void Monitor::State::alarm_until_stopped() {
 Monitor::Monitor(std::unique_ptr<Store> store, int rank, int world, int store_rank,
                  const MonitorOptions& options)
     : state_(std::make_shared<State>(std::move(store), rank, world, store_rank, options)) {
+  state_->store->set(key("process", rank), process_identity() + state_->positions.page_address());
   std::thread([state = state_] { state->beat_until_stopped(); }).detach();
   std::thread([state = state_] { state->alarm_until_stopped(); }).detach();
 }
@@ -265,6 +308,12 @@ std::optional<Failure> Monitor::wait_first_failure(milliseconds timeout) const {
   return state_->failure;
 }
 
+void Monitor::see_positions(Store& callers_store) { state_->positions.attach(callers_store); }
+
+void Monitor::set_operation_names(OperationNames names) {
+  state_->positions.set_names(std::move(names));
+}
+
 milliseconds Monitor::notice_time() const {
   return state_->options.silence + 3 * state_->options.poll + milliseconds{500};
 }
@@ -282,6 +331,7 @@ void Monitor::leave() {
 }
 
 std::string describe(const Failure& failure) {
+  if (failure.rank == kAllRanks) return failure.message;
   return failure.rank < 0 ? "the launcher failed first: " + failure.message
                           : fmt::format("rank {} failed first: {}", failure.rank, failure.message);
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "comm/failure_board.h"
+#include "comm/position_board.h"
 #include "comm/store.h"
 
 namespace zt::comm {
@@ -18,6 +19,11 @@ struct MonitorOptions {
   std::chrono::milliseconds silence{10'000};
   /// How long a failing host of the store keeps it open for the others to read the failure.
   std::chrono::milliseconds grace{3'000};
+  PositionOptions positions;
+  /// Called with the failure when this rank has not ended its part `exit_grace` after it: the
+  /// thread that drives it is stuck. Meant to end the process.
+  std::function<void(const std::string&)> last_resort;
+  std::chrono::milliseconds exit_grace{10'000};
 };
 
 /// Watches the other ranks of a run from two threads of its own: one beats, reads the failure board
@@ -35,6 +41,9 @@ class Monitor {
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
+  /// Opens what other ranks of this machine show of their positions. Call once all are connected.
+  /// Errors: CommError.
+  void see_positions(Store& callers_store);
   /// Called with the failure's text from a thread of the monitor; at once when it already failed.
   /// An empty hook removes it and waits for a running call.
   void set_abort_hook(std::function<void(const std::string&)> hook);
@@ -42,6 +51,8 @@ class Monitor {
   /// Records that this rank failed, unless another one was first. Returns the first failure.
   Failure report(const std::string& message);
   [[nodiscard]] std::optional<Failure> first_failure() const;
+  /// How reports name operations.
+  void set_operation_names(OperationNames names);
   /// Waits until a failure is known or `timeout` has passed.
   [[nodiscard]] std::optional<Failure> wait_first_failure(std::chrono::milliseconds timeout) const;
   /// Time after which any dead rank has been noticed.

@@ -59,4 +59,13 @@ bool has_ended(const std::string& identity) {
   return now.state == 'X' || now.state == 'Z' || now.start_time != start_time;
 }
 
+std::unique_ptr<PositionReader> open_position(const std::string& identity) {
+  std::istringstream fields(identity);
+  std::string where, pid, start_time;
+  int fd = -1;
+  fields >> where >> pid >> start_time >> fd;
+  const bool is_here = fields && fd >= 0 && where == machine();
+  return is_here && !has_ended(identity) ? PositionReader::open(pid, fd) : nullptr;
+}
+
 }  // namespace zt::comm

@@ -21,6 +21,8 @@ class SingleRank final : public RankGroup {
 
   Communicator& communicator() override { return *communicator_; }
   Store& store() override { return *store_; }
+  PositionWriter& position() override { return position_; }
+  void set_operation_names(OperationNames /*names*/) override {}
   Failure report_failure(const std::string& message) override {
     failure_ = failure_.value_or(Failure{0, message});
     return *failure_;
@@ -32,25 +34,40 @@ class SingleRank final : public RankGroup {
   std::unique_ptr<Store> store_;
   std::unique_ptr<Communicator> communicator_;
   std::optional<Failure> failure_;
+  PositionWriter position_;
 };
 
 class ConnectedRank final : public RankGroup {
  public:
   ConnectedRank(const RendezvousOptions& options, Device device)
       : store_(open_tcp_store(store_options(options))),
+        position_(std::make_shared<PositionWriter>()),
         monitor_(store_->clone(), options.rank, options.world, options.use_agent_store ? -1 : 0,
-                 options.monitor) {
+                 monitor_options(options)) {
     communicator_ =
         watch(device == Device::cpu ? connect_gloo(options) : connect_nccl(options), monitor_);
+    monitor_.see_positions(*store_);
   }
 
   Communicator& communicator() override { return *communicator_; }
   Store& store() override { return *store_; }
+  PositionWriter& position() override { return *position_; }
+  void set_operation_names(OperationNames names) override {
+    monitor_.set_operation_names(std::move(names));
+  }
   Failure report_failure(const std::string& message) override { return monitor_.report(message); }
   std::optional<Failure> first_failure() const override { return monitor_.first_failure(); }
   void leave() override { monitor_.leave(); }
 
  private:
+  MonitorOptions monitor_options(const RendezvousOptions& options) const {
+    MonitorOptions monitor = options.monitor;
+    monitor.positions.writer = position_;
+    monitor.positions.first_local_rank = options.rank - options.local_rank;
+    monitor.positions.num_local_ranks = options.local_world;
+    return monitor;
+  }
+
   static TcpStoreOptions store_options(const RendezvousOptions& options) {
     return {.host = options.master_addr,
             .port = options.master_port,
@@ -66,13 +83,14 @@ class ConnectedRank final : public RankGroup {
   }
 
   std::unique_ptr<Communicator> connect_gloo(const RendezvousOptions& options) {
-    return make_gloo(
-        *store_, {.rank = options.rank,
-                  .world = options.world,
-                  .bind_address = net::local_address_towards(options.master_addr, options.master_port),
-                  .connect_timeout = options.connect_timeout,
-                  .timeout = options.timeout,
-                  .give_up = [this] { return give_up(); }});
+    return make_gloo(*store_, {.rank = options.rank,
+                               .world = options.world,
+                               .bind_address = net::local_address_towards(options.master_addr,
+                                                                          options.master_port),
+                               .connect_timeout = options.connect_timeout,
+                               .timeout = options.timeout,
+                               .position = position_.get(),
+                               .give_up = [this] { return give_up(); }});
   }
 
   std::unique_ptr<Communicator> connect_nccl(const RendezvousOptions& options) {
@@ -86,6 +104,7 @@ class ConnectedRank final : public RankGroup {
   // The order of members is the order of construction; the communicator ends first, the server of
   // the store last.
   std::unique_ptr<Store> store_;
+  std::shared_ptr<PositionWriter> position_;  // second owner: the monitor's threads
   Monitor monitor_;
   std::unique_ptr<Communicator> communicator_;
 };

@@ -7,6 +7,7 @@
 
 #include "comm/communicator.h"
 #include "comm/monitor.h"
+#include "comm/position.h"
 #include "comm/store.h"
 
 namespace zt::comm {
@@ -23,7 +24,8 @@ struct RendezvousOptions {
   std::string run_id = "0";      ///< keys of one attempt (TORCHELASTIC_RESTART_COUNT)
   std::chrono::milliseconds connect_timeout{120'000};
   std::chrono::milliseconds timeout{1'800'000};  ///< of one operation
-  MonitorOptions monitor;
+  MonitorOptions monitor;  ///< `positions` but for its limits is filled in by `rendezvous`
+  int local_world = 1;     ///< ranks of this machine, in one row
 };
 
 /// One rank's place in a run: the store, the communicator and the watch over the other ranks.
@@ -41,6 +43,10 @@ class RankGroup {
   [[nodiscard]] virtual Communicator& communicator() = 0;
   /// For the thread that drives the run; a thread of its own takes a `clone`.
   [[nodiscard]] virtual Store& store() = 0;
+  /// Where this rank writes what it does, for reports of a hang.
+  [[nodiscard]] virtual PositionWriter& position() = 0;
+  /// How reports name the schedule's operations.
+  virtual void set_operation_names(OperationNames names) = 0;
   /// Records that this rank failed and aborts the others. Returns the first failure of the run,
   /// which may be another rank's. Does not throw on a broken store.
   virtual Failure report_failure(const std::string& message) = 0;

@@ -28,6 +28,7 @@ struct Machine {
   comm::Communicator* communicator = nullptr;
   Device device = Device::cpu;
   int device_index = 0;
+  comm::PositionWriter* position = nullptr;  ///< may be null
   std::unique_ptr<memory::Arena> device_arena, host_arena;
 
   [[nodiscard]] int rank() const { return communicator->rank(); }

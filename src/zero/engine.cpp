@@ -70,6 +70,7 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   machine.communicator = context.communicator;
   machine.device = context.device;
   machine.device_index = context.device_index;
+  machine.position = context.position;
   machine.device_arena =
       std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
   machine.host_arena =
@@ -109,6 +110,7 @@ std::vector<double> Engine::Impl::read(double* device_values, std::int64_t count
   executor->synchronize();
   memory::copy(double_view(device_values, count), double_view(values.data(), count), launch);
   memory::synchronize(launch);
+  machine.communicator->check();  // after an abort the device's values are not what they should be
   return values;
 }
 
@@ -155,6 +157,7 @@ void Engine::micro_step(const layer::Batch& batch) {
   auto& self = *impl_;
   self.require(self.target_tokens > 0, "micro_step before begin_step");
   self.require(self.micro < self.options.micro_steps && !self.in_forward, "too many micro_steps");
+  if (self.machine.position != nullptr) self.machine.position->begin_micro_step(self.micro);
   self.set_batch(batch, self.scalars().losses() + self.machine.rank());
   self.executor->run(self.variant());
   ++self.micro;
@@ -259,6 +262,7 @@ void Engine::set_loss_scaler_state(const optim::LossScalerState& saved) {
 const schedule::Program& Engine::program() const { return impl_->program; }
 const layout::ModelLayout& Engine::layout() const { return impl_->layout; }
 std::string Engine::position() const { return impl_->executor->position(); }
+comm::OperationNames Engine::operation_names() const { return name_operations(impl_->program); }
 Bytes Engine::library_peak() const { return memory::library_peak(impl_->machine.device); }
 
 }  // namespace zt::zero

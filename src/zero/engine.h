@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/position.h"
 #include "config/config.h"
 #include "layer/layer.h"
 #include "layer/model_parts.h"
@@ -25,6 +26,7 @@ struct RankContext {
   comm::Communicator* communicator = nullptr;
   Device device = Device::cpu;
   int device_index = 0;
+  comm::PositionWriter* position = nullptr;  ///< hears which operation the rank is at; may be null
 };
 
 struct EngineOptions {
@@ -121,6 +123,8 @@ class Engine {
   /// The operation that runs now, for reports of a hang: `backward L7 (middle, 41 of 120)`.
   /// Thread-safe.
   [[nodiscard]] std::string position() const;
+  /// Names of what RankContext::position is told, for reports; independent of the engine's life.
+  [[nodiscard]] comm::OperationNames operation_names() const;
   /// Most bytes ATen held at once beside the arenas ("library" of the plan); CUDA only, else 0.
   [[nodiscard]] Bytes library_peak() const;
 

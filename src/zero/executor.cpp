@@ -7,12 +7,42 @@ namespace {
 
 constexpr int kPositionShift = 20;
 
+int code_of(schedule::VariantKind kind, std::size_t index) {
+  return (static_cast<int>(kind) << kPositionShift) + static_cast<int>(index);
+}
+
+std::string name_of(const schedule::Variant& variant, std::size_t index) {
+  return fmt::format("{} ({}, {} of {})", schedule::to_string(variant.operations.at(index)),
+                     schedule::to_string(variant.kind), index, variant.operations.size());
+}
+
 }  // namespace
+
+comm::OperationNames name_operations(const schedule::Program& program) {
+  std::array<std::vector<std::string>, schedule::kNumVariants> names;
+  for (const auto& variant : program.variants) {
+    auto& list = names.at(static_cast<std::size_t>(variant.kind));
+    for (std::size_t i = 0; i < variant.operations.size(); ++i) list.push_back(name_of(variant, i));
+  }
+  return [names](std::int32_t code) -> std::string {
+    if (code < 0) return "before the first operation";
+    const auto variant = static_cast<std::size_t>(code >> kPositionShift);
+    const auto index = static_cast<std::size_t>(code & ((1 << kPositionShift) - 1));
+    return variant < names.size() && index < names.at(variant).size()
+               ? names.at(variant)[index]
+               : fmt::format("operation {}", code);
+  };
+}
 
 Executor::Executor(const Machine& machine, StepState& state)
     : program_(*machine.program),
+      writer_(machine.position),
       queues_(machine.device == Device::cpu ? memory::make_cpu_queues()
                                             : memory::make_cuda_queues(machine.device_index)) {
+  if (writer_ != nullptr && machine.device == Device::cuda) {
+    device_words_ =
+        std::make_unique<memory::DeviceWords>(writer_->page(), comm::PositionWriter::kPageBytes);
+  }
   for (const auto& variant : program_.variants) {
     auto& bound = bound_.at(static_cast<std::size_t>(variant.kind));
     bound.work = bind(machine, variant, state);
@@ -23,6 +53,9 @@ Executor::Executor(const Machine& machine, StepState& state)
       const bool loss = op.kind == schedule::OpKind::backward &&
                         machine.model->layers.at(static_cast<std::size_t>(op.layer))->gives_loss();
       if (loss) bound.loss_end = i + 1;
+      if (writer_ != nullptr && op.stream == schedule::Stream::comm && bound.work[i]) {
+        bound.work[i] = tell(std::move(bound.work[i]), code_of(variant.kind, i));
+      }
     }
   }
 }
@@ -31,13 +64,40 @@ const Executor::Bound& Executor::bound(schedule::VariantKind kind) const {
   return bound_.at(static_cast<std::size_t>(kind));
 }
 
+void Executor::stand_at(schedule::VariantKind kind, std::size_t index) {
+  const int code = code_of(kind, index);
+  position_.store(code, std::memory_order_relaxed);
+  if (writer_ == nullptr) return;
+  if (kind == schedule::VariantKind::boundary) writer_->begin_micro_step(-1);
+  writer_->begin_operation(code);
+}
+
+memory::Queues::Work Executor::tell(memory::Queues::Work work, int code) const {
+  return [writer = writer_, words = device_words_.get(), code,
+          work = std::move(work)](const Launch& launch) {
+    if (words != nullptr) {
+      words->write(comm::PositionWriter::device_collective_offset(),
+                   static_cast<std::uint32_t>(code) + 1, launch);
+    }
+    writer->begin_collective(code);
+    work(launch);
+    writer->end_collective();
+  };
+}
+
+/// A variant may have no collective: each tells that the device still moves.
+void Executor::mark_device() {
+  if (device_words_ == nullptr) return;
+  device_words_->write(comm::PositionWriter::device_marks_offset(), ++device_marks_,
+                       queues_->compute());
+}
+
 void Executor::issue(schedule::VariantKind kind, std::size_t begin, std::size_t end) {
   const auto& operations = program_.variant(kind).operations;
   const auto& work = bound(kind);
   for (std::size_t i = begin; i < end; ++i) {
     const auto& op = operations[i];
-    position_.store((static_cast<int>(kind) << kPositionShift) + static_cast<int>(i),
-                    std::memory_order_relaxed);
+    stand_at(kind, i);
     queues_->submit(static_cast<int>(op.stream), static_cast<int>(i), op.waits,
                     work.waited_on[i] != 0, work.work[i]);
   }
@@ -46,6 +106,7 @@ void Executor::issue(schedule::VariantKind kind, std::size_t begin, std::size_t 
 void Executor::run(schedule::VariantKind kind) {
   const auto count = bound(kind).work.size();
   queues_->begin(static_cast<int>(count));
+  mark_device();
   issue(kind, 0, count);
 }
 
@@ -63,9 +124,7 @@ std::string Executor::position() const {
   if (position < 0) return "before the first operation";
   const auto kind = static_cast<schedule::VariantKind>(position >> kPositionShift);
   const auto index = static_cast<std::size_t>(position & ((1 << kPositionShift) - 1));
-  const auto& operations = program_.variant(kind).operations;
-  return fmt::format("{} ({}, {} of {})", schedule::to_string(operations.at(index)),
-                     schedule::to_string(kind), index, operations.size());
+  return name_of(program_.variant(kind), index);
 }
 
 }  // namespace zt::zero

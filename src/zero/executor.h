@@ -6,11 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "memory/device_words.h"
 #include "memory/queues.h"
 #include "schedule/schedule.h"
 #include "zero/binding.h"
 
 namespace zt::zero {
+
+/// Names of the numbers that operations have in reports: `backward L7 (middle, 41 of 120)`.
+comm::OperationNames name_operations(const schedule::Program& program);
 
 /// Runs the variants of a program on the queues of a rank.
 class Executor {
@@ -30,6 +34,10 @@ class Executor {
   [[nodiscard]] std::string position() const;
 
  private:
+  void stand_at(schedule::VariantKind kind, std::size_t index);
+  /// Tells the position when a collective begins and ends: the host, and the device's stream.
+  [[nodiscard]] memory::Queues::Work tell(memory::Queues::Work work, int code) const;
+  void mark_device();
   struct Bound {
     std::vector<memory::Queues::Work> work;
     std::vector<char> waited_on;
@@ -40,7 +48,10 @@ class Executor {
 
   const schedule::Program& program_;
   std::array<Bound, schedule::kNumVariants> bound_;
-  std::atomic<int> position_{-1};           ///< variant x 2^20 + operation
+  std::atomic<int> position_{-1};                      ///< variant x 2^20 + operation
+  comm::PositionWriter* writer_;                       ///< may be null
+  std::unique_ptr<memory::DeviceWords> device_words_;  ///< CUDA with a writer
+  std::uint32_t device_marks_ = 0;
   std::unique_ptr<memory::Queues> queues_;  // last: stops before what its threads use goes
 };
 

@@ -65,7 +65,8 @@ class GlooCommunicator final : public Communicator {
       : group_(std::move(group)),
         rank_(options.rank),
         world_(options.world),
-        timeout_(options.timeout) {}
+        timeout_(options.timeout),
+        position_(options.position) {}
 
   ~GlooCommunicator() override {
     if (!abort_reason_.empty()) {
@@ -224,6 +225,7 @@ class GlooCommunicator final : public Communicator {
   /// Waits for every transfer of this operation.
   void finish() {
     for (std::size_t i = 0; i < transfers_.size(); ++i) {
+      if (position_ != nullptr) position_->set_waits_for(transfers_[i].peer);
       const auto left = std::chrono::duration_cast<milliseconds>(deadline_ - Clock::now());
       try {
         transfers_[i].work->wait(std::max(left, milliseconds{1}));
@@ -257,6 +259,7 @@ class GlooCommunicator final : public Communicator {
   }
 
   void clear() {
+    if (position_ != nullptr) position_->set_waits_for(-1);
     const std::lock_guard lock(mutex_);
     transfers_.clear();
   }
@@ -296,6 +299,7 @@ class GlooCommunicator final : public Communicator {
   const int rank_;
   const int world_;
   const milliseconds timeout_;
+  PositionWriter* position_;
   const char* operation_ = "";
   Clock::time_point deadline_;
   int tag_ = 0;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "comm/communicator.h"
+#include "comm/position.h"
 #include "comm/store.h"
 
 namespace zt::comm {
@@ -16,6 +17,7 @@ struct GlooOptions {
   std::string bind_address = "127.0.0.1";  ///< the one address of this machine that Gloo listens on
   std::chrono::milliseconds connect_timeout{120'000};
   std::chrono::milliseconds timeout{1'800'000};  ///< of one operation
+  PositionWriter* position = nullptr;            ///< hears which rank is waited for
   /// Asked while connecting: a reason to give up, or empty.
   std::function<std::string()> give_up;
 };
