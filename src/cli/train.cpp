@@ -1,8 +1,12 @@
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <iostream>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/exit_code.h"
 #include "cli/start_ranks.h"
 #include "config/env.h"
 #include "config/resolve.h"
@@ -18,6 +22,14 @@ int num_ranks(const config::Config& config, int num_gpus) {
   return config.launch.device == config::DeviceKind::cuda ? std::max(1, num_gpus) : 1;
 }
 
+/// For a rank whose driving thread never returns: no destructor can run.
+void end_stuck(const std::string& failure) {
+  const int code = exit_code(CommError(failure));
+  std::fprintf(stderr, "zt: [train.watchdog] %s. This rank is stuck and ends.\n(exit code %d)\n",
+               failure.c_str(), code);
+  std::_Exit(code);
+}
+
 }  // namespace
 
 int run_train(const Arguments& arguments) {
@@ -26,7 +38,7 @@ int run_train(const Arguments& arguments) {
     return 0;
   }
   const int num_gpus = memory::num_cuda_devices();
-  train::RunInput input{.arguments = arguments, .has_gpu = num_gpus > 0};
+  train::RunInput input{.arguments = arguments, .has_gpu = num_gpus > 0, .on_stuck = end_stuck};
   const auto variables = config::read_environment();
   if (const auto found = variables.find(config::kTensorboardDirName); found != variables.end()) {
     input.tensorboard_logging_dir = found->second;

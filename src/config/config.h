@@ -139,6 +139,7 @@ struct RunConfig {
   std::string log_level_replica = "warning";  ///< of the other ranks
   std::uint64_t seed = 42;
   int ddp_timeout_seconds = 1800;
+  int hang_timeout_seconds = 300;  ///< no rank has moved for so long: the run ends; 0: off
 };
 
 struct LaunchConfig {

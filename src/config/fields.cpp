@@ -197,6 +197,7 @@ void add_run_fields(std::vector<Field>& all) {
        field<run, &R::log_level_replica>("run.log_level_replica"),
        field<run, &R::seed>("run.seed"),
        field<run, &R::ddp_timeout_seconds>("run.ddp_timeout_seconds", kFromOne),
+       field<run, &R::hang_timeout_seconds>("run.hang_timeout_seconds", kFromZero),
        field<launch, &L::nproc>("launch.nproc", {0, 4096}),
        field<launch, &L::device>("launch.device"),
        field<launch, &L::use_cpu>("launch.use_cpu"),

@@ -14,11 +14,13 @@ EvalResult evaluate(zero::Engine& engine, const EvalData& data, const zero::Rank
   std::int64_t targets = 0;
   const std::int64_t batches = data.loader->num_batches();
   for (std::int64_t i = 0; i < batches; ++i) {
+    if (rank.position != nullptr) rank.position->begin(comm::Activity::evaluating);
     const auto micro = data.loader->read(i);
     targets += micro.target_tokens;
     const auto batch = to_batch(micro, data.document_mask);
     loss_sum += engine.evaluate(to_device(batch, rank.device, rank.device_index));
   }
+  if (rank.position != nullptr) rank.position->begin(comm::Activity::evaluating);
   auto& communicator = *rank.communicator;
   // In rank order on every rank, so that all get the same bits.
   double total = 0;

@@ -32,6 +32,7 @@ std::vector<std::vector<std::int64_t>> gather_values(comm::Communicator& communi
     received = at::empty({world * count}, send.options());
     communicator.all_gather(view_of(send), view_of(received), launch);
     memory::synchronize(launch);
+    communicator.check();
     received = received.to(at::kCPU);
   } else {
     received = at::empty({world * count}, on_host);

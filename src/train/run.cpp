@@ -2,6 +2,8 @@
 
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
 
 #include "base/log.h"
@@ -34,6 +36,7 @@ class RankRun {
     if (config_.run.do_train) trained = train();
     if (config_.run.do_eval) evaluated = evaluate_once(trained.value_or(TrainResult{}));
     if (config_.run.do_train) {
+      group_.position().begin(comm::Activity::saving);
       save_model(*engine_, config_, rank());
       say(fmt::format("saved the model in {}", config_.run.output_dir));
     }
@@ -69,6 +72,7 @@ class RankRun {
 };
 
 void RankRun::open_data() {
+  group_.position().begin(comm::Activity::preparing_data);
   const auto& model = config_.model;
   const auto tokenizer =
       data::Tokenizer::load(model.tokenizer_name_or_path.empty() ? model.model_name_or_path
@@ -118,7 +122,9 @@ void RankRun::check_data(const data::Tokenizer&) const {
 }
 
 void RankRun::build_engine() {
+  group_.position().begin(comm::Activity::building);
   context_.communicator = &group_.communicator();
+  context_.position = &group_.position();
   context_.device = context_.communicator->device();
   context_.device_index = input_.rank.local_rank;
   const auto target = plan_target(config_, context_, input_.rank.local_world_size);
@@ -128,6 +134,7 @@ void RankRun::build_engine() {
   say("\n" + describe_run(summarise(config_, model_, data_, *planned_, context_), config_, plan_));
   memory_base_ = read_process_memory();
   engine_ = std::make_unique<zero::Engine>(std::move(model_.parts), planned_->options, context_);
+  group_.set_operation_names(engine_->operation_names());
   engine_->load_params(model_.values);
   model_.values = nullptr;  // closes the weight files
   forget_peak();            // what loading needed for a moment is not the run's memory
@@ -205,7 +212,15 @@ comm::RendezvousOptions rendezvous_options(const RunInput& input, const config::
   options.listen_fd = rank.listen_fd;
   options.use_agent_store = rank.launcher_hosts_store;
   options.run_id = std::to_string(rank.restart_count);
+  options.local_world = rank.local_world_size;
   options.timeout = std::chrono::seconds(config.run.ddp_timeout_seconds);
+  options.monitor.positions.outer_timeout = options.timeout;
+  options.monitor.last_resort = input.on_stuck;
+  const std::chrono::milliseconds limit = std::chrono::seconds(config.run.hang_timeout_seconds);
+  if (limit.count() == 0) return options;
+  options.monitor.positions.hang_timeout = limit;
+  options.monitor.silence = std::min(options.monitor.silence, limit);
+  options.monitor.exit_grace = std::min(options.monitor.exit_grace, limit);
   return options;
 }
 
@@ -215,6 +230,7 @@ void run_in_group(const RunInput& input, config::Config config, OpenedModel mode
   const auto group = comm::rendezvous(rendezvous_options(input, config), device);
   try {
     RankRun(input, std::move(config), std::move(model), *group).run();
+    group->position().begin(comm::Activity::finishing);
     group->leave();
   } catch (const std::exception& error) {
     (void)group->report_failure(error.what());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ struct RunInput {
   config::RankEnvironment rank;
   std::string tensorboard_logging_dir;  ///< TENSORBOARD_LOGGING_DIR; empty: not set
   bool has_gpu = false;                 ///< this machine has a GPU that the build can use
+  /// Ends the process, with this text as its report: called on a thread of the watchdog when the
+  /// run has failed and the thread that drives this rank does not come back. May be empty.
+  std::function<void(const std::string&)> on_stuck;
 };
 
 /// Everything that can be wrong with the files of a run, found without a device or a peer: flags,

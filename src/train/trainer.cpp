@@ -32,6 +32,7 @@ TrainResult Trainer::run() {
     const StepRecord record = run_step(step);
     if (!record.skipped) loss_sum += record.loss;
     result_.epoch = record.epoch;
+    mark(comm::Activity::logging, step);
     log_window_.add(record);
     for (const auto& observer : *parts_.observers) observer->on_step(record);
     if (plan.logs(step)) {
@@ -67,11 +68,18 @@ data::StepBatch Trainer::read_ahead(std::int64_t step) {
   return current;
 }
 
+/// For reports of a hang.
+void Trainer::mark(comm::Activity activity, std::int64_t step) const {
+  if (parts_.rank.position != nullptr) parts_.rank.position->begin(activity, step);
+}
+
 StepRecord Trainer::run_step(std::int64_t step) {
   auto& engine = *parts_.engine;
   auto& rank = parts_.rank;
+  mark(comm::Activity::reading_data, step);
   const auto step_batch = read_ahead(step);
   const Window window = make_window(step_batch, options_.window);
+  mark(comm::Activity::exchanging_counts, step);
   const auto counts =
       gather_values(*rank.communicator, std::vector<std::int64_t>{window.targets, window.tokens});
   std::int64_t targets = 0, tokens = 0;

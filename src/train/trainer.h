@@ -51,6 +51,7 @@ class Trainer {
 
  private:
   [[nodiscard]] data::StepBatch read_ahead(std::int64_t step);
+  void mark(comm::Activity activity, std::int64_t step) const;
   StepRecord run_step(std::int64_t step);
   void check_finite(const StepRecord& record);
   /// Evaluates on the way, outside the time that the steps around it are charged.
