@@ -223,15 +223,21 @@ void Monitor::State::lose_store(const std::string& error) {
 
 /// The host of the store gives the others time to read the failure.
 void Monitor::State::linger() {
+  int failed_rank = kAllRanks;
   {
     const std::lock_guard lock(mutex);
     if (!failure) {
       return;
     }
+    failed_rank = failure->rank;
   }
   const std::int64_t seen = store->add("num_seen", 1);
+  // A rank that is gone reads nothing.
+  const auto identity =
+      failed_rank >= 0 ? store->try_get(key("process", failed_rank)) : std::nullopt;
+  const int readers = identity && has_ended(*identity) ? world - 1 : world;
   const auto deadline = Clock::now() + options.grace;
-  for (std::int64_t now = seen; rank == store_rank && now < world && Clock::now() < deadline;
+  for (std::int64_t now = seen; rank == store_rank && now < readers && Clock::now() < deadline;
        now = store->add("num_seen", 0)) {
     std::this_thread::sleep_for(milliseconds{50});
   }

@@ -47,7 +47,8 @@ class WatchedCommunicator final : public Communicator {
       if (!first) {
         first = monitor_.report(error.what());
       }
-      throw CommError(std::string(error.what()) + " " + describe(*first));
+      const std::string text = error.what(), cause = describe(*first);
+      throw CommError(text.find(cause) == std::string::npos ? text + " " + cause : text);
     }
   }
 
