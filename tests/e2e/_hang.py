@@ -60,6 +60,8 @@ def wait_until(condition, seconds):
 
 def prepare(folder):
     """The tiny model and its data, made once for all trials."""
+    if not SHIM.exists():
+        raise SystemExit(f"FAIL {SHIM} is not there; build the target loop_shim")
     tiny.make(folder)
 
 
@@ -120,6 +122,9 @@ class Trial:
             wrong.append("the launcher still runs")
         if any(map(alive, self.pids.values())):
             wrong.append("a rank is left running")
+        ending = {"kill": "signal 9", "stop": "signal ", "loop": "exit code 4"}[kind]
+        if not re.search(rf"rank {victim} \(pid \d+\) ended with {ending}", self.stderr()):
+            wrong.append(f"rank {victim} did not end with {ending}")
         place = self.place(victim, wrong, steps)
         return wrong, seconds, place
 
