@@ -101,8 +101,9 @@ std::vector<Flag> run_flags() {
               "Memory that one rank may use, as 24GB or 24GiB", "90 % of the device"),
       applies(kLaunch, "ddp_timeout", "run.ddp_timeout_seconds",
               "Longest time in seconds that one exchange between ranks may take"),
-      applies(kLaunch, "hang_timeout", "run.hang_timeout_seconds",
-              "Seconds in which no rank moves after which the run is ended with a report; 0: never"),
+      applies(
+          kLaunch, "hang_timeout", "run.hang_timeout_seconds",
+          "Seconds in which no rank moves after which the run is ended with a report; 0: never"),
   };
 }
 
