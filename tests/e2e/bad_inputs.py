@@ -97,7 +97,7 @@ flag_case("an optimizer that is not there", "optim", "adafactor")
 flag_case("a negative number of ranks", "nproc", "-1")
 flag_case("a size with a wrong unit", "gpu_memory", "12XB")
 flag_case("a data split above 100 %", "validation_split_percentage", "140")
-flag_case("fp16, which is not built", "fp16", "True")
+flag_case("fp16 in evaluation alone", "fp16_full_eval", "True")
 flag_case("resume, which is not built", "resume_from_checkpoint", "checkpoint-10")
 flag_case("a DeepSpeed file that is absent", "deepspeed", "/nonexistent/ds.json", codes=EITHER)
 flag_case("a model folder that is absent", "model_name_or_path", "/nonexistent/model", codes=EITHER)
@@ -173,6 +173,9 @@ ds_case("batch sizes that contradict each other", {"train_batch_size": 7, "train
 ds_case("offload to NVMe, which is not built",
         {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme", "nvme_path": "/tmp"}}}, "nvme")
 ds_case("an optimizer that is not there", {"optimizer": {"type": "Lamb", "params": {"lr": 1e-3}}}, "amb")
+ds_case("a loss scale below zero", {"fp16": {"enabled": True, "loss_scale": -2}}, "fp16.loss_scale")
+ds_case("fp16 masters, which are not built", {"fp16": {"enabled": True, "fp16_master_weights_and_grads": True}},
+        "fp16_master_weights_and_grads")
 ds_case("two precisions", {"bf16": {"enabled": True}, "fp16": {"enabled": True}}, "fp16", "bf16")
 ds_case("a negative bucket", {"zero_optimization": {"stage": 2, "reduce_bucket_size": -1}}, "reduce_bucket_size")
 ds_case("very deep nesting", "[" * 100000, "ds.json")
