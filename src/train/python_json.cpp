@@ -97,8 +97,15 @@ std::string to_python_json(const json& value, int indent) {
 }
 
 json from_python_json(const std::string& text, const std::string& source) {
+  static constexpr int kDeepest = 64;  // the walks over the value recurse
+  const auto shallow = [&source](int depth, json::parse_event_t, json&) {
+    if (depth > kDeepest) {
+      throw FileError(fmt::format("[train.json] {} is nested beyond {} levels.", source, kDeepest));
+    }
+    return true;
+  };
   try {
-    auto value = json::parse(without_words(text));
+    auto value = json::parse(without_words(text), shallow);
     restore_words(value);
     return value;
   } catch (const json::exception& error) {

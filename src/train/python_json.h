@@ -10,7 +10,8 @@ namespace zt::train {
 /// The text that `json.dumps(value, indent=indent)` gives. Keys are sorted where `value` is.
 [[nodiscard]] std::string to_python_json(const nlohmann::json& value, int indent);
 
-/// Errors: FileError naming `source` when the text is not JSON in Python's sense.
+/// Errors: FileError naming `source` when the text is not JSON in Python's sense, or is nested
+/// beyond 64 levels.
 [[nodiscard]] nlohmann::json from_python_json(const std::string& text, const std::string& source);
 
 }  // namespace zt::train

@@ -102,6 +102,11 @@ TEST(PythonJsonTest, WordsOfPythonSurviveBothWays) {
   EXPECT_EQ(to_python_json(value, 2), text);
 }
 
+TEST(PythonJsonTest, DeepNestingIsRefusedBeforeItFillsTheStack) {
+  EXPECT_THROW((void)from_python_json(std::string(1'000'000, '['), "text"), FileError);
+  EXPECT_EQ(from_python_json(std::string(60, '[') + std::string(60, ']'), "text").size(), 1u);
+}
+
 TEST(PythonJsonTest, LettersBeyondAsciiAreEscapedAsPythonDoes) {
   EXPECT_EQ(to_python_json(json("\xC3\xA4"), 2), "\"\\u00e4\"");
 }
