@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,6 +53,8 @@ struct Verification {
 /// Reads every byte of a native checkpoint (manifest included) and compares it with the manifest's
 /// hashes. Finds any changed byte, missing, extra, shortened and extended files. Ranks share the
 /// work: part `part` of `parts`. Never throws for a damaged checkpoint. Memory: a few MiB.
-[[nodiscard]] Verification verify(const std::string& folder, int part = 0, int parts = 1);
+/// `progress` is told the bytes of each piece after it was read.
+[[nodiscard]] Verification verify(const std::string& folder, int part = 0, int parts = 1,
+                                  const std::function<void(Bytes)>& progress = {});
 
 }  // namespace zt::checkpoint

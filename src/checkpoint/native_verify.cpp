@@ -57,8 +57,9 @@ void find_extra(const std::string& folder, const Manifest& manifest,
 
 class Verifier {
  public:
-  Verifier(const std::string& folder, int part, int parts)
-      : folder_(folder), part_(part), parts_(parts) {}
+  Verifier(const std::string& folder, int part, int parts,
+           const std::function<void(Bytes)>& progress)
+      : folder_(folder), part_(part), parts_(parts), progress_(progress) {}
 
   Verification run() {
     const auto manifest = Manifest::read(folder_);
@@ -91,6 +92,7 @@ class Verifier {
   void check_piece(const File& file, const ManifestFile& listed, const Piece& piece) {
     const auto hash = hash_range(file, piece, buffer_);
     result_.read += {piece.end - piece.begin};
+    if (progress_) progress_({piece.end - piece.begin});
     if (hash == piece.hash) return;
     result_.problems.push_back(fmt::format("{}: bytes {} to {} are not those that were saved",
                                            listed.path, piece.begin, piece.end));
@@ -103,6 +105,7 @@ class Verifier {
 
   const std::string& folder_;
   int part_, parts_;
+  const std::function<void(Bytes)>& progress_;
   Verification result_;
   std::size_t next_piece_ = 0;
   std::vector<std::byte> buffer_ = std::vector<std::byte>(kPieceBytes);
@@ -110,10 +113,11 @@ class Verifier {
 
 }  // namespace
 
-Verification verify(const std::string& folder, int part, int parts) {
+Verification verify(const std::string& folder, int part, int parts,
+                    const std::function<void(Bytes)>& progress) {
   ZT_ASSERT(part >= 0 && part < parts, "part of a verification");
   try {
-    return Verifier(folder, part, parts).run();
+    return Verifier(folder, part, parts, progress).run();
   } catch (const std::exception& error) {  // of the manifest or of the folder itself
     return {part == 0 ? std::vector<std::string>{error.what()} : std::vector<std::string>{}, {}};
   }

@@ -10,6 +10,7 @@ const std::vector<Command>& commands() {
       {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",
        run_plan},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},
+      {"ckpt", "inspect, verify, diff, convert and merge checkpoints", run_ckpt},
       {"version", "versions of zerotrain and of what it is built with", run_version},
       {"help", "this list, or the flags of a command", run_help},
   };

@@ -21,10 +21,14 @@ struct Command {
 /// Runs `zt <arguments>`. Errors: ConfigError for an unknown command, naming the nearest one.
 int dispatch(const Arguments& arguments);
 
+/// Text of `zt ckpt --help`.
+[[nodiscard]] std::string ckpt_help();
+
 int run_train(const Arguments& arguments);
 int run_launch(const Arguments& arguments);
 int run_plan(const Arguments& arguments);
 int run_data(const Arguments& arguments);
+int run_ckpt(const Arguments& arguments);
 int run_version(const Arguments& arguments);
 int run_help(const Arguments& arguments);
 

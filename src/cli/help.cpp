@@ -15,6 +15,10 @@ int run_help(const Arguments& arguments) {
       std::cout << launch::launch_help();
       return 0;
     }
+    if (arguments.front() == "ckpt") {
+      std::cout << ckpt_help();
+      return 0;
+    }
     if (arguments.front() == "plan") std::cout << plan::plan_help() << '\n';
     std::cout << config::help_text(arguments.front());
     return 0;

@@ -1,0 +1,158 @@
+// checkpoint_save_bench FOLDER [ranks] [millions of parameters] [rounds]
+//
+// How fast `ranks` threads save one native checkpoint (bf16 weights, fp32 master and moments, of
+// layers as large as a 0.6B model's) beside as many plain direct writers of the same bytes, in
+// turns in the same folder. Both sides sync before the clock stops. One JSON line per measurement.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "checkpoint/file_io.h"
+#include "checkpoint/native_save.h"
+#include "comm/inproc/memory_store.h"
+
+namespace zt::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+using layout::StateKind;
+
+constexpr std::int64_t kBlock = 8 << 20;     ///< bytes of one plain write
+constexpr std::int64_t kLayer = 15'728'640;  ///< parameters of one tensor
+
+struct Aligned {
+  void operator()(std::byte* memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<std::byte[], Aligned>;
+
+/// Bytes that no disk can shorten.
+Memory random_bytes(std::int64_t size) {
+  Memory memory(static_cast<std::byte*>(
+      std::aligned_alloc(File::kDirectAlignment, static_cast<std::size_t>(size))));
+  ZT_ASSERT(memory != nullptr, "memory of the benchmark");
+  std::mt19937_64 random(7);
+  for (std::int64_t i = 0; i < size; i += 8) {
+    const auto value = random();
+    std::copy_n(reinterpret_cast<const std::byte*>(&value), 8, memory.get() + i);
+  }
+  return memory;
+}
+
+void on_threads(int count, const std::function<void(int)>& body) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
+  for (auto& thread : threads) thread.join();
+}
+
+double seconds_of(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+void write_plain(const std::string& folder, int ranks, std::int64_t bytes, const std::byte* data) {
+  on_threads(ranks, [&](int rank) {
+    const File file(folder + "/plain-" + std::to_string(rank), File::Mode::create);
+    const auto direct = file.reopen_direct();
+    for (std::int64_t at = 0; at < bytes / ranks / kBlock * kBlock; at += kBlock) {
+      const std::span<const std::byte> block{data, kBlock};
+      if (!direct.is_open() || !direct.write_direct(at, block)) file.write(at, block);
+    }
+    file.sync();
+  });
+}
+
+/// Slices of a unit's shard, in pieces as a rank drains them from its device.
+void write_rank(NativeSave& save, const std::vector<layout::ParamSpec>& params, int rank, int ranks,
+                std::byte* data) {
+  for (int p = 0; p < static_cast<int>(params.size()); ++p) {
+    const auto numel = params[static_cast<std::size_t>(p)].numel().value;
+    const auto begin = numel * rank / ranks, end = numel * (rank + 1) / ranks;
+    for (const auto kind :
+         {StateKind::weight, StateKind::master, StateKind::exp_avg, StateKind::exp_avg_sq}) {
+      const auto dtype = save.layout().dtype(kind);
+      const auto step = kBlock / size_of(dtype).value;
+      for (auto at = begin; at < end; at += step) {
+        const auto count = std::min(step, end - at);
+        save.write({kind, {p}, at, {count}}, {data, count, dtype});
+      }
+    }
+  }
+}
+
+std::int64_t save_native(const NativeSaveOptions& options,
+                         const std::vector<layout::ParamSpec>& params, int ranks, std::byte* data) {
+  const auto store = comm::make_memory_store();
+  std::int64_t bytes = 0;
+  on_threads(ranks, [&](int rank) {
+    NativeSave save(options, params,
+                    exchange_over_store(*store, rank, ranks, "bench", std::chrono::minutes(5)));
+    write_rank(save, params, rank, ranks, data);
+    save.publish();
+    if (rank == 0) bytes = save.layout().total().value;
+  });
+  return bytes;
+}
+
+int run(const std::string& folder, int ranks, int millions, int rounds) {
+  std::vector<layout::ParamSpec> params;
+  for (std::int64_t left = millions * 1'000'000LL; left > 0; left -= kLayer) {
+    params.push_back({.name = fmt::format("model.layers.{}.w", params.size()),
+                      .shape = {std::min(left, kLayer)}});
+  }
+  fs::create_directories(folder + "/source");
+  std::ofstream(folder + "/source/config.json") << "{}";
+  NativeSaveOptions options;
+  options.output_dir = folder + "/out";
+  options.source = folder + "/source";
+  options.tensors.dtype = DType::bf16;
+  const auto data = random_bytes(kBlock);
+  std::vector<double> ratios;
+  for (int round = 0; round < rounds; ++round) {
+    std::int64_t bytes = 0;
+    const auto save = seconds_of([&] { bytes = save_native(options, params, ranks, data.get()); });
+    fs::remove_all(options.output_dir);
+    fs::create_directories(folder + "/plain");
+    const auto plain =
+        seconds_of([&] { write_plain(folder + "/plain", ranks, bytes, data.get()); });
+    fs::remove_all(folder + "/plain");
+    ratios.push_back(plain / save);
+    const auto rate = [&](double seconds) { return static_cast<double>(bytes) / seconds / 1e6; };
+    std::printf("%s\n", fmt::format(R"({{"ranks": {}, "bytes": {}, "save_mb_s": {:.0f}, )"
+                                    R"("plain_mb_s": {:.0f}, "ratio": {:.3f}}})",
+                                    ranks, bytes, rate(save), rate(plain), ratios.back())
+                            .c_str());
+    std::fflush(stdout);
+  }
+  std::sort(ratios.begin(), ratios.end());
+  std::printf("%s\n",
+              fmt::format(R"({{"median_ratio": {:.3f}, "lowest": {:.3f}, "highest": {:.3f}}})",
+                          ratios[ratios.size() / 2], ratios.front(), ratios.back())
+                  .c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace zt::checkpoint
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: %s FOLDER [ranks] [millions of parameters] [rounds]\n", argv[0]);
+    return 2;
+  }
+  const auto number = [&](int index, int fallback) {
+    return argc > index ? std::atoi(argv[index]) : fallback;
+  };
+  return zt::checkpoint::run(argv[1], number(2, 4), number(3, 100), number(4, 5));
+}

@@ -1,0 +1,99 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "checkpoint/deepspeed.h"
+#include "checkpoint/huggingface.h"
+#include "checkpoint/native_checkpoint.h"
+#include "checkpoint/store.h"
+#include "checkpoint/tools.h"
+
+namespace zt::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Weights alone, without a run.
+class HuggingFaceSource : public StateSource {
+ public:
+  explicit HuggingFaceSource(const std::string& folder) : tensors_(folder, "model") {}
+
+  [[nodiscard]] bool has(layout::StateKind kind) const override {
+    return kind == layout::StateKind::weight;
+  }
+  void read(layout::StateKind kind, const layout::ParamSpec& param, std::int64_t begin,
+            std::span<float> values) const override {
+    const auto* place = tensors_.find(param.name);
+    if (!has(kind) || place == nullptr) {
+      throw CheckpointError(fmt::format("[checkpoint.huggingface] '{}' is missing.", param.name));
+    }
+    place->file->read(param.name, begin, values);
+  }
+  [[nodiscard]] const RunState& run_state() const override { return run_state_; }
+  [[nodiscard]] const TensorSet& tensors() const { return tensors_; }
+
+ private:
+  TensorSet tensors_;
+  RunState run_state_;
+};
+
+OpenedCheckpoint open_huggingface(const std::string& folder) {
+  auto source = std::make_unique<HuggingFaceSource>(folder);
+  OpenedCheckpoint opened;
+  for (const auto& [name, place] : source->tensors().tensors()) {
+    opened.params.push_back({.name = name, .shape = place.entry->shape});
+    opened.dtype = place.entry->dtype;
+  }
+  opened.format = "huggingface";
+  opened.source = std::move(source);
+  opened.model_folder = folder;
+  return opened;
+}
+
+OpenedCheckpoint open_native(const std::string& folder) {
+  auto source = std::make_unique<NativeCheckpoint>(folder);
+  OpenedCheckpoint opened;
+  opened.format = "native";
+  opened.params = source->params();
+  opened.dtype = source->weight_dtype();
+  opened.source = std::move(source);
+  opened.model_folder = folder;
+  return opened;
+}
+
+bool is_checkpoint(const std::string& folder) {
+  return is_native(folder) || has_weights(folder) || !find_deepspeed(folder).folder.empty();
+}
+
+}  // namespace
+
+std::string resolve_checkpoint(const std::string& path) {
+  if (!fs::is_directory(path)) {
+    throw CheckpointError(fmt::format(
+        "[checkpoint.open] {}: is not a folder. Give the folder of a checkpoint.", path));
+  }
+  // The end of a run leaves weights beside the checkpoints: the folder itself is meant then.
+  if (is_checkpoint(path)) return path;
+  const auto found = list_checkpoints(path);
+  if (!found.empty()) return found.front().path;
+  throw CheckpointError(fmt::format(
+      "[checkpoint.open] {}: holds no checkpoint of zerotrain, DeepSpeed or Hugging Face. Give a "
+      "folder with zt_manifest.json, `latest`, or model.safetensors.",
+      path));
+}
+
+OpenedCheckpoint open_checkpoint(const std::string& path) {
+  const auto folder = resolve_checkpoint(path);
+  if (is_native(folder)) return open_native(folder);
+  if (!find_deepspeed(folder).folder.empty()) return open_deepspeed(folder);
+  return open_huggingface(folder);
+}
+
+Bytes widened_bytes(const std::vector<layout::ParamSpec>& params) {
+  Bytes bytes;
+  for (const auto& param : params) bytes += storage(param.numel(), DType::f32);
+  return bytes;
+}
+
+}  // namespace zt::checkpoint
