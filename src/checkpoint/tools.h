@@ -58,6 +58,17 @@ void convert_to_huggingface(const OpenedCheckpoint& from, const ConvertOptions& 
 std::string convert_to_native(const OpenedCheckpoint& from, const ConvertOptions& options,
                               const ToolProgress& progress);
 
+/// How `zt ckpt convert --to deepspeed` cuts the state.
+struct DeepSpeedTarget {
+  int stage = 1;    ///< 1, 2 or 3
+  int world = 1;    ///< ranks that will load it
+  std::string tag;  ///< empty: `global_step<N>`
+};
+/// Writes `<target>/<tag>` and `<target>/latest`, which DeepSpeed resumes. Adam's settings are
+/// those of the run that saved. Returns `<target>/<tag>`.
+std::string convert_to_deepspeed(const OpenedCheckpoint& from, const ConvertOptions& options,
+                                 const DeepSpeedTarget& target, const ToolProgress& progress);
+
 /// Bytes of the values of one kind over all parameters, widened to fp32.
 [[nodiscard]] Bytes widened_bytes(const std::vector<layout::ParamSpec>& params);
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "checkpoint/deepspeed.h"
@@ -13,6 +14,9 @@ namespace zt::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::int64_t kMaxConfig = 1 << 24;
 
 /// Weights alone, without a run.
 class HuggingFaceSource : public StateSource {
@@ -38,6 +42,20 @@ class HuggingFaceSource : public StateSource {
   RunState run_state_;
 };
 
+/// Safetensors files hold a tied tensor once; DeepSpeed's hold both names.
+void add_tied_name(OpenedCheckpoint& opened) {
+  const auto path = fs::path(opened.model_folder) / "config.json";
+  if (!fs::exists(path)) return;
+  const auto config = json::parse(read_text(path.string(), kMaxConfig), nullptr, false);
+  if (!config.is_object() || config.value("tie_word_embeddings", json()) != true) return;
+  for (auto& param : opened.params) {
+    if (param.name == "lm_head.weight") return;
+  }
+  for (auto& param : opened.params) {
+    if (param.name == "model.embed_tokens.weight") param.aliases = {"lm_head.weight"};
+  }
+}
+
 OpenedCheckpoint open_huggingface(const std::string& folder) {
   auto source = std::make_unique<HuggingFaceSource>(folder);
   OpenedCheckpoint opened;
@@ -48,6 +66,7 @@ OpenedCheckpoint open_huggingface(const std::string& folder) {
   opened.format = "huggingface";
   opened.source = std::move(source);
   opened.model_folder = folder;
+  add_tied_name(opened);
   return opened;
 }
 
@@ -59,6 +78,7 @@ OpenedCheckpoint open_native(const std::string& folder) {
   opened.dtype = source->weight_dtype();
   opened.source = std::move(source);
   opened.model_folder = folder;
+  add_tied_name(opened);
   return opened;
 }
 

@@ -124,6 +124,33 @@ TEST(ToolsTest, ConvertedThereAndBackIsTheSameFile) {
   EXPECT_EQ(values[7], value_of(StateKind::master, 2, 7));
 }
 
+TEST(ToolsTest, DeepSpeedLayoutHoldsTheSameStateAndComesBack) {
+  const TestFolder folder;
+  write_file(folder.path("source/config.json"), R"({"tie_word_embeddings": true})");
+  const auto saved = save_on(2, small_save(folder, 5));
+  for (int stage = 1; stage <= 3; ++stage) {
+    const auto target = folder.path("ds" + std::to_string(stage));
+    const auto written =
+        convert_to_deepspeed(open_checkpoint(saved), {.target = target}, {stage, 3, "kept"}, {});
+    EXPECT_EQ(written, target + "/kept");
+    const auto opened = open_checkpoint(target);
+    EXPECT_EQ(opened.format, "deepspeed");
+    const auto original = open_checkpoint(saved);
+    for (const auto kind : {StateKind::master, StateKind::exp_avg, StateKind::exp_avg_sq}) {
+      for (const auto& param : original.params) {
+        std::vector<float> a(static_cast<std::size_t>(param.numel().value)), b(a.size());
+        original.source->read(kind, param, 0, a);
+        opened.source->read(kind, param, 0, b);
+        EXPECT_EQ(a, b) << stage << " " << param.name;
+      }
+    }
+    const auto native =
+        convert_to_native(opened, {.target = target + "-native", .model = saved}, {});
+    EXPECT_EQ(read_file(native + "/zero/exp_avg.safetensors").size(),
+              read_file(saved + "/zero/exp_avg.safetensors").size());
+  }
+}
+
 TEST(ToolsTest, AnOccupiedOrFailedTargetIsLeftAlone) {
   const TestFolder folder;
   const auto saved = save_on(2, small_save(folder, 5));

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <optional>
@@ -45,7 +46,11 @@ std::vector<CkptVerb> verbs() {
        "FROM TO",
        2,
        "Writes a checkpoint in another format. TO appears when it is complete.",
-       {{"--to", "FORMAT", "hf (weights), native (all state, as TO/checkpoint-N); required"},
+       {{"--to", "FORMAT",
+         "hf: weights; native: TO/checkpoint-N; deepspeed: TO/global_stepN; required"},
+        {"--stage", "1|2|3", "deepspeed: ZeRO stage that will load it, default 1"},
+        {"--world_size", "N", "deepspeed: ranks that will load it, default 1"},
+        {"--tag", "NAME", "deepspeed: instead of global_stepN"},
         kDtype,
         kShards,
         kModel}},
@@ -121,9 +126,26 @@ int run_diff(const CkptArguments& arguments) {
   return result.lines.empty() ? 0 : kDifferent;
 }
 
+int integer_of(const CkptArguments& arguments, const std::string& flag, int fallback) {
+  const auto text = arguments.get(flag);
+  if (text.empty()) return fallback;
+  int value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec == std::errc() && result.ptr == text.data() + text.size()) return value;
+  throw ConfigError(fmt::format("[cli.ckpt] {}: got '{}', expected an integer.", flag, text));
+}
+
 std::string convert_shown(const OpenedCheckpoint& from, const std::string& format,
-                          const checkpoint::ConvertOptions& options) {
+                          const CkptArguments& arguments) {
+  auto options = output_of(arguments);
+  if (format == "merge" && !options.dtype) options.dtype = DType::f32;
+  const checkpoint::DeepSpeedTarget target{integer_of(arguments, "--stage", 1),
+                                           integer_of(arguments, "--world_size", 1),
+                                           arguments.get("--tag")};
   ProgressBar bar("convert", stderr);
+  if (format == "deepspeed") {
+    return checkpoint::convert_to_deepspeed(from, options, target, shown(bar));
+  }
   if (format == "native") return checkpoint::convert_to_native(from, options, shown(bar));
   checkpoint::convert_to_huggingface(from, options, shown(bar));
   return options.target;
@@ -131,19 +153,18 @@ std::string convert_shown(const OpenedCheckpoint& from, const std::string& forma
 
 int run_convert(const CkptArguments& arguments) {
   const auto format = arguments.get("--to");
-  if (format != "hf" && format != "native") {
-    throw ConfigError(fmt::format("[cli.ckpt] --to: got '{}', expected hf or native.", format));
+  if (format != "hf" && format != "native" && format != "deepspeed") {
+    throw ConfigError(
+        fmt::format("[cli.ckpt] --to: got '{}', expected hf, native or deepspeed.", format));
   }
   const auto from = checkpoint::open_checkpoint(arguments.operands[0]);
-  std::cout << convert_shown(from, format, output_of(arguments)) << '\n';
+  std::cout << convert_shown(from, format, arguments) << '\n';
   return 0;
 }
 
 int run_merge(const CkptArguments& arguments) {
-  auto options = output_of(arguments);
-  if (!options.dtype) options.dtype = DType::f32;
   const auto from = checkpoint::open_checkpoint(arguments.operands[0]);
-  std::cout << convert_shown(from, "hf", options) << '\n';
+  std::cout << convert_shown(from, "merge", arguments) << '\n';
   return 0;
 }
 

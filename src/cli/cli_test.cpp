@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include "cli/progress_bar.h"
 
 namespace zt::cli {
 namespace {
@@ -47,6 +48,24 @@ TEST(CliTest, HelpOfACommandListsItsFlags) {
 TEST(CliTest, LaunchSaysWhatIsMissing) {
   EXPECT_NE(error_of({"launch", "--nproc", "2"}).find("there is no program"), std::string::npos);
   EXPECT_EQ(output_of({"launch", "--help"}), output_of({"help", "launch"}));
+}
+
+TEST(CliTest, CkptSaysWhatIsMissing) {
+  EXPECT_EQ(output_of({"ckpt", "--help"}), output_of({"help", "ckpt"}));
+  EXPECT_NE(output_of({"ckpt", "convert", "--help"}).find("--world_size"), std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "inspekt", "d"}).find("expected inspect"), std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "diff", "a"}).find("got 1 folders, expected 2"), std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "inspect", "a", "--tensor"}).find("did you mean --tensors"),
+            std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "convert", "a", "b"}).find("--to"), std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "merge", "a", "b", "--dtype"}).find("--dtype needs"),
+            std::string::npos);
+}
+
+TEST(CliTest, ProgressNamesShareAndRate) {
+  EXPECT_EQ(ProgressBar::line("copy", {512}, {1024}, 2),
+            "copy [###############               ]  50 %, 512 B of 1.0 KiB, 256 B/s");
+  EXPECT_NE(ProgressBar::line("copy", {0}, {0}, 0).find("100 %"), std::string::npos);
 }
 
 TEST(CliTest, VersionTakesNoArgument) {
