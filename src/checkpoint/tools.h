@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/deepspeed_write.h"
 #include "checkpoint/opened_checkpoint.h"
 
 namespace zt::checkpoint {
@@ -60,7 +61,7 @@ std::string convert_to_native(const OpenedCheckpoint& from, const ConvertOptions
 
 /// How `zt ckpt convert --to deepspeed` cuts the state.
 struct DeepSpeedTarget {
-  int stage = 1;    ///< 1, 2 or 3
+  DeepSpeedLayout layout = DeepSpeedLayout::stage1;
   int world = 1;    ///< ranks that will load it
   std::string tag;  ///< empty: `global_step<N>`
 };

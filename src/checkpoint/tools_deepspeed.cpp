@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "checkpoint/deepspeed_write.h"
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/tools.h"
 
@@ -79,16 +78,14 @@ void take_settings(const OpenedCheckpoint& from, DeepSpeedSave& save) {
 
 std::string convert_to_deepspeed(const OpenedCheckpoint& from, const ConvertOptions& options,
                                  const DeepSpeedTarget& target, const ToolProgress& progress) {
-  if (target.stage < 1 || target.stage > 3 || target.world < 1) {
+  if (target.world < 1) {
     throw ConfigError(
-        fmt::format("[checkpoint.convert] got ZeRO stage {} and {} ranks, expected stage 1, 2 or 3 "
-                    "and at least one rank.",
-                    target.stage, target.world));
+        fmt::format("[checkpoint.convert] got {} ranks, expected at least one.", target.world));
   }
   DeepSpeedSave save;
   save.folder = options.target;
   save.tag = target.tag;
-  save.layout = static_cast<DeepSpeedLayout>(target.stage);
+  save.layout = target.layout;
   save.world = target.world;
   save.dtype = options.dtype.value_or(from.dtype);
   take_settings(from, save);

@@ -128,10 +128,11 @@ TEST(ToolsTest, DeepSpeedLayoutHoldsTheSameStateAndComesBack) {
   const TestFolder folder;
   write_file(folder.path("source/config.json"), R"({"tie_word_embeddings": true})");
   const auto saved = save_on(2, small_save(folder, 5));
-  for (int stage = 1; stage <= 3; ++stage) {
-    const auto target = folder.path("ds" + std::to_string(stage));
+  for (const auto cut :
+       {DeepSpeedLayout::stage1, DeepSpeedLayout::stage2, DeepSpeedLayout::stage3}) {
+    const auto target = folder.path("ds" + std::to_string(static_cast<int>(cut)));
     const auto written =
-        convert_to_deepspeed(open_checkpoint(saved), {.target = target}, {stage, 3, "kept"}, {});
+        convert_to_deepspeed(open_checkpoint(saved), {.target = target}, {cut, 3, "kept"}, {});
     EXPECT_EQ(written, target + "/kept");
     const auto opened = open_checkpoint(target);
     EXPECT_EQ(opened.format, "deepspeed");
@@ -141,7 +142,7 @@ TEST(ToolsTest, DeepSpeedLayoutHoldsTheSameStateAndComesBack) {
         std::vector<float> a(static_cast<std::size_t>(param.numel().value)), b(a.size());
         original.source->read(kind, param, 0, a);
         opened.source->read(kind, param, 0, b);
-        EXPECT_EQ(a, b) << stage << " " << param.name;
+        EXPECT_EQ(a, b) << target << " " << param.name;
       }
     }
     const auto native =

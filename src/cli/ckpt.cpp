@@ -135,13 +135,21 @@ int integer_of(const CkptArguments& arguments, const std::string& flag, int fall
   throw ConfigError(fmt::format("[cli.ckpt] {}: got '{}', expected an integer.", flag, text));
 }
 
+checkpoint::DeepSpeedLayout layout_of(const CkptArguments& arguments) {
+  using checkpoint::DeepSpeedLayout;
+  const auto text = arguments.get("--stage");
+  if (text.empty() || text == "1") return DeepSpeedLayout::stage1;
+  if (text == "2") return DeepSpeedLayout::stage2;
+  if (text == "3") return DeepSpeedLayout::stage3;
+  throw ConfigError(fmt::format("[cli.ckpt] --stage: got '{}', expected 1, 2 or 3.", text));
+}
+
 std::string convert_shown(const OpenedCheckpoint& from, const std::string& format,
                           const CkptArguments& arguments) {
   auto options = output_of(arguments);
   if (format == "merge" && !options.dtype) options.dtype = DType::f32;
-  const checkpoint::DeepSpeedTarget target{integer_of(arguments, "--stage", 1),
-                                           integer_of(arguments, "--world_size", 1),
-                                           arguments.get("--tag")};
+  const checkpoint::DeepSpeedTarget target{
+      layout_of(arguments), integer_of(arguments, "--world_size", 1), arguments.get("--tag")};
   ProgressBar bar("convert", stderr);
   if (format == "deepspeed") {
     return checkpoint::convert_to_deepspeed(from, options, target, shown(bar));
