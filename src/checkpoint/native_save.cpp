@@ -49,6 +49,13 @@ void add_pieces(const std::string& text, std::vector<ManifestFile>& files) {
   }
 }
 
+/// Synced with the rest of the save, not here.
+void put_text(const std::string& path, const std::string& text) {
+  File file(path, File::Mode::create);
+  file.write(0, std::as_bytes(std::span<const char>(text)));
+  file.close();
+}
+
 /// A text cut at multiples of kPieceBytes.
 ManifestFile text_file(const SideFile& file) {
   ManifestFile result{file.name, static_cast<std::int64_t>(file.text.size()), {}};
@@ -130,7 +137,7 @@ struct NativeSave::Impl {
     fs::create_directories(fs::path(partial) / "zero");
     open = true;
     for (const auto& file : files) {
-      write_text(partial + "/" + file.name, file.text);
+      put_text(partial + "/" + file.name, file.text);
       side_files.push_back(text_file(file));
     }
     for (const auto& file : layout.files()) {
@@ -151,7 +158,10 @@ struct NativeSave::Impl {
       const auto problem = covering_problem(file);
       ZT_ASSERT(problem.empty(), "ranks wrote other slices than the whole: " + problem);
     }
-    for (auto& file : side_files) manifest.files.push_back(std::move(file));
+    for (const auto& file : side_files) {
+      File(partial + "/" + file.path, File::Mode::read).sync();
+      manifest.files.push_back(file);
+    }
     std::sort(manifest.files.begin(), manifest.files.end(),
               [](const ManifestFile& a, const ManifestFile& b) { return a.path < b.path; });
     write_text(partial + "/" + kManifestName, manifest.text());

@@ -1,5 +1,7 @@
 #include "checkpoint/piece_writer.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -8,8 +10,24 @@
 #include "base/units.h"
 
 namespace zt::checkpoint {
+namespace {
 
-void PieceWriter::Free::operator()(std::byte* memory) const { std::free(memory); }
+constexpr std::size_t kHugePage = 2 << 20;
+constexpr std::size_t kMostEdges = 4 << 20;
+
+}  // namespace
+
+void FreeStaging::operator()(std::byte* memory) const { std::free(memory); }
+
+StagingMemory allocate_staging(std::int64_t bytes) {
+  static_assert(kHugePage % File::kDirectAlignment == 0);
+  const auto size = static_cast<std::size_t>(round_up(bytes, static_cast<std::int64_t>(kHugePage)));
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kHugePage, size));
+  if (memory == nullptr) throw std::bad_alloc();
+  // Only advice: without huge pages a direct write is cut into many small segments.
+  static_cast<void>(madvise(memory, size, MADV_HUGEPAGE));
+  return StagingMemory(memory);
+}
 
 PieceWriter::PieceWriter(std::string folder, const std::vector<TensorFile>& files,
                          std::size_t streams)
@@ -21,9 +39,7 @@ void PieceWriter::append(std::size_t stream_index, std::size_t file, std::int64_
   ZT_ASSERT(offset >= 0 && offset + static_cast<std::int64_t>(bytes.size()) <= files_.at(file).size,
             "a range leaves its file");
   if (stream.memory == nullptr) {
-    auto* memory = std::aligned_alloc(File::kDirectAlignment, kPieceBytes);
-    if (memory == nullptr) throw std::bad_alloc();
-    stream.memory.reset(static_cast<std::byte*>(memory));
+    stream.memory = allocate_staging(kPieceBytes);
   }
   if (stream.file != file || stream.end != offset) {
     flush(stream);
@@ -69,14 +85,31 @@ void PieceWriter::write(std::size_t file, std::int64_t offset, std::span<const s
   };
   if (!target.direct.is_open() || first >= last ||
       !target.direct.write_direct(first, part(first, last))) {
-    return target.cached.write(offset, bytes);
+    return bytes.size() < static_cast<std::size_t>(2 * File::kDirectAlignment)
+               ? keep_edge(file, offset, bytes)
+               : target.cached.write(offset, bytes);
   }
-  target.cached.write(offset, part(offset, first));
-  target.cached.write(last, part(last, end));
+  keep_edge(file, offset, part(offset, first));
+  keep_edge(file, last, part(last, end));
+}
+
+void PieceWriter::keep_edge(std::size_t file, std::int64_t offset,
+                            std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;
+  edges_.push_back({file, offset, {bytes.begin(), bytes.end()}});
+  edge_bytes_ += bytes.size();
+  if (edge_bytes_ > kMostEdges) write_edges();
+}
+
+void PieceWriter::write_edges() {
+  for (const auto& edge : edges_) open(edge.file).cached.write(edge.offset, edge.bytes);
+  edges_.clear();
+  edge_bytes_ = 0;
 }
 
 void PieceWriter::finish() {
   for (auto& stream : streams_) flush(stream);
+  write_edges();
   for (auto& file : open_) {
     if (!file.cached.is_open()) continue;
     file.direct.close();
