@@ -34,9 +34,9 @@ DeviceWords::~DeviceWords() { (void)cudaHostUnregister(page_); }
 
 void DeviceWords::write(std::size_t offset, std::uint32_t value, const Launch& launch) const {
   const auto address = reinterpret_cast<CUdeviceptr>(device_page_) + offset;
+  // The call's flag against a barrier is refused by this version of the function.
   const CUresult result = reinterpret_cast<WriteFunction>(write_function_)(
-      static_cast<CUstream>(launch.stream), address, value,
-      CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER);
+      static_cast<CUstream>(launch.stream), address, value, CU_STREAM_WRITE_VALUE_DEFAULT);
   if (result != CUDA_SUCCESS) {
     throw DeviceError("[memory.words] cuStreamWriteValue32 failed with CUDA error " +
                       std::to_string(static_cast<int>(result)) +

@@ -39,7 +39,7 @@ Executor::Executor(const Machine& machine, StepState& state)
       writer_(machine.position),
       queues_(machine.device == Device::cpu ? memory::make_cpu_queues()
                                             : memory::make_cuda_queues(machine.device_index)) {
-  if (writer_ != nullptr && machine.device == Device::cuda) {
+  if (writer_ != nullptr && machine.device == Device::cuda && machine.world() > 1) {
     device_words_ =
         std::make_unique<memory::DeviceWords>(writer_->page(), comm::PositionWriter::kPageBytes);
   }
