@@ -196,6 +196,25 @@ TEST_F(DeepSpeedTest, ATagNamesTheFolderAndLatestNamesTheTag) {
                CheckpointError);
 }
 
+TEST_F(DeepSpeedTest, OnlyOurFoldersWithoutTheirCheckpointAreRemoved) {
+  FormulaSource source;
+  for (const int step : {4, 8, 12}) {
+    source.state_.global_step = step;
+    (void)write_deepspeed(source, small_model(), save(DeepSpeedLayout::stage2, 2),
+                          exchange_alone());
+  }
+  fs::create_directory(folder_ / "checkpoint-8");
+  fs::create_directory(folder_ / "someone_elses");
+  fs::create_directory(folder_ / ".global_step2.partial");
+  EXPECT_EQ(list_own_deepspeed(folder_.string()).size(), 3U);
+  EXPECT_EQ(remove_outdated_deepspeed(folder_.string()).size(), 2U);
+  EXPECT_FALSE(fs::exists(folder_ / "global_step4"));  // step 12 is what `latest` names
+  EXPECT_FALSE(fs::exists(folder_ / ".global_step2.partial"));
+  for (const char* name : {"global_step8", "global_step12", "someone_elses", "checkpoint-8"}) {
+    EXPECT_TRUE(fs::exists(folder_ / name)) << name;
+  }
+}
+
 TEST_F(DeepSpeedTest, AMissingOptimizerFileIsNamed) {
   const auto folder = write_deepspeed(FormulaSource(), small_model(),
                                       save(DeepSpeedLayout::stage2, 3), exchange_alone());

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
 #include "checkpoint/deepspeed_parts.h"
 #include "checkpoint/file_io.h"
+#include "checkpoint/names.h"
+#include "checkpoint/torch_file.h"
 
 namespace zt::checkpoint {
 namespace {
@@ -39,7 +42,56 @@ void publish(const DeepSpeedSave& save, const fs::path& partial, const fs::path&
   sync_folder(save.folder);
 }
 
+/// The step of a folder that write_deepspeed wrote; nothing for others.
+std::optional<std::int64_t> own_step(const fs::path& folder) {
+  for (const auto layout : {DeepSpeedLayout::stage1, DeepSpeedLayout::stage3}) {
+    const auto file = folder / model_file_name(layout, 0);
+    if (!fs::exists(file)) continue;
+    try {
+      const TorchFile model(file.string());
+      if (model.root().find(kOwnState)) return model.root().at("global_steps").integer();
+    } catch (const CheckpointError&) {  // not ours to judge
+    }
+  }
+  return {};
+}
+
+std::vector<fs::path> folders_of(const std::string& directory) {
+  std::vector<fs::path> folders;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    if (entry.is_directory()) folders.push_back(entry.path());
+  }
+  return folders;
+}
+
+bool is_cut_short(const std::string& name) {
+  return name.starts_with(".") && name.ends_with(".partial") && !is_leftover(name);
+}
+
 }  // namespace
+
+std::vector<std::string> list_own_deepspeed(const std::string& output_dir) {
+  std::vector<std::string> found;
+  for (const auto& folder : folders_of(output_dir)) {
+    if (own_step(folder)) found.push_back(folder.string());
+  }
+  return found;
+}
+
+std::vector<std::string> remove_outdated_deepspeed(const std::string& output_dir) {
+  std::vector<std::string> removed;
+  const auto latest = find_deepspeed(output_dir);
+  for (const auto& folder : folders_of(output_dir)) {
+    const auto name = folder.filename().string();
+    const auto step = own_step(folder);
+    const bool gone = step && folder != fs::path(latest.folder) &&
+                      !fs::exists(fs::path(output_dir) / checkpoint_name(*step));
+    if (!gone && !is_cut_short(name)) continue;
+    fs::remove_all(folder);
+    removed.push_back(fmt::format("removed {}", folder.string()));
+  }
+  return removed;
+}
 
 std::string write_deepspeed(const StateSource& source, const std::vector<layout::ParamSpec>& params,
                             DeepSpeedSave save, const RankExchange& exchange) {

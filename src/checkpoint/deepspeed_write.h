@@ -53,4 +53,13 @@ struct DeepSpeedGroup {
 std::string write_deepspeed(const StateSource& source, const std::vector<layout::ParamSpec>& params,
                             DeepSpeedSave save, const RankExchange& exchange);
 
+/// Folders that write_deepspeed wrote into a directory; what DeepSpeed itself wrote is not among
+/// them.
+[[nodiscard]] std::vector<std::string> list_own_deepspeed(const std::string& output_dir);
+
+/// Removes from an output directory what write_deepspeed wrote there for checkpoints that are gone:
+/// folders of ours without their `checkpoint-<step>` beside them, and saves that a crash cut short.
+/// What DeepSpeed itself wrote, and what `latest` names, stays. Returns one line per removal.
+std::vector<std::string> remove_outdated_deepspeed(const std::string& output_dir);
+
 }  // namespace zt::checkpoint

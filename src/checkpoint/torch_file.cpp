@@ -96,6 +96,7 @@ void TorchFile::read_run(const TensorRef& tensor, std::int64_t element,
     fail(path(),
          fmt::format("a tensor has the type {}, expected a floating-point type", to_string(type)));
   }
+  zip_.release({source, values.size() * static_cast<std::size_t>(width)});
 }
 
 void TorchFile::read(const TensorRef& tensor, std::int64_t begin, std::span<float> values) const {

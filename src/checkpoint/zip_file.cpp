@@ -27,6 +27,7 @@ constexpr std::uint32_t kNotHere32 = 0xFFFFFFFF;  ///< the value is in the zip64
 constexpr std::uint16_t kNotHere16 = 0xFFFF;
 constexpr std::uint16_t kEncrypted = 0x0041;  ///< flag bits 0 and 6
 constexpr std::uint16_t kZip64 = 0x0001;      ///< id of the zip64 extra field
+constexpr std::size_t kPiece = 8U << 20;      ///< read before the memory is given back
 constexpr std::int64_t kMaxEntries = 4'000'000;
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
@@ -137,10 +138,24 @@ std::span<const std::byte> ZipFile::bytes(const ZipEntry& entry) const {
   return {data_ + entry.begin, static_cast<std::size_t>(entry.size)};
 }
 
+void ZipFile::release(std::span<const std::byte> bytes) const {
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size()) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 void ZipFile::check_crc(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) fail(path_, fmt::format("has no member '{}'", name));
-  if (crc32(0, bytes(found->second)) != found->second.crc) {
+  std::uint32_t crc = 0;
+  for (auto rest = bytes(found->second); !rest.empty();) {
+    const auto piece = rest.first(std::min(rest.size(), kPiece));
+    crc = crc32(crc, piece);
+    release(piece);
+    rest = rest.subspan(piece.size());
+  }
+  if (crc != found->second.crc) {
     fail(path_, fmt::format("member '{}' is damaged: its checksum is wrong", name));
   }
 }

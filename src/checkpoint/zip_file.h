@@ -30,6 +30,8 @@ class ZipFile {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const std::map<std::string, ZipEntry>& entries() const { return entries_; }
   [[nodiscard]] std::span<const std::byte> bytes(const ZipEntry& entry) const;
+  /// Gives the memory of bytes that were read back to the system; they can be read again.
+  void release(std::span<const std::byte> bytes) const;
   /// Reads all of a member. Errors: CheckpointError when its CRC-32 differs from the directory's.
   void check_crc(const std::string& name) const;
 
