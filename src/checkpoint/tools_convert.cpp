@@ -9,7 +9,7 @@
 #include "checkpoint/model_folder.h"
 #include "checkpoint/native_layout.h"
 #include "checkpoint/native_save.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/piece_writer.h"
 #include "checkpoint/tools.h"
 #include "kernels/cast/cast.h"
 
@@ -106,6 +106,7 @@ class NewFolder {
   [[nodiscard]] std::string file(const std::string& name) const {
     return (partial_ / name).string();
   }
+  [[nodiscard]] std::string path() const { return partial_.string(); }
   void publish() {
     sync_folder(partial_.string());
     std::error_code error;
@@ -148,20 +149,24 @@ void convert_to_huggingface(const OpenedCheckpoint& from, const ConvertOptions& 
   std::int64_t need = 0;
   for (const auto& file : set.files) need += file.size;
   check_space(folder, need);
-  Reader reader(from, progress, widened_bytes(from.params));
   for (const auto& file : set.files) {
-    std::vector<TensorDeclaration> tensors;
-    for (const auto id : file.params) {
-      const auto& param = from.params.at(static_cast<std::size_t>(id.value));
-      tensors.push_back({param.name, dtype, param.shape});
-    }
-    SafetensorsWriter writer(folder.file(file.path), tensors);
-    for (const auto id : file.params) {
-      reader.stream(StateKind::weight, from.params.at(static_cast<std::size_t>(id.value)), dtype,
-                    [&](std::int64_t, const View& values) { writer.write_part(values); });
-    }
-    writer.finish();
+    File(folder.file(file.path), File::Mode::create).reserve(file.size);
   }
+  PieceWriter writer(folder.path(), set.files, 1);
+  Reader reader(from, progress, widened_bytes(from.params));
+  for (std::size_t f = 0; f < set.files.size(); ++f) {
+    const auto& file = set.files[f];
+    writer.append(0, f, 0, std::as_bytes(std::span<const char>(file.header)));
+    for (std::size_t i = 0; i < file.params.size(); ++i) {
+      const auto& param = from.params.at(static_cast<std::size_t>(file.params[i].value));
+      reader.stream(StateKind::weight, param, dtype, [&](std::int64_t begin, const View& values) {
+        writer.append(
+            0, f, file.begin[i] + begin * size_of(dtype).value,
+            {values.as<const std::byte>(), static_cast<std::size_t>(values.bytes().value)});
+      });
+    }
+  }
+  writer.finish();
   if (!set.index_path.empty()) write_text(folder.file(set.index_path), set.index);
   for (const auto& file : side_files) write_text(folder.file(file.name), file.text);
   folder.publish();
