@@ -86,9 +86,14 @@ bool HangWatch::hangs(Clock::time_point now) const {
   };
   raise(own_->position);
   for (const auto& [rank, seen] : others_) raise(seen.position);
-  if (limit == milliseconds::max() || now - own_->moved < limit) return false;
-  return std::all_of(others_.begin(), others_.end(),
-                     [&](const auto& entry) { return now - entry.second.moved >= limit; });
+  const auto all_still_for = [&](milliseconds time) {
+    return now - own_->moved >= time &&
+           std::all_of(others_.begin(), others_.end(),
+                       [&](const auto& entry) { return now - entry.second.moved >= time; });
+  };
+  if (limit == milliseconds::max() || !all_still_for(limit)) return false;
+  // Side by side in one long operation is no sign of a hang.
+  return find_culprit(views(now)).has_value() || all_still_for(std::max(limit, outer_));
 }
 
 std::vector<RankView> HangWatch::views(Clock::time_point now) const {

@@ -30,14 +30,16 @@ std::string format_table(const std::vector<RankView>& ranks, std::optional<int> 
 class HangWatch {
  public:
   using Clock = std::chrono::steady_clock;
-  /// `limit` zero: never reports. `outer`: for activities without steps of their own (saving).
+  /// `limit` zero: never reports. `outer`: for activities without steps of their own (saving), and
+  /// when no rank is behind.
   HangWatch(std::chrono::milliseconds limit, std::chrono::milliseconds outer)
       : limit_(limit), outer_(outer) {}
 
   /// Takes the own position. True when the positions of the others are wanted.
   bool suspects(const Position& own, Clock::time_point now);
   void see(int rank, const Position& position, Clock::time_point now);
-  /// True when every rank that was seen has stood still for the limit.
+  /// True when every rank that was seen has stood still for the limit, or, with no rank behind the
+  /// others, for the outer limit.
   [[nodiscard]] bool hangs(Clock::time_point now) const;
   /// All ranks seen since the own rank stood still.
   [[nodiscard]] std::vector<RankView> views(Clock::time_point now) const;

@@ -71,6 +71,14 @@ TEST_F(HangWatchTest, ReportsOnceAllRanksHaveStoodStillForTheLimit) {
   EXPECT_EQ(find_culprit(watch_.views(now_)), 1);
 }
 
+TEST_F(HangWatchTest, RanksSideBySideInOneOperationHaveTheOuterLimit) {
+  other_.count = own_.count;
+  wait(59, own_, other_);
+  EXPECT_FALSE(watch_.hangs(now_));
+  wait(3, own_, other_);
+  EXPECT_TRUE(watch_.hangs(now_));
+}
+
 TEST_F(HangWatchTest, RankThatMovesNowAndThenKeepsTheRunAlive) {
   for (int i = 0; i < 10; ++i) {
     wait(7.0, own_, other_);
