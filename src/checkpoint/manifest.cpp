@@ -75,7 +75,7 @@ std::string open_envelope(const std::string& text, const std::string& where) {
       !view.ends_with(kSuffix)) {
     fail(where, "is not a manifest of zerotrain, or is damaged");
   }
-  const std::string body(view.substr(head, view.size() - head - kSuffix.size()));
+  std::string body(view.substr(head, view.size() - head - kSuffix.size()));
   const auto expected = hex(hash_text(body));
   const auto got = view.substr(kPrefix.size(), kDigits);
   if (got != expected) {

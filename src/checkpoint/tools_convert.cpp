@@ -67,7 +67,7 @@ class Reader {
 };
 
 std::string model_folder(const OpenedCheckpoint& from, const ConvertOptions& options) {
-  const auto folder = options.model.empty() ? from.model_folder : options.model;
+  auto folder = options.model.empty() ? from.model_folder : options.model;
   if (folder.empty()) {
     throw ConfigError(
         "[checkpoint.convert] the checkpoint has no config.json: the new one needs one. Give "
@@ -123,6 +123,7 @@ class NewFolder {
 
 std::vector<layout::ParamId> in_order(const std::vector<ParamSpec>& params) {
   std::vector<layout::ParamId> order;
+  order.reserve(params.size());
   for (int i = 0; i < checked_narrow<int>(params.size()); ++i) order.push_back({i});
   return order;
 }

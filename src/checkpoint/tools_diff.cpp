@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -29,7 +30,7 @@ struct ValueDifference {
   double max_abs = 0, max_rel = 0;
 
   void add(float a, float b) {
-    if (std::memcmp(&a, &b, sizeof(a)) == 0) return;
+    if (std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b)) return;
     ++count;
     const double distance = std::abs(static_cast<double>(a) - static_cast<double>(b));
     // Not a number on one side only: as far apart as can be.
