@@ -36,6 +36,8 @@ VIOLATIONS = [
     ("a stage number", "check_sources.py", "src/zero/engine.cpp", "if (stage >= 2) {}\n", "residency table"),
     ("a machine path", "check_sources.py", "docs/a.md", "see /home/me/notes\n", "no machine's folders"),
     ("a left-over note", "check_sources.py", "src/base/a.cpp", "// TODO later\n", "finish it"),
+    ("a user's page without a translation", "check_translations.py", "docs/launch.md", "# A\n", "has no docs/launch.zh-CN.md"),
+    ("a translation that nobody compares", "check_translations.py", "docs/a.zh-CN.md", "# A\n", "is in no list"),
     ("bad format", "check_format.py", "src/base/a.cpp", "int   a ;\n", "clang-format"),
     ("a header that needs another", "check_headers.py", "include/zerotrain/a.h",
      "#pragma once\nstd::string a();\n", "does not compile alone"),
@@ -48,6 +50,7 @@ ALLOWED = [
     ("check_includes.py", "src/layer/autograd_layer.cpp", "#include <torch/torch.h>\n"),
     ("check_sources.py", "src/base/a.cpp", "int a;\n" * 400),
     ("check_sources.py", "src/config/env.cpp", 'auto x = std::getenv("HOME");\n'),
+    ("check_translations.py", "docs/architecture.md", "# A\n"),
     ("check_format.py", "src/base/a.cpp", "int a;\n"),
     ("check_headers.py", "include/zerotrain/a.h", "#pragma once\n#include <string>\nstd::string a();\n"),
 ]
