@@ -26,9 +26,10 @@ DIRECT = {
     "checkpoint": ["zero", "model"],
     "plan": ["schedule", "zero", "model"],
     "train": ["zero", "model", "data", "checkpoint", "plan"],
+    "bench": ["train"],
     "launch": ["config"],
     "api": ["zero", "model", "checkpoint"],
-    "cli": ["train", "launch", "api"],
+    "cli": ["train", "bench", "launch", "api"],
 }
 TORCH_FREE = {"base", "layout", "config", "schedule", "data", "launch"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -9,6 +9,8 @@ const std::vector<Command>& commands() {
        run_launch},
       {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",
        run_plan},
+      {"bench", "speed of training on random tokens: zt bench --model SHAPE --nproc N [flags of train]",
+       run_bench},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},
       {"ckpt", "inspect, verify, diff, convert and merge checkpoints", run_ckpt},
       {"version", "versions of zerotrain and of what it is built with", run_version},

@@ -27,6 +27,7 @@ int dispatch(const Arguments& arguments);
 int run_train(const Arguments& arguments);
 int run_launch(const Arguments& arguments);
 int run_plan(const Arguments& arguments);
+int run_bench(const Arguments& arguments);
 int run_data(const Arguments& arguments);
 int run_ckpt(const Arguments& arguments);
 int run_version(const Arguments& arguments);

@@ -115,6 +115,7 @@ struct ZeroConfig {
   std::optional<Recompute> recompute;  ///< absent: auto
   Reduce reduce = Reduce::ordered;
   bool deterministic = false;
+  bool cuda_graphs = true;  ///< `--cuda_graphs auto|off`
 };
 
 struct RunConfig {

@@ -148,6 +148,8 @@ std::vector<Flag> tuning_flags() {
               "Keep gathered units live across micro-steps where the plan has room"),
       special(kZero, "coalesce", FlagType::text, "", "auto",
               "Run k accumulation micro-batches as one: auto, off or k"),
+      special(kZero, "cuda_graphs", FlagType::text, "auto|off", "auto",
+              "Run micro-steps and boundaries as CUDA graphs where all their work allows it"),
       applies(kZero, "reduce", "zero.reduce",
               "ordered: sum in rank order, same bits everywhere; native: the library's reduction"),
       applies(kZero, "deterministic", "zero.deterministic", "Deterministic kernels only"),

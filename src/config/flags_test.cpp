@@ -81,6 +81,7 @@ TEST_F(FlagsTest, WrongValuesNameFlagValueAndWhatIsValid) {
       {"--reduce", "Ordered", "expected one of ordered|native"},
       {"--packing_rule", "x", "expected one of stream|hf"},
       {"--retain", "on", "expected one of auto|off"},
+      {"--cuda_graphs", "on", "expected one of auto|off"},
       {"--coalesce", "0", "expected auto, off or a whole number >= 1"},
       {"--coalesce", "x", "expected auto, off or a whole number >= 1"},
       {"--max_nonfinite_steps", "0", "expected a whole number >= 1"},
@@ -114,6 +115,8 @@ TEST_F(FlagsTest, UnknownFlagsAndStrayArgumentsAreErrors) {
 TEST_F(FlagsTest, FlagsReachTheirFields) {
   const Config config = resolved({"--reduce_at",
                                   "boundary",
+                                  "--cuda_graphs",
+                                  "off",
                                   "--retain",
                                   "off",
                                   "--coalesce",
@@ -140,6 +143,7 @@ TEST_F(FlagsTest, FlagsReachTheirFields) {
                                   "--bf16"});
   EXPECT_EQ(config.zero.reduce_at, ReduceAt::boundary);
   EXPECT_FALSE(config.zero.retain_auto);
+  EXPECT_FALSE(config.zero.cuda_graphs);
   EXPECT_EQ(config.zero.coalesce, 4);
   EXPECT_EQ(config.zero.recompute, Recompute::selective);
   EXPECT_EQ(config.zero.reduce, Reduce::native);

@@ -142,6 +142,10 @@ void resolve_memory_flags(Context& context) {
     zero.retain_auto = lower_case(*retain) != "off";
     context.set_origin("zero.retain_auto", "--retain", kCommandLine);
   }
+  if (const std::string* graphs = context.flags.find("cuda_graphs")) {
+    zero.cuda_graphs = lower_case(*graphs) != "off";
+    context.set_origin("zero.cuda_graphs", "--cuda_graphs", kCommandLine);
+  }
   if (const std::string* coalesce = context.flags.find("coalesce")) {
     const std::string text = *coalesce == "auto" ? "0" : *coalesce == "off" ? "1" : *coalesce;
     const bool is_zero = parse_integer(*coalesce) == 0;

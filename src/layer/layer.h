@@ -54,6 +54,9 @@ struct Context {
   /// d(step loss)/d(sum of token losses): 1 / (target tokens of the whole step on all ranks), in
   /// fp16 times the loss scale, which the optimizer takes out again.
   double loss_scale = 1.0;
+  /// [1] fp32 on the device, the same value, for launches that are captured once and run in every
+  /// step; undefined outside of an engine.
+  at::Tensor loss_scale_on_device;
   /// [1] fp64 on the device; the loss layer adds its sum of token losses (unscaled).
   at::Tensor loss_sum;
 };
@@ -65,7 +68,9 @@ using Tensors = std::vector<at::Tensor>;
 struct Forward {
   const Tensors& params;  ///< views of param_full, compute dtype
   at::Tensor x;           ///< input activation; undefined for the first layer
-  at::Tensor y;           ///< output activation to fill; undefined for the loss layer
+  /// Output activation to fill; undefined for the loss layer, and in a recomputation when
+  /// can_leave_out_output.
+  at::Tensor y;
   const Tensors&
       stash;  ///< to fill, as stash(shape, keep) declares (always there, if only for this call)
   const Tensors& scratch;  ///< free for use inside the call
@@ -106,6 +111,13 @@ class Layer {
   /// False when backward needs gradients and inputs only (embedding): its unit is not gathered for
   /// it.
   [[nodiscard]] virtual bool backward_reads_params() const { return true; }
+  /// True when forward and backward only launch device work and read nothing that changes from step
+  /// to step on the host (loss_scale; the batch's tensors stay where they are), so that their
+  /// launches may be captured once and repeated.
+  [[nodiscard]] virtual bool capturable() const { return false; }
+  /// True when forward takes an undefined `y` and then leaves out what only `y` needs: a forward
+  /// that is repeated for its stash.
+  [[nodiscard]] virtual bool can_leave_out_output() const { return false; }
   /// What a forward keeps. Keep::selective is a subset that a backward can complete.
   [[nodiscard]] virtual std::vector<TensorSpec> stash(const BatchShape& shape, DType compute,
                                                       Keep keep) const = 0;

@@ -70,6 +70,10 @@ void reset_library_peak(Device device) {
   if (device == Device::cuda) cuda::reset_library_peak();
 }
 
+std::int64_t library_allocations(Device device) {
+  return device == Device::cuda ? cuda::library_allocations() : 0;
+}
+
 void set_device(Device device, int index) {
   if (device == Device::cuda) cuda::set_device(index);
 }

@@ -43,6 +43,8 @@ void synchronize(const Launch& launch);
 /// CPU.
 Bytes library_peak(Device device);
 void reset_library_peak(Device device);
+/// How often ATen's allocator has asked the driver for device memory; 0 on the CPU.
+std::int64_t library_allocations(Device device);
 
 /// Makes `index` the current CUDA device of this thread; nothing on the CPU.
 void set_device(Device device, int index);

@@ -75,6 +75,12 @@ Bytes library_peak() {
   return {stats.reserved_bytes.at(0).peak};
 }
 
+std::int64_t library_allocations() {
+  return c10::cuda::CUDACachingAllocator::getDeviceStats(
+             static_cast<c10::DeviceIndex>(current_device()))
+      .num_device_alloc;
+}
+
 void reset_library_peak() {
   c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(current_device()));
 }

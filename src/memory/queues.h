@@ -3,10 +3,27 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "memory/view.h"
 
 namespace zt::memory {
+
+/// A list of operations that was captured once and is launched as a whole. Goes before the
+/// communicators whose operations it holds.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+};
+
+/// When an operation ran: seconds since its list began (device clock on CUDA).
+struct OperationTime {
+  int index = 0, queue = 0;
+  double begin = 0, end = 0;
+};
 
 /// The in-order queues that execute a list of operations: 0 compute, 1 communication, 2 host.
 ///
@@ -32,6 +49,21 @@ class Queues {
   virtual void synchronize() = 0;
   /// A launch on the compute queue, for work outside of a list.
   [[nodiscard]] virtual Launch compute() const = 0;
+
+  /// True where lists can be captured: on CUDA.
+  [[nodiscard]] virtual bool can_capture() const { return false; }
+  /// Captures the list of `count` operations that `issue` submits to queues 0 and 1; nothing runs.
+  /// Errors: DeviceError where lists cannot be captured or an operation refuses; whatever `issue`
+  /// throws. The queues stay usable.
+  virtual std::unique_ptr<Graph> capture(int count, const std::function<void()>& issue);
+  /// Launches a captured list, ordered after everything submitted before. Needs can_capture.
+  virtual void replay(const Graph& graph);
+
+  /// Whether lists that are submitted or captured from now on measure their operations.
+  virtual void measure(bool on) = 0;
+  /// Times of the last list, in the order of its operations; those without work take none. Blocks
+  /// the host. Empty unless it was measured.
+  virtual std::vector<OperationTime> times() = 0;
 };
 
 std::unique_ptr<Queues> make_cpu_queues();

@@ -1,7 +1,10 @@
+#include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAStream.h>
+#include <c10/util/Exception.h>
 #include <cuda_runtime.h>
 
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "memory/cuda_check.h"
@@ -13,7 +16,9 @@ namespace {
 
 using cuda::check;
 
-/// An event without timing, created when it is first needed.
+/// An event, created when it is first needed. kTimed: with a time, and usable inside of a capture
+/// for reading outside of it.
+template <bool kTimed>
 class Event {
  public:
   Event() = default;
@@ -25,22 +30,43 @@ class Event {
   Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
   Event& operator=(Event&&) = delete;
 
-  void record(cudaStream_t stream) {
+  void record(cudaStream_t stream, bool capturing = false) {
     if (event_ == nullptr) {
-      check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+      check(cudaEventCreateWithFlags(&event_, kTimed ? cudaEventDefault : cudaEventDisableTiming),
+            "cudaEventCreate");
     }
-    check(cudaEventRecord(event_, stream), "cudaEventRecord");
+    const unsigned flags = kTimed && capturing ? cudaEventRecordExternal : cudaEventRecordDefault;
+    check(cudaEventRecordWithFlags(event_, stream, flags), "cudaEventRecord");
   }
   void block(cudaStream_t stream) const {
     check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
   }
   void synchronize() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+  [[nodiscard]] double seconds_since(const Event& before) const {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, before.event_, event_), "cudaEventElapsedTime");
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
 
  private:
   cudaEvent_t event_ = nullptr;
 };
 
+constexpr int kCommQueue = 1;
 constexpr int kHostQueue = 2;
+constexpr int kUnused = -1;
+
+class CudaGraph final : public Graph {
+ public:
+  at::cuda::CUDAGraph graph;
+  std::vector<int> queue_of;  ///< by operation
+  bool measured = false;
+};
+
+/// Begin and end of one operation.
+struct Span {
+  Event<true> begin, end;
+};
 
 class CudaQueues final : public Queues {
  public:
@@ -53,11 +79,13 @@ class CudaQueues final : public Queues {
   }
 
   void begin(int count) override {
-    progress_.wait_all(host_submitted_);
-    host_submitted_ = 0;
-    if (static_cast<int>(events_.size()) < count) events_.resize(static_cast<std::size_t>(count));
-    queue_of_.assign(static_cast<std::size_t>(count), 0);
-    progress_.begin(count);
+    prepare(count);
+    if (capturing_) {
+      if (measured_) list_began_.record(streams_[0], true);
+      barrier_[0].record(streams_[0]);
+      barrier_[0].block(streams_[kCommQueue]);
+      return;
+    }
     // Everything of this list comes after everything of the list before.
     for (std::size_t q = 0; q < streams_.size(); ++q) barrier_.at(q).record(streams_.at(q));
     for (std::size_t q = 0; q < streams_.size(); ++q) {
@@ -65,6 +93,7 @@ class CudaQueues final : public Queues {
         if (q != other) barrier_.at(other).block(streams_.at(q));
       }
     }
+    if (measured_) list_began_.record(streams_[0]);
   }
 
   void submit(int queue, int index, std::span<const int> waits, bool waited_on,
@@ -72,6 +101,7 @@ class CudaQueues final : public Queues {
     const auto i = static_cast<std::size_t>(index);
     queue_of_[i] = queue;
     if (queue == kHostQueue) {
+      ZT_ASSERT(!capturing_, "work of the host is not captured");
       progress_.throw_if_failed();
       ++host_submitted_;
       worker_.post([this, index, waits, &work] { run_on_worker(index, waits, work); });
@@ -87,11 +117,10 @@ class CudaQueues final : public Queues {
       }
     }
     // ATen operations of the compute queue run on the thread's current stream.
-    if (queue == 0) {
-      c10::cuda::setCurrentCUDAStream(
-          c10::cuda::getStreamFromExternal(stream, static_cast<c10::DeviceIndex>(device_index_)));
-    }
+    if (queue == 0) make_current();
+    if (measured_) spans_[i].begin.record(stream, capturing_);
     work(Launch{Device::cuda, stream});
+    if (measured_) spans_[i].end.record(stream, capturing_);
     if (waited_on) events_[i].record(stream);
   }
 
@@ -103,13 +132,103 @@ class CudaQueues final : public Queues {
 
   [[nodiscard]] Launch compute() const override { return {Device::cuda, streams_[0]}; }
 
+  [[nodiscard]] bool can_capture() const override { return true; }
+
+  std::unique_ptr<Graph> capture(int /*count*/, const std::function<void()>& issue) override {
+    synchronize();
+    make_current();
+    auto result = std::make_unique<CudaGraph>();
+    try {
+      if (pool_ == at::cuda::MempoolId_t{}) pool_ = at::cuda::graph_pool_handle();
+      result->graph.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
+      capturing_ = true;
+      issue();
+      barrier_[kCommQueue].record(streams_[kCommQueue]);
+      barrier_[kCommQueue].block(streams_[0]);
+      capturing_ = false;
+      result->graph.capture_end();
+    } catch (const c10::Error& error) {
+      abandon(*result);
+      throw DeviceError(std::string("[memory.queues] capture failed: ") +
+                        error.what_without_backtrace());
+    } catch (...) {
+      abandon(*result);
+      throw;
+    }
+    result->queue_of = queue_of_;
+    result->measured = measured_;
+    return result;
+  }
+
+  void replay(const Graph& graph) override {
+    const auto& captured = static_cast<const CudaGraph&>(graph);
+    progress_.wait_all(host_submitted_);
+    host_submitted_ = 0;
+    for (const std::size_t q : {std::size_t{kCommQueue}, std::size_t{kHostQueue}}) {
+      barrier_.at(q).record(streams_.at(q));
+      barrier_.at(q).block(streams_[0]);
+    }
+    make_current();
+    queue_of_ = captured.queue_of;
+    list_measured_ = captured.measured;
+    const_cast<at::cuda::CUDAGraph&>(captured.graph).replay();
+  }
+
+  void measure(bool on) override {
+    synchronize();
+    measured_ = on;
+  }
+
+  std::vector<OperationTime> times() override {
+    synchronize();
+    std::vector<OperationTime> result;
+    if (!list_measured_) return result;
+    const std::lock_guard lock(host_mutex_);
+    for (std::size_t i = 0; i < queue_of_.size(); ++i) {
+      if (queue_of_[i] == kUnused) continue;
+      result.push_back({static_cast<int>(i), queue_of_[i],
+                        spans_[i].begin.seconds_since(list_began_),
+                        spans_[i].end.seconds_since(list_began_)});
+    }
+    return result;
+  }
+
  private:
+  void make_current() const {
+    c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromExternal(
+        streams_[0], static_cast<c10::DeviceIndex>(device_index_)));
+  }
+
+  void prepare(int count) {
+    progress_.wait_all(host_submitted_);
+    host_submitted_ = 0;
+    const auto size = static_cast<std::size_t>(count);
+    if (events_.size() < size) events_.resize(size);
+    if (measured_ && spans_.size() < size) spans_.resize(size);
+    queue_of_.assign(size, kUnused);
+    list_measured_ = measured_;
+    progress_.begin(count);
+  }
+
+  /// Ends a capture that cannot be used.
+  void abandon(CudaGraph& graph) {
+    if (std::exchange(capturing_, false)) {
+      try {
+        graph.graph.capture_end();
+      } catch (const c10::Error&) {  // the first error is the one that is reported
+      }
+    }
+    (void)cudaGetLastError();
+  }
+
   void run_on_worker(int index, std::span<const int> waits, const Work& work) {
     try {
       check(cudaSetDevice(device_index_), "cudaSetDevice");
       for (const int wait : waits) events_[static_cast<std::size_t>(wait)].synchronize();
       const auto stream = streams_.at(kHostQueue);
+      record_host(index, true);
       work(Launch{Device::cuda, stream});
+      record_host(index, false);
       check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
       progress_.complete(index);
     } catch (...) {
@@ -117,12 +236,26 @@ class CudaQueues final : public Queues {
     }
   }
 
+  void record_host(int index, bool begin) {
+    if (!measured_) return;
+    const std::lock_guard lock(host_mutex_);
+    auto& span = spans_[static_cast<std::size_t>(index)];
+    (begin ? span.begin : span.end).record(streams_.at(kHostQueue));
+  }
+
   int device_index_;
   std::array<cudaStream_t, 3> streams_{};
-  std::array<Event, 3> barrier_;
-  std::vector<Event> events_;  ///< by operation; recorded only when another queue waits
-  std::vector<int> queue_of_;  ///< by operation
-  Progress progress_;          ///< of the host queue
+  std::array<Event<false>, 3> barrier_;
+  std::vector<Event<false>> events_;  ///< by operation; recorded only when another queue waits
+  std::vector<int> queue_of_;         ///< by operation of the last list
+  bool capturing_ = false;
+  at::cuda::MempoolId_t pool_{};  ///< what ATen allocates inside of captures
+  bool measured_ = false;         ///< lists from now on
+  bool list_measured_ = false;    ///< the last list
+  Event<true> list_began_;
+  std::vector<Span> spans_;  ///< by operation
+  std::mutex host_mutex_;    ///< guards spans of the host queue
+  Progress progress_;        ///< of the host queue
   int host_submitted_ = 0;
   Worker worker_{"zt-host"};  // last: joined first
 };

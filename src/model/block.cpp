@@ -239,6 +239,7 @@ void BlockLayer::forward(const Context& context, Keep keep, const layer::Forward
                              .rstd = view_of(work.rstd_post)},
                             {d.N, d.h, static_cast<float>(config_.rms_epsilon)}, context.launch);
   mlp_inputs(context, io.params, work);
+  if (!io.y.defined()) return;
   kernels::linear_forward_residual(work.activated, io.params[kDown], work.middle, io.y);
 }
 

@@ -80,6 +80,8 @@ class BlockLayer final : public layer::Layer {
   [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute,
                               Device device) const override;
   [[nodiscard]] double forward_flops(const layer::BatchShape& shape) const override;
+  [[nodiscard]] bool capturable() const override { return true; }
+  [[nodiscard]] bool can_leave_out_output() const override { return true; }
   void forward(const layer::Context& context, layer::Keep keep,
                const layer::Forward& io) const override;
   void backward(const layer::Context& context, layer::Keep keep,
@@ -133,6 +135,7 @@ class HeadLayer final : public layer::Layer {
   [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute,
                               Device device) const override;
   [[nodiscard]] double forward_flops(const layer::BatchShape& shape) const override;
+  [[nodiscard]] bool capturable() const override { return true; }
   void forward(const layer::Context& context, layer::Keep keep,
                const layer::Forward& io) const override;
   void backward(const layer::Context& context, layer::Keep keep,

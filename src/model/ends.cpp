@@ -138,7 +138,8 @@ void HeadLayer::backward(const Context& context, Keep /*keep*/, const layer::Bac
                             .targets = view_of(targets.narrow(0, begin, rows)),
                             .grad = view_of(logits),
                             .row_loss = view_of(io.scratch[2].narrow(0, begin, rows)),
-                            .loss_sum = view_of(context.loss_sum)},
+                            .loss_sum = view_of(context.loss_sum),
+                            .scale = view_of(context.loss_scale_on_device)},
                            rows, config_.vocab, context.loss_scale, context.launch);
     kernels::linear_backward_input(logits, io.params[1], grad_normed.narrow(0, begin, rows), false);
     kernels::linear_backward_weight(logits, input, io.grads[1]);

@@ -15,7 +15,7 @@ Program Builder::run() && {
   for (int v = 0; v < kNumVariants; ++v) {
     program_.variants[static_cast<std::size_t>(v)].kind = static_cast<VariantKind>(v);
   }
-  const Numel scalars{static_cast<std::int64_t>(options_.world) * (num_units() + 1) + 5};
+  const Numel scalars{static_cast<std::int64_t>(options_.world) * (num_units() + 2) + 17};
   // fp64 has no DType of its own: twice as many fp32 elements.
   program_.scalars = add_buffer(BufferKind::scalars, 0, scalars * 2, DType::f32, Lifetime::run);
   if (host_optimizer()) {

@@ -127,8 +127,9 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<UnitBuffers> units;
   std::vector<Variant> variants;  ///< indexed by VariantKind; unused ones are empty
-  BufferId
-      scalars;  ///< device, fp64 [world x units | world | 5]: partials, losses, scalars of the step
+  /// Device, fp64 [world x units | world | 5 | 12 | world]: partials, losses, scalars of the step,
+  /// what launches of the step read, votes of the ranks.
+  BufferId scalars;
   BufferId host_scalars;  ///< the same on the host, when the optimizer runs there
   Bytes device_arena, host_arena;
 

@@ -89,7 +89,7 @@ StepRecord Trainer::run_step(std::int64_t step) {
   }
   engine.begin_step(targets);
   for (const auto& batch : window.batches) {
-    engine.micro_step(to_device(batch, rank.device, rank.device_index));
+    engine.micro_step(to_staging(batch, rank.device));
   }
   const double learning_rate = options_.learning_rate(engine.applied_steps());
   const auto outcome = engine.step(learning_rate);

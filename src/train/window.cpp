@@ -95,4 +95,10 @@ layer::Batch to_device(const layer::Batch& batch, Device device, int device_inde
           batch.cu_seqlens};
 }
 
+layer::Batch to_staging(const layer::Batch& batch, Device device) {
+  if (device == Device::cpu) return batch;
+  return {batch.input_ids.pin_memory(), batch.targets.pin_memory(), batch.position_ids.pin_memory(),
+          batch.cu_seqlens};
+}
+
 }  // namespace zt::train

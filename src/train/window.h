@@ -37,4 +37,7 @@ struct Window {
 /// The batch on the rank's device; cu_seqlens stays on the host. No copy on the CPU.
 [[nodiscard]] layer::Batch to_device(const layer::Batch& batch, Device device, int device_index);
 
+/// Page-locked copies on a CUDA rank, from which the engine copies without blocking the host.
+[[nodiscard]] layer::Batch to_staging(const layer::Batch& batch, Device device);
+
 }  // namespace zt::train

@@ -118,7 +118,8 @@ memory::Queues::Work bind_forward(const Machine& machine, const Operation& op, S
     bound.x =
         finder.tensor(BufferKind::activation, op.layer - 1, activation(machine, op.layer - 1));
   }
-  if (!layer.gives_loss()) {
+  const bool without_output = op.kind == OpKind::recompute && layer.can_leave_out_output();
+  if (!layer.gives_loss() && !without_output) {
     bound.y = finder.tensor(BufferKind::activation, op.layer, activation(machine, op.layer));
   }
   return [&layer, &state, keep, bound = std::move(bound)](const Launch& launch) {

@@ -161,7 +161,7 @@ std::vector<DecayRange> decay_ranges(const Machine& machine, int unit) {
   return ranges;
 }
 
-Queues::Work bind_step(const Machine& machine, const Operation& op, StepState& state) {
+Queues::Work bind_step(const Machine& machine, const Operation& op) {
   const auto& buffers = unit_buffers(machine, op.unit);
   const bool on_host = op.stream == schedule::Stream::host;
   const auto scalars =
@@ -188,19 +188,11 @@ Queues::Work bind_step(const Machine& machine, const Operation& op, StepState& s
     parts.push_back(
         {{cut(master), cut(exp_avg), cut(exp_avg_sq), cut(grad), cut(param)}, range.decay});
   }
-  const auto& optimizer = machine.options->optimizer;
-  return [parts, factor, on_host, &optimizer, &state](const Launch& launch) {
-    kernels::AdamWParams params;
-    params.learning_rate = state.learning_rate;
-    params.beta1 = optimizer.beta1;
-    params.beta2 = optimizer.beta2;
-    params.epsilon = optimizer.epsilon;
-    params.l2 = optimizer.l2_adam;
-    params.bias_correction = optimizer.bias_correction;
-    params.step = state.next_update;
+  const bool l2 = machine.options->optimizer.l2_adam;
+  return [parts, scalars, factor, on_host, l2](const Launch& launch) {
     for (const auto& part : parts) {
-      params.weight_decay = part.decay ? optimizer.weight_decay : 0.0;
-      kernels::adamw(part.spans, params, factor, on_host ? Launch{} : launch);
+      kernels::adamw(part.spans, scalars.adamw(part.decay), l2, factor,
+                     on_host ? Launch{} : launch);
     }
   };
 }
@@ -226,7 +218,7 @@ Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& st
     case OpKind::clip:
       return bind_clip(machine);
     case OpKind::step:
-      return bind_step(machine, op, state);
+      return bind_step(machine, op);
     case OpKind::gather_grad: {
       const auto& buffers = unit_buffers(machine, op.unit);
       return bind_gather(machine, machine.view(buffers.grad_shard),

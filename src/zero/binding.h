@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "kernels/adamw/adamw.h"
 #include "memory/arena.h"
 #include "memory/queues.h"
 #include "schedule/schedule.h"
@@ -11,12 +12,11 @@
 
 namespace zt::zero {
 
-/// What changes from step to step; bound operations read it when they run.
+/// What changes from step to step; bound operations read it when they run. What a captured launch
+/// needs is in device memory beside it (Scalars).
 struct StepState {
   layer::Context context;
-  layer::Batch batch;
-  double learning_rate = 0;
-  std::int64_t next_update = 1;  ///< Adam's t of the coming step
+  layer::Batch batch;  ///< on CUDA the three tensors of ids stay, their values change
 };
 
 /// Everything an operation may touch. The pieces outlive the bound operations.
@@ -55,6 +55,14 @@ struct Scalars {
   [[nodiscard]] double* evaluation_loss() const { return result() + 3; }
   /// 1 / the loss scale that the gradients of the step carry.
   [[nodiscard]] double* inverse_scale() const { return result() + 4; }
+  /// What launches of a step read when they run: AdamW's scalars without and with weight decay
+  /// (kAdamWScalarBytes each), then the loss scale.
+  [[nodiscard]] View adamw(bool decay) const {
+    return {constants() + (decay ? 5 : 0), kernels::kAdamWScalarBytes, DType::u8};
+  }
+  [[nodiscard]] View loss_scale() const { return {constants() + 10, 1, DType::f32}; }
+  [[nodiscard]] double* votes() const { return constants() + 12; }  ///< [world]
+  [[nodiscard]] double* constants() const { return result() + 5; }
 };
 Scalars scalars_of(const Machine& machine, schedule::BufferId id);
 

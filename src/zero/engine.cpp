@@ -1,11 +1,16 @@
 #include "zero/engine.h"
 
+#include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "kernels/adamw/adamw.h"
 #include "kernels/cast/cast.h"
+#include "layer/tensor_view.h"
 #include "schedule/check.h"
 #include "zero/engine_impl.h"
 #include "zero/residency.h"
@@ -78,6 +83,10 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   memory::reset_library_peak(context.device);
   state.context.batch = &state.batch;
   state.context.shape = options.shape;
+  state.context.loss_scale_on_device = machine.tensor(scalars().loss_scale().data, {1}, DType::f32);
+  if (context.device == Device::cuda) make_batch_buffers();
+  graphs =
+      context.device == Device::cuda && options.zero.cuda_graphs && !options.shape.document_mask;
   state.context.compute = options.precision.compute;
   state.context.deterministic = options.zero.deterministic;
   executor = std::make_unique<Executor>(machine, state);
@@ -131,8 +140,52 @@ void Engine::Impl::update_loss_scale(StepResult& result) {
 }
 
 void Engine::Impl::set_batch(const layer::Batch& batch, double* loss_sum) {
-  state.batch = batch;
+  if (machine.device == Device::cuda) {
+    const auto launch = executor->queues().compute();
+    memory::copy(layer::view_of(batch.input_ids), layer::view_of(state.batch.input_ids), launch);
+    memory::copy(layer::view_of(batch.targets), layer::view_of(state.batch.targets), launch);
+    memory::copy(layer::view_of(batch.position_ids), layer::view_of(state.batch.position_ids),
+                 launch);
+    state.batch.cu_seqlens = batch.cu_seqlens;
+    sources.push_back(batch);
+  } else {
+    state.batch = batch;
+  }
   state.context.loss_sum = machine.tensor(loss_sum, {1}, DType::i64).view(at::kDouble);
+}
+
+void Engine::Impl::make_batch_buffers() {
+  const std::vector<std::int64_t> shape{options.shape.batch, options.shape.sequence};
+  const auto device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(machine.device_index));
+  const auto make = [&] { return at::zeros(shape, at::TensorOptions(device).dtype(at::kLong)); };
+  state.batch = {make(), make(), make(), {}};
+}
+
+void Engine::Impl::publish_loss_scale() {
+  auto value = static_cast<float>(state.context.loss_scale);
+  memory::copy({&value, 1, DType::f32}, scalars().loss_scale(), executor->queues().compute());
+}
+
+void Engine::Impl::publish_optimizer_scalars(double learning_rate) {
+  const auto& optimizer = options.optimizer;
+  kernels::AdamWParams params;
+  params.learning_rate = learning_rate;
+  params.beta1 = optimizer.beta1;
+  params.beta2 = optimizer.beta2;
+  params.epsilon = optimizer.epsilon;
+  params.l2 = optimizer.l2_adam;
+  params.bias_correction = optimizer.bias_correction;
+  params.step = applied + 1;
+  for (const bool decay : {false, true}) {
+    params.weight_decay = decay ? optimizer.weight_decay : 0.0;
+    std::array<std::byte, kernels::kAdamWScalarBytes> bytes{};
+    kernels::write_adamw_scalars(params, bytes.data());
+    const View values{bytes.data(), kernels::kAdamWScalarBytes, DType::u8};
+    memory::copy(values, scalars().adamw(decay), executor->queues().compute());
+    if (!program.host_scalars.valid()) continue;
+    std::memcpy(scalars_of(machine, program.host_scalars).adamw(decay).data, bytes.data(),
+                bytes.size());
+  }
 }
 
 Engine::Engine(ModelParts model, EngineOptions options, const RankContext& context)
@@ -151,6 +204,7 @@ void Engine::begin_step(std::int64_t target_tokens) {
   self.state.context.loss_scale = scale / static_cast<double>(target_tokens);
   const auto launch = self.executor->queues().compute();
   kernels::fill_zero(double_view(self.scalars().losses() + self.machine.rank(), 1), launch);
+  self.publish_loss_scale();
 }
 
 void Engine::micro_step(const layer::Batch& batch) {
@@ -159,7 +213,7 @@ void Engine::micro_step(const layer::Batch& batch) {
   self.require(self.micro < self.options.micro_steps && !self.in_forward, "too many micro_steps");
   if (self.machine.position != nullptr) self.machine.position->begin_micro_step(self.micro);
   self.set_batch(batch, self.scalars().losses() + self.machine.rank());
-  self.executor->run(self.variant());
+  self.run(self.variant());
   ++self.micro;
 }
 
@@ -215,10 +269,9 @@ std::string Engine::Impl::describe_not_finite(const std::vector<double>& losses)
 StepResult Engine::step(double learning_rate) {
   auto& self = *impl_;
   self.require(self.micro == self.options.micro_steps, "step before all micro_steps");
-  self.state.learning_rate = learning_rate;
-  self.state.next_update = self.applied + 1;
   self.wait_for_snapshot();
-  self.executor->run(schedule::VariantKind::boundary);
+  self.publish_optimizer_scalars(learning_rate);
+  self.run(schedule::VariantKind::boundary);
   const auto world = self.machine.world();
   const auto values = self.read(self.scalars().losses(), world + 1);  // losses, then the norm
   StepResult result;
@@ -230,6 +283,8 @@ StepResult Engine::step(double learning_rate) {
   if (result.skipped) result.cause = self.describe_not_finite(values);
   self.micro = 0;
   self.target_tokens = 0;
+  ++self.steps;
+  self.sources.clear();
   self.update_loss_scale(result);
   return result;
 }
@@ -241,7 +296,9 @@ double Engine::evaluate(const layer::Batch& batch) {
   kernels::fill_zero(double_view(loss, 1), self.executor->queues().compute());
   self.set_batch(batch, loss);
   self.executor->run(schedule::VariantKind::evaluation);
-  return self.read(loss, 1).front();
+  const double sum = self.read(loss, 1).front();
+  self.sources.clear();
+  return sum;
 }
 
 std::int64_t Engine::applied_steps() const { return impl_->applied; }

@@ -47,6 +47,22 @@ struct StepResult {
   double next_loss_scale = 0;  ///< fp16: the one of the coming step; else 0
 };
 
+/// One operation of a measured list: seconds since the list began.
+struct MeasuredOperation {
+  schedule::OpKind kind = schedule::OpKind::release;
+  schedule::Stream stream = schedule::Stream::compute;
+  std::string name;  ///< `backward L7`
+  double begin = 0, end = 0;
+};
+
+/// One run of a variant.
+struct MeasuredList {
+  schedule::VariantKind variant = schedule::VariantKind::only;
+  bool graph = false;
+  double begin = 0;  ///< host clock, seconds
+  std::vector<MeasuredOperation> operations;
+};
+
 /// Where initial values come from: fills `values` (fp32, host) with elements
 /// [begin, begin + values.size()) of a parameter. Called only for what this rank keeps.
 using ParamSource =
@@ -97,7 +113,8 @@ class Engine {
 
   /// Starts a step. `target_tokens`: targets that are not -100 in all its micro-steps on all ranks.
   void begin_step(std::int64_t target_tokens);
-  /// Forward and backward of one micro-batch. Returns nothing: the loss is read with the step.
+  /// Forward and backward of one micro-batch. Returns nothing: the loss is read with the step. On
+  /// CUDA its tensors may lie on the device or in host memory; they are kept until the step ends.
   void micro_step(const layer::Batch& batch);
   /// The same in two calls. forward returns this rank's sum of token losses of the batch (blocks
   /// the host).
@@ -127,6 +144,13 @@ class Engine {
   [[nodiscard]] comm::OperationNames operation_names() const;
   /// Most bytes ATen held at once beside the arenas ("library" of the plan); CUDA only, else 0.
   [[nodiscard]] Bytes library_peak() const;
+  /// Whether micro-steps and boundaries run as CUDA graphs after the first step.
+  [[nodiscard]] bool uses_graphs() const;
+
+  /// From now on every variant is measured and the host waits for each: slower, for traces.
+  void measure_operations(bool on);
+  /// What was measured since the last call.
+  std::vector<MeasuredList> take_measured();
 
  private:
   struct Impl;

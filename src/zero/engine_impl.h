@@ -27,6 +27,19 @@ struct Engine::Impl {
   /// Moves the fp16 loss scale on after a step and notes both scales in the result.
   void update_loss_scale(StepResult& result);
   void set_batch(const layer::Batch& batch, double* loss_sum);
+  /// Tensors that batches are copied into, so that captured launches find them.
+  void make_batch_buffers();
+  /// Writes what this step's optimizer launches read.
+  void publish_optimizer_scalars(double learning_rate);
+  /// Writes the loss scale of the step for captured launches.
+  void publish_loss_scale();
+
+  // graphs.cpp
+  /// Runs a variant: operation by operation in the first step, which warms everything up, then as a
+  /// graph where that is possible on every rank.
+  void run(schedule::VariantKind kind);
+  [[nodiscard]] bool capture_on_all_ranks(schedule::VariantKind kind);
+  void note_times(schedule::VariantKind kind, double begin);
   /// The whole unit in host memory, in the compute dtype, at rank 0; collective.
   void export_unit(int unit, const ParamSink& sink);
   /// Blocks until a snapshot under way has been copied, and adds up the time.
@@ -44,6 +57,10 @@ struct Engine::Impl {
   std::int64_t target_tokens = 0;           ///< of the current step; 0: no step begun
   int micro = 0;                            ///< micro-steps done of the current step
   bool in_forward = false;                  ///< between forward and backward
+  bool graphs = false;                      ///< variants may run as graphs
+  std::int64_t steps = 0;                   ///< done, skipped ones too
+  std::vector<layer::Batch> sources;  ///< whose copies may be on their way; until the step's end
+  std::vector<MeasuredList> measured;
   double forward_loss = 0;
   double snapshot_seconds = 0;              ///< waited for copies since take_snapshot_wait
   std::unique_ptr<StateSnapshot> snapshot;  ///< last: its copies end before what they read goes

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace zt::zero {
 namespace {
 
@@ -14,6 +16,15 @@ int code_of(schedule::VariantKind kind, std::size_t index) {
 std::string name_of(const schedule::Variant& variant, std::size_t index) {
   return fmt::format("{} ({}, {} of {})", schedule::to_string(variant.operations.at(index)),
                      schedule::to_string(variant.kind), index, variant.operations.size());
+}
+
+/// Work of the host, and layers that do not promise it, cannot be captured.
+bool all_capturable(const Machine& machine, const schedule::Variant& variant) {
+  return std::all_of(variant.operations.begin(), variant.operations.end(), [&](const auto& op) {
+    if (op.stream == schedule::Stream::host) return false;
+    return op.layer < 0 ||
+           machine.model->layers.at(static_cast<std::size_t>(op.layer))->capturable();
+  });
 }
 
 }  // namespace
@@ -57,6 +68,7 @@ Executor::Executor(const Machine& machine, StepState& state)
         bound.work[i] = tell(std::move(bound.work[i]), code_of(variant.kind, i));
       }
     }
+    bound.capturable = all_capturable(machine, variant);
   }
 }
 
@@ -117,6 +129,37 @@ void Executor::run_until_loss(schedule::VariantKind kind) {
 
 void Executor::run_after_loss(schedule::VariantKind kind) {
   issue(kind, bound(kind).loss_end, bound(kind).work.size());
+}
+
+bool Executor::can_capture(schedule::VariantKind kind) const {
+  return queues_->can_capture() && bound(kind).capturable;
+}
+
+bool Executor::captured(schedule::VariantKind kind) const { return bound(kind).graph != nullptr; }
+
+void Executor::capture(schedule::VariantKind kind) {
+  const auto count = bound(kind).work.size();
+  bound_.at(static_cast<std::size_t>(kind)).graph = queues_->capture(static_cast<int>(count), [&] {
+    queues_->begin(static_cast<int>(count));
+    issue(kind, 0, count);
+  });
+}
+
+void Executor::replay(schedule::VariantKind kind) {
+  stand_at(kind, 0);
+  mark_device();
+  queues_->replay(*bound(kind).graph);
+}
+
+void Executor::drop_graphs() {
+  queues_->synchronize();
+  for (auto& bound : bound_) bound.graph.reset();
+}
+
+void Executor::measure(bool on) {
+  drop_graphs();
+  queues_->measure(on);
+  measures_ = on;
 }
 
 std::string Executor::position() const {

@@ -27,6 +27,22 @@ class Executor {
   /// The same in two parts: up to and including the loss layer's backward, and the rest.
   void run_until_loss(schedule::VariantKind kind);
   void run_after_loss(schedule::VariantKind kind);
+
+  /// True when the variant has device work only, all of which may be captured.
+  [[nodiscard]] bool can_capture(schedule::VariantKind kind) const;
+  [[nodiscard]] bool captured(schedule::VariantKind kind) const;
+  /// Captures the variant; nothing runs. Errors: DeviceError.
+  void capture(schedule::VariantKind kind);
+  /// Launches the captured variant.
+  void replay(schedule::VariantKind kind);
+  void drop_graphs();
+
+  /// Whether operations are measured from now on; graphs are dropped.
+  void measure(bool on);
+  [[nodiscard]] bool measures() const { return measures_; }
+  /// Times of the operations of the variant that ran last; see Queues::times.
+  std::vector<memory::OperationTime> times() { return queues_->times(); }
+
   /// Blocks the host until everything issued is done. Errors: the first failure of any queue.
   void synchronize() { queues_->synchronize(); }
   [[nodiscard]] memory::Queues& queues() { return *queues_; }
@@ -42,6 +58,8 @@ class Executor {
     std::vector<memory::Queues::Work> work;
     std::vector<char> waited_on;
     std::size_t loss_end = 0;
+    bool capturable = false;
+    std::unique_ptr<memory::Graph> graph;  ///< null: not captured
   };
   void issue(schedule::VariantKind kind, std::size_t begin, std::size_t end);
   [[nodiscard]] const Bound& bound(schedule::VariantKind kind) const;
@@ -52,6 +70,7 @@ class Executor {
   comm::PositionWriter* writer_;                       ///< may be null
   std::unique_ptr<memory::DeviceWords> device_words_;  ///< CUDA with a writer
   std::uint32_t device_marks_ = 0;
+  bool measures_ = false;
   std::unique_ptr<memory::Queues> queues_;  // last: stops before what its threads use goes
 };
 

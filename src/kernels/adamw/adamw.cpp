@@ -1,6 +1,7 @@
 #include "kernels/adamw/adamw.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "kernels/adamw/adamw_impl.h"
 
@@ -25,8 +26,16 @@ AdamWScalars make_adamw_scalars(const AdamWParams& params) {
   return scalars;
 }
 
-void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_factor,
-           const Launch& launch) {
+static_assert(sizeof(AdamWScalars) == kAdamWScalarBytes);
+
+void write_adamw_scalars(const AdamWParams& params, std::byte* to) {
+  const AdamWScalars scalars = make_adamw_scalars(params);
+  std::memcpy(to, &scalars, sizeof(scalars));
+}
+
+namespace {
+
+void check(const AdamWSpans& spans, const View& grad_factor) {
   const std::int64_t numel = spans.master.numel;
   for (const View* view : {&spans.master, &spans.exp_avg, &spans.exp_avg_sq, &spans.grad}) {
     ZT_ASSERT(view->dtype == DType::f32, "adamw states and gradients are fp32");
@@ -37,7 +46,14 @@ void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_
                 spans.param.dtype == DType::f16,
             "adamw param is fp32, bf16 or fp16");
   ZT_ASSERT(grad_factor.dtype == DType::f32 && grad_factor.numel == 1, "grad_factor is one fp32");
-  if (numel == 0) {
+}
+
+}  // namespace
+
+void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_factor,
+           const Launch& launch) {
+  check(spans, grad_factor);
+  if (spans.master.numel == 0) {
     return;
   }
   const AdamWScalars scalars = make_adamw_scalars(params);
@@ -45,7 +61,26 @@ void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_
     case Device::cpu:
       return adamw_cpu(spans, scalars, grad_factor);
     case Device::cuda:
-      return adamw_cuda(spans, scalars, grad_factor, launch.stream);
+      return adamw_cuda(spans, scalars, nullptr, grad_factor, launch.stream);
+  }
+}
+
+void adamw(const AdamWSpans& spans, const View& scalars, bool l2, const View& grad_factor,
+           const Launch& launch) {
+  check(spans, grad_factor);
+  ZT_ASSERT(scalars.bytes().value == kAdamWScalarBytes, "adamw scalars of another size");
+  if (spans.master.numel == 0) {
+    return;
+  }
+  AdamWScalars values;
+  switch (launch.device) {
+    case Device::cpu:
+      std::memcpy(&values, scalars.data, sizeof(values));
+      ZT_ASSERT(values.l2 == l2, "adamw scalars of the other kind of decay");
+      return adamw_cpu(spans, values, grad_factor);
+    case Device::cuda:
+      values.l2 = l2;
+      return adamw_cuda(spans, values, scalars.data, grad_factor, launch.stream);
   }
 }
 

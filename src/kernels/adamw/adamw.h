@@ -34,4 +34,14 @@ struct AdamWSpans {
 void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_factor,
            const Launch& launch);
 
+/// Bytes of the scalars of one step as `write_adamw_scalars` fills them.
+inline constexpr std::int64_t kAdamWScalarBytes = 40;
+void write_adamw_scalars(const AdamWParams& params, std::byte* to);
+
+/// The same with the step's scalars in the launch device's memory, read when the kernel runs: a
+/// captured launch takes part in every step. `scalars`: u8 [kAdamWScalarBytes], 8-byte aligned.
+/// `l2`: as in the params they were made from.
+void adamw(const AdamWSpans& spans, const View& scalars, bool l2, const View& grad_factor,
+           const Launch& launch);
+
 }  // namespace zt::kernels

@@ -62,12 +62,13 @@ __device__ __forceinline__ void step_at(const Pointers<Param>& at, const AdamWSc
 }
 
 template <typename Param, bool kL2, int kCount>
-__global__ void adamw_kernel(Pointers<Param> at, AdamWScalars scalars, const float* grad_factor,
-                             std::int64_t numel) {
+__global__ void adamw_kernel(Pointers<Param> at, AdamWScalars given, const AdamWScalars* on_device,
+                             const float* grad_factor, std::int64_t numel) {
   const float factor = *grad_factor;
   if (!isfinite(factor)) {
     return;
   }
+  const AdamWScalars scalars = on_device != nullptr ? *on_device : given;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x * kCount;
   std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kCount;
   for (; i + kCount <= numel; i += step) {
@@ -80,8 +81,8 @@ __global__ void adamw_kernel(Pointers<Param> at, AdamWScalars scalars, const flo
 
 }  // namespace
 
-void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor,
-                void* stream) {
+void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const void* on_device,
+                const View& grad_factor, void* stream) {
   constexpr int kCount = 4;
   const std::int64_t numel = spans.master.numel;
   dispatch_float(spans.param.dtype, "adamw", [&](auto tag) {
@@ -98,7 +99,8 @@ void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const View
             ? (scalars.l2 ? adamw_kernel<Param, true, kCount> : adamw_kernel<Param, false, kCount>)
             : (scalars.l2 ? adamw_kernel<Param, true, 1> : adamw_kernel<Param, false, 1>);
     launch_kernel("adamw", kernel, dim3(grid_for(ceil_div(numel, packed ? kCount : 1), kThreads)),
-                  dim3(kThreads), 0, stream, at, scalars, grad_factor.as<float>(), numel);
+                  dim3(kThreads), 0, stream, at, scalars,
+                  static_cast<const AdamWScalars*>(on_device), grad_factor.as<float>(), numel);
   });
 }
 

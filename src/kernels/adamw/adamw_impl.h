@@ -31,7 +31,8 @@ AdamWScalars make_adamw_scalars(const AdamWParams& params);
 /// Every operation is IEEE fp32, round to nearest, denormals kept. Rounding into a 16-bit `param`:
 /// nearest even; NaN becomes 0x7fff (both in bf16 and fp16).
 void adamw_cpu(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor);
-void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor,
-                void* stream);
+/// `on_device`: read instead of `scalars` (except l2) when not null.
+void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const void* on_device,
+                const View& grad_factor, void* stream);
 
 }  // namespace zt::kernels

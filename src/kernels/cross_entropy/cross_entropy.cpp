@@ -11,6 +11,8 @@ void cross_entropy(const CrossEntropy& io, std::int64_t rows, std::int64_t vocab
                 io.row_loss.dtype == DType::f32 && size_of(io.loss_sum.dtype).value == 8,
             "cross_entropy views of wrong sizes or dtypes");
   ZT_ASSERT(io.grad.numel == 0 || io.grad.numel == io.logits.numel, "cross_entropy gradient size");
+  ZT_ASSERT(io.scale.numel == 0 || (io.scale.numel == 1 && io.scale.dtype == DType::f32),
+            "cross_entropy scale is one fp32");
   if (rows == 0) return;
   switch (launch.device) {
     case Device::cpu:

@@ -11,6 +11,9 @@ namespace zt::kernels {
 /// [rows].
 struct CrossEntropy {
   View logits, targets, grad, row_loss, loss_sum;
+  /// One fp32 in the launch device's memory, read when the kernel runs, instead of the argument
+  /// `scale`: a captured launch takes part in every step. Empty: the argument counts.
+  View scale;
 };
 void cross_entropy(const CrossEntropy& io, std::int64_t rows, std::int64_t vocab, double scale,
                    const Launch& launch);

@@ -53,10 +53,11 @@ struct Rows {
 
 void cross_entropy_cpu(const CrossEntropy& io, std::int64_t rows, std::int64_t vocab,
                        double scale) {
+  const float factor = io.scale.numel > 0 ? *io.scale.as<float>() : static_cast<float>(scale);
   const auto grad_dtype = io.grad.numel > 0 ? io.grad.dtype : io.logits.dtype;
   cpu::with_activation(io.logits.dtype, [&]<typename T>() {
     cpu::with_activation(grad_dtype, [&]<typename G>() {
-      cpu::row_loop(Rows<T, G>{io, vocab, static_cast<float>(scale)}, rows, kRowChunk);
+      cpu::row_loop(Rows<T, G>{io, vocab, factor}, rows, kRowChunk);
     });
   });
   double sum = 0;

@@ -143,7 +143,8 @@ __device__ __forceinline__ void write_grad(const T* row, Grad* grad, int vocab, 
 template <typename T, typename Grad, int kCount>
 __global__ void __launch_bounds__(kThreads)
     rows_kernel(const T* logits, const std::int64_t* targets, Grad* grad, float* row_loss,
-                int vocab, float scale) {
+                int vocab, float given_scale, const float* device_scale) {
+  const float scale = device_scale != nullptr ? *device_scale : given_scale;
   __shared__ Online scratch[kWarp];
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * vocab;
   const T* row = logits + at;
@@ -224,7 +225,7 @@ void cross_entropy_cuda(const CrossEntropy& io, std::int64_t rows, std::int64_t 
                     packed ? rows_kernel<T, Grad, kCount> : rows_kernel<T, Grad, 1>,
                     dim3(static_cast<unsigned>(rows)), dim3(kThreads), 0, stream, io.logits.as<T>(),
                     io.targets.as<std::int64_t>(), grad, io.row_loss.as<float>(), width,
-                    static_cast<float>(scale));
+                    static_cast<float>(scale), io.scale.numel > 0 ? io.scale.as<float>() : nullptr);
     });
   });
   launch_kernel("cross_entropy", add_losses_kernel, dim3(1), dim3(kSumThreads), 0, stream,

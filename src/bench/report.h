@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "bench/shares.h"
+
+namespace zt::bench {
+
+/// What ran.
+struct RowSetup {
+  std::string model, device;
+  int world = 1, stage = 0;
+  std::int64_t sequence = 0, micro_batch = 0, accumulation = 0, coalesce = 1;
+  std::string recompute, reduce_at, reduce, compute, grads, wire;
+  bool retain = false, deterministic = false, graphs = false;
+};
+
+/// What was measured.
+struct RowResult {
+  std::vector<double> seconds;  ///< of each measured step
+  double tokens_per_rank = 0;   ///< per step
+  double flops_per_token = 0;
+  double first_loss = 0, last_loss = 0;
+  Bytes arena, library, planned, used;
+  std::int64_t allocations = 0;  ///< of ATen at the driver after step 2
+  double predicted = 0;          ///< seconds of a step; 0: no device file
+  double ceiling = 0;            ///< seconds of a step's GEMMs and attention alone; 0: not measured
+  double ceiling_gemm = 0, ceiling_attention = 0;
+  Busy busy;  ///< of a measured step; length 0: none
+};
+
+[[nodiscard]] double median(std::vector<double> values);
+
+/// Dense bf16 rate of an H100 or H200 that MFU is counted against, FLOP/s.
+inline constexpr double kPeakFlops = 989.4e12;
+
+/// One JSON object, without a line end.
+[[nodiscard]] std::string json_row(const RowSetup& setup, const RowResult& result);
+/// A few lines for people.
+[[nodiscard]] std::string text_row(const RowSetup& setup, const RowResult& result);
+
+}  // namespace zt::bench

@@ -1,0 +1,250 @@
+#include "bench/run_bench.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "base/log.h"
+#include "bench/ceiling.h"
+#include "bench/random_inputs.h"
+#include "bench/report.h"
+#include "bench/trace.h"
+#include "config/resolve.h"
+#include "config/text_values.h"
+#include "memory/arena.h"
+#include "plan/choose.h"
+#include "train/run_parts.h"
+#include "zero/residency.h"
+
+namespace zt::bench {
+namespace {
+
+constexpr double kLearningRate = 1e-5;
+constexpr int kBatches = 4;  ///< different ones, taken in turn
+constexpr int kMeasuredSteps =
+    2;  ///< of the pass with every operation timed, after one that warms up
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+const char* name_of(Recompute recompute) {
+  switch (recompute) {
+    case Recompute::none:
+      return "none";
+    case Recompute::selective:
+      return "selective";
+    case Recompute::full:
+      return "full";
+  }
+  return "";
+}
+
+model::Qwen3Config model_of(const std::string& folder_or_shape) {
+  if (const auto shape = model::named_shape(folder_or_shape)) return *shape;
+  std::error_code error;
+  if (std::filesystem::is_directory(folder_or_shape, error)) {
+    return model::read_qwen3_config(folder_or_shape);
+  }
+  std::string names;
+  for (const auto& name : model::shape_names()) names += " " + name;
+  throw ConfigError("[bench.model] --model: got '" + config::shown(folder_or_shape) +
+                    "', expected a folder with config.json or one of" + names + ".");
+}
+
+/// One rank of a row.
+class Row {
+ public:
+  Row(const BenchFlags& flags, const config::Config& config, zero::RankContext context,
+      int local_world)
+      : flags_(flags), context_(context), model_(model_of(flags.model)) {
+    auto parts = model::make_qwen3(model_);
+    const plan::Planner planner(parts, train::plan_target(config, context, local_world));
+    planned_ = plan::choose(planner, train::engine_options(config, config.data.block_size));
+    micro_batch_ = config.run.per_device_train_batch_size;
+    accumulation_ = config.run.gradient_accumulation_steps;
+    const auto values = random_params(parts.params);
+    engine_ = std::make_unique<zero::Engine>(std::move(parts), planned_->options, context);
+    engine_->load_params(values);
+    batches_ = random_batches(planned_->options.shape, model_.vocab, kBatches,
+                              context.communicator->rank(), context.device == Device::cuda);
+  }
+
+  RowResult run() {
+    RowResult result;
+    for (int i = 0; i < flags_.warmup; ++i) {
+      const double loss = step();
+      if (i == 0) result.first_loss = loss;
+      if (i == 1) allocations_ = memory::library_allocations(context_.device);
+    }
+    for (int i = 0; i < flags_.steps; ++i) {
+      const double begin = now_seconds();
+      result.last_loss = step();
+      result.seconds.push_back(now_seconds() - begin);
+    }
+    if (flags_.warmup >= 2) {
+      result.allocations = memory::library_allocations(context_.device) - allocations_;
+    }
+    result.arena = engine_->program().device_arena;
+    result.library = engine_->library_peak();
+    result.planned = planned_->memory.device_total();
+    result.used = memory::device_used(context_.device);
+    const auto& shape = planned_->options.shape;
+    result.tokens_per_rank = static_cast<double>(shape.tokens() * planned_->options.micro_steps);
+    result.flops_per_token = model::train_flops_per_token(model_, shape.sequence);
+    if (flags_.profile) measure_operations(result);
+    setup_graphs_ = engine_->uses_graphs();
+    engine_.reset();
+    if (flags_.ceiling) add_ceiling(result);
+    return result;
+  }
+
+  [[nodiscard]] RowSetup setup() const {
+    const auto& options = planned_->options;
+    const int world = context_.communicator->world();
+    const auto build = zero::build_options(options, world);
+    const bool boundary = build.residency.reduce_at == ReduceAt::boundary;
+    RowSetup setup;
+    setup.model = flags_.model;
+    setup.device = context_.device == Device::cuda ? "cuda" : "cpu";
+    setup.world = world;
+    setup.stage = options.zero.stage;
+    setup.sequence = options.shape.sequence;
+    setup.micro_batch = micro_batch_;
+    setup.accumulation = accumulation_;
+    setup.coalesce = options.shape.batch / micro_batch_;
+    setup.recompute = name_of(build.recompute);
+    setup.reduce_at = boundary ? "boundary" : "micro_step";
+    setup.reduce = build.reduce == Reduce::ordered ? "ordered" : "native";
+    setup.compute = to_string(build.compute);
+    setup.grads = to_string(boundary ? build.grad_accum : build.compute);
+    setup.wire = to_string(build.wire);
+    setup.retain = build.retain;
+    setup.deterministic = options.zero.deterministic;
+    setup.graphs = setup_graphs_;
+    return setup;
+  }
+
+ private:
+  double step() {
+    const auto& options = planned_->options;
+    engine_->begin_step(options.shape.tokens() * options.micro_steps *
+                        context_.communicator->world());
+    for (int m = 0; m < options.micro_steps; ++m) {
+      engine_->micro_step(batches_[next_++ % batches_.size()]);
+    }
+    return engine_->step(kLearningRate).loss;
+  }
+
+  void measure_operations(RowResult& result) {
+    engine_->measure_operations(true);
+    step();  // graphs are captured again
+    (void)engine_->take_measured();
+    for (int i = 0; i < kMeasuredSteps; ++i) step();
+    const auto lists = engine_->take_measured();
+    std::vector<TraceEvent> events;
+    for (const auto& list : lists) {
+      std::vector<Interval> intervals;
+      for (const auto& op : list.operations) {
+        intervals.push_back({op.stream, op.begin, op.end});
+        const double origin = list.begin - lists.front().begin;
+        events.push_back(
+            {op.name, op.stream, to_string(list.variant), origin + op.begin, origin + op.end});
+      }
+      const auto busy = busy_of(std::move(intervals));
+      result.busy.compute += busy.compute / kMeasuredSteps;
+      result.busy.communication += busy.communication / kMeasuredSteps;
+      result.busy.exposed += busy.exposed / kMeasuredSteps;
+      result.busy.length += busy.length / kMeasuredSteps;
+    }
+    if (flags_.trace.empty() || context_.communicator->rank() != 0) return;
+    std::ofstream(flags_.trace) << chrome_trace(events, 0);
+  }
+
+  void add_ceiling(RowResult& result) const {
+    const auto once = measure_ceiling(model_, planned_->options, context_);
+    const auto times = static_cast<double>(planned_->options.micro_steps);
+    result.ceiling = once.all * times;
+    result.ceiling_gemm = once.gemm * times;
+    result.ceiling_attention = once.attention * times;
+  }
+
+  const BenchFlags& flags_;
+  zero::RankContext context_;
+  model::Qwen3Config model_;
+  std::optional<plan::Candidate> planned_;
+  std::int64_t micro_batch_ = 1, accumulation_ = 1;
+  std::unique_ptr<zero::Engine> engine_;
+  std::vector<layer::Batch> batches_;
+  std::size_t next_ = 0;
+  std::int64_t allocations_ = 0;
+  bool setup_graphs_ = false;
+};
+
+void report(const BenchFlags& flags, const RowSetup& setup, const RowResult& result) {
+  std::cout << text_row(setup, result) << std::flush;
+  if (!flags.json.empty())
+    std::ofstream(flags.json, std::ios::app) << json_row(setup, result) << '\n';
+}
+
+comm::RendezvousOptions rendezvous_options(const config::RankEnvironment& rank) {
+  comm::RendezvousOptions options;
+  options.rank = rank.rank;
+  options.world = rank.world_size;
+  options.local_rank = rank.local_rank;
+  options.master_addr = rank.master_addr;
+  options.master_port = rank.master_port;
+  options.listen_fd = rank.listen_fd;
+  options.use_agent_store = rank.launcher_hosts_store;
+  options.run_id = std::to_string(rank.restart_count);
+  return options;
+}
+
+void run_in_group(const BenchFlags& flags, const config::Config& config,
+                  const config::RankEnvironment& rank, Device device) {
+  const auto group = comm::rendezvous(rendezvous_options(rank), device);
+  try {
+    Row row(flags, config, {&group->communicator(), device, rank.local_rank},
+            rank.local_world_size);
+    const auto result = row.run();
+    if (rank.rank == 0) report(flags, row.setup(), result);
+    group->leave();
+  } catch (const std::exception& error) {
+    (void)group->report_failure(error.what());
+    throw;
+  }
+}
+
+}  // namespace
+
+config::Config bench_config(const BenchFlags& flags, std::optional<int> world, bool has_gpu) {
+  config::Facts facts;
+  if (world) facts.world_size = *world;
+  facts.has_gpu = has_gpu;
+  facts.hidden_size = model_of(flags.model).hidden;
+  facts.reads_data = false;
+  facts.reads_model = false;
+  auto config = config::resolve(flags.rest, facts);
+  if (flags.zero_stage) config.zero.stage = *flags.zero_stage;
+  (void)zero::residency(config.zero);
+  return config;
+}
+
+void run_bench(const BenchFlags& flags, const config::RankEnvironment& rank, bool has_gpu) {
+  const auto config = bench_config(flags, rank.world_size, has_gpu);
+  log::init(rank.rank, rank.rank == 0 ? log::Level::info : log::Level::warning);
+  const auto device = config.launch.device == config::DeviceKind::cuda ? Device::cuda : Device::cpu;
+  try {
+    run_in_group(flags, config, rank, device);
+  } catch (const c10::OutOfMemoryError& error) {
+    throw DeviceError(std::string("[bench.run] out of memory: ") + error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    throw InternalError(std::string("[bench.run] libtorch: ") + error.what_without_backtrace());
+  }
+}
+
+}  // namespace zt::bench
