@@ -3,6 +3,8 @@
 usage: gpu_rows.py BIN_DIR WORK_DIR RANKS SECONDS PART[,PART...]
   tests    kernels_cuda_test, and comm_nccl_test with two GPUs or more
   graphs   CUDA graphs on and off, stages and offload: losses, norms and weights equal to the bit
+  calibrate  `zt bench --calibrate`; rows after it are predicted too
+  peers    benchmarks/peers/fsdp2.py, eager and compiled;  peers:NAME+NAME takes these only
   rows     the rows of the table through `zt bench`;  rows:NAME+NAME takes these only
 BIN_DIR holds zt and the test programs (`.xz` is unpacked). The libraries of an installed torch are found by
 themselves. What fails is reported and the next part runs; nothing starts after SECONDS. Exits with 1 when
@@ -41,6 +43,14 @@ ROWS = {
     "8b_selective": LARGE + ["--zero_stage", 3, "--recompute", "selective", "--ceiling", "false"],
     "8b_none": LARGE + ["--zero_stage", 3, "--recompute", "none"],
     "8b_full_streams": LARGE + ["--zero_stage", 3, "--recompute", "full", "--cuda_graphs", "off", "--ceiling", "false"],
+}
+PEERS = {
+    "one": ["--block_size", 512, "--micro_batch", 1, "--accumulation", 16, "--checkpointing"],
+    "one_compiled": ["--block_size", 512, "--micro_batch", 1, "--accumulation", 16, "--checkpointing", "--compile"],
+    "coalesced_compiled": ["--block_size", 512, "--micro_batch", 16, "--accumulation", 1, "--compile"],
+    "wide_compiled": ["--block_size", 1024, "--micro_batch", 16, "--accumulation", 1, "--compile"],
+    "8b_compiled": ["--model", "Qwen3-8B", "--block_size", 4096, "--micro_batch", 2, "--accumulation", 1, "--checkpointing",
+                    "--compile", "--steps", 8],
 }
 DEFAULT_ROWS = ["one", "one_streams", "coalesced", "wide3", "wide2", "8b_full", "wide3_streams", "coalesced_streams",
                 "one_stage2"]
@@ -94,6 +104,9 @@ class Session:
         lines = [line for line in out.splitlines() if "FAILED" in line or "PASSED" in line or "SKIPPED" in line]
         self.problems += status != 0
         print(f"{'PASS' if status == 0 else 'FAIL'} {name} (status {status}): {'; '.join(lines[-6:])[:700]}", flush=True)
+        rates = [" ".join(line.split()) for line in out.splitlines() if "% of copy" in line]
+        if rates:
+            print("  " + "; ".join(rates)[:2600], flush=True)
         if status != 0:
             errors = [line for line in out.splitlines() if "Failure" in line or "Expected" in line or "what()" in line]
             print("  " + "\n  ".join(errors[:8])[:1500], flush=True)
@@ -121,15 +134,45 @@ class Session:
             self.problems += not equal
             print(f"{'PASS' if equal else 'FAIL'} graphs {reduce_at}: {len(results)} runs equal to the bit", flush=True)
 
+    def keep(self, file):
+        out = os.environ.get("OUT")
+        if out and file.exists():
+            (pathlib.Path(out) / file.name).write_text(file.read_text())
+
+    def calibrate(self):
+        file = self.work / "device.json"
+        began = time.monotonic()
+        status, out, err = self.call([self.bins / "zt", "bench", "--calibrate", file, "--nproc", self.ranks, "--bf16"], 90)
+        self.problems += status != 0
+        print(f"{'PASS' if status == 0 else 'FAIL'} calibrate, {time.monotonic() - began:.0f} s", flush=True)
+        if status != 0:
+            print((out + err)[-900:], flush=True)
+            return
+        device = json.loads(file.read_text())
+        print({name: value for name, value in device.items() if not isinstance(value, list)}, flush=True)
+        self.keep(file)
+
+    def peers(self, names):
+        for name in names:
+            if self.left() < 40:
+                print(f"SKIP peer {name}: no time left", flush=True)
+                continue
+            status, out, err = self.call([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", self.ranks,
+                                          ROOT / "benchmarks" / "peers" / "fsdp2.py", *PEERS[name]], 150)
+            line = next((line for line in out.splitlines() if line.startswith(("{", "SKIP"))), None)
+            print(f"peer {name}: {line or f'status {status}: {(out + err)[-700:]}'}", flush=True)
+
     def rows(self, names):
         file = self.work / "rows.jsonl"
+        device = self.work / "device.json"
+        predict = ["--device_file", device] if device.exists() else []
         for name in names:
             limit = 200 if name.startswith("8b") else 75
             if self.left() < 25:
                 print(f"SKIP {name}: no time left", flush=True)
                 continue
             began = time.monotonic()
-            status, out, err = self.call([self.bins / "zt", "bench", "--nproc", self.ranks, *ROWS[name], "--json", file], limit)
+            status, out, err = self.call([self.bins / "zt", "bench", "--nproc", self.ranks, *ROWS[name], *predict, "--json", file], limit)
             print(f"[{name}] {time.monotonic() - began:.0f} s", flush=True)
             if status == 0:
                 print(out.rstrip(), flush=True)
@@ -138,10 +181,7 @@ class Session:
             else:
                 self.problems += 1
                 print(f"FAIL {name}: status {status}\n{(out + err)[-900:]}", flush=True)
-        if file.exists():
-            out = os.environ.get("OUT")
-            if out:
-                (pathlib.Path(out) / "rows.jsonl").write_text(file.read_text())
+        self.keep(file)
 
 
 def main():
@@ -154,6 +194,10 @@ def main():
                 session.test("comm_nccl_test", 60)
         elif part == "graphs":
             session.graphs()
+        elif part == "calibrate":
+            session.calibrate()
+        elif part.startswith("peers"):
+            session.peers(part.split(":")[1].split("+") if ":" in part else list(PEERS))
         elif part.startswith("rows"):
             session.rows(part.split(":")[1].split("+") if ":" in part else DEFAULT_ROWS)
     print(f"{'FAIL' if session.problems else 'PASS'}: {session.problems} problems", flush=True)

@@ -26,7 +26,7 @@ class Splitter {
                                            : std::optional<std::string>(arg.substr(equals + 1));
       if (!take(name)) flags_.rest.push_back(arg);
     }
-    if (flags_.model.empty() && !flags_.help) {
+    if (flags_.model.empty() && flags_.calibrate.empty() && !flags_.help) {
       problems_.add(kCommandLine, "--model is missing",
                     "Give a folder with config.json or a shape as Qwen3-0.6B");
     }
@@ -42,6 +42,10 @@ class Splitter {
       flags_.json = value(name);
     } else if (name == "--trace") {
       flags_.trace = value(name);
+    } else if (name == "--device_file") {
+      flags_.device_file = value(name);
+    } else if (name == "--calibrate") {
+      flags_.calibrate = value(name);
     } else if (name == "--steps") {
       flags_.steps = number(name, 1, 100'000);
     } else if (name == "--warmup") {
@@ -118,6 +122,9 @@ std::string bench_flags_help() {
          "  --shares BOOL         also a pass with every operation timed (true)\n"
          "  --json FILE           append the row as a JSON line\n"
          "  --trace FILE          write the timed pass as a Chrome trace\n"
+         "  --device_file FILE    predict the step from this file, for comparison\n"
+         "  --calibrate FILE      instead of a row: measure this kind of GPU and its link into "
+         "FILE\n"
          "\n"
          "Of the flags of zt train these matter: --nproc, --use_cpu, --gpu_memory, --block_size,\n"
          "--per_device_train_batch_size, --gradient_accumulation_steps, --bf16, --deepspeed,\n"

@@ -16,6 +16,8 @@ struct BenchFlags {
   bool profile = true;            ///< --shares: a second pass with every operation timed
   std::string json;               ///< --json FILE: the row is appended
   std::string trace;              ///< --trace FILE: operations of the timed pass
+  std::string device_file;        ///< --device_file FILE: predicts the row's step
+  std::string calibrate;          ///< --calibrate FILE: measures the device instead of a row
   bool help = false;
   std::vector<std::string> rest;  ///< for config::resolve
 };

@@ -9,9 +9,9 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "bench/stopwatch.h"
 #include "kernels/attention/attention.h"
 #include "kernels/gemm/gemm.h"
 #include "memory/arena.h"
@@ -23,14 +23,10 @@ namespace {
 using Calls = std::vector<std::function<void(const Launch&)>>;
 
 constexpr std::int64_t kWeightSets = 4;  ///< more bytes than the L2 holds
-constexpr int kWarmups = 3, kRepeats = 10;
+constexpr int kRepeats = 10;
 
 at::ScalarType scalar_type(DType dtype) {
   return dtype == DType::f32 ? at::kFloat : dtype == DType::bf16 ? at::kBFloat16 : at::kHalf;
-}
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 /// Makes the tensors and lists the calls of one micro-step.
@@ -170,7 +166,7 @@ void Step::list() {
   };
   const auto recompute = options_.zero.recompute.value_or(Recompute::none);
   for (std::int64_t layer = 0; layer < model_.layers; ++layer) forward_of(layer, true);
-  constexpr std::int64_t kHeadChunk = 512;
+  constexpr std::int64_t kHeadChunk = 2048;
   const auto chunk = std::min(kHeadChunk, N);
   const auto head = matrix(chunk, V, h, 1);
   for (std::int64_t begin = 0; begin < N; begin += chunk) {
@@ -189,31 +185,12 @@ void Step::list() {
 }
 
 /// Seconds of one run of the calls.
-double seconds_of(const Calls& calls, memory::Queues& queues, bool cuda) {
-  const memory::Queues::Work work = [&](const Launch& launch) {
+double seconds_of(const Calls& calls, memory::Queues& queues) {
+  const auto all = [&](const Launch& launch) {
     for (const auto& call : calls) call(launch);
   };
-  const auto submit = [&] {
-    queues.begin(1);
-    queues.submit(0, 0, {}, false, work);
-  };
-  for (int i = 0; i < (cuda ? kWarmups : 1); ++i) submit();
-  queues.synchronize();
-  const auto graph = cuda ? queues.capture(1, submit) : nullptr;
-  const auto run = [&] {
-    if (graph) {
-      queues.replay(*graph);
-    } else {
-      submit();
-    }
-  };
-  const int repeats = cuda ? kRepeats : 2;
-  run();
-  queues.synchronize();
-  const double begin = now_seconds();
-  for (int i = 0; i < repeats; ++i) run();
-  queues.synchronize();
-  return (now_seconds() - begin) / repeats;
+  return queues.can_capture() ? graph_seconds(queues, all, kRepeats)
+                              : stream_seconds(queues, all, 1);
 }
 
 }  // namespace
@@ -227,8 +204,8 @@ Ceiling measure_ceiling(const model::Qwen3Config& model, const zero::EngineOptio
       cuda ? memory::make_cuda_queues(rank.device_index) : memory::make_cpu_queues();
   const Step step(model, options, rank);
   queues->synchronize();
-  return {seconds_of(step.all, *queues, cuda), seconds_of(step.gemms, *queues, cuda),
-          seconds_of(step.attentions, *queues, cuda)};
+  return {seconds_of(step.all, *queues), seconds_of(step.gemms, *queues),
+          seconds_of(step.attentions, *queues)};
 }
 
 }  // namespace zt::bench

@@ -75,11 +75,13 @@ std::string json_row(const RowSetup& setup, const RowResult& result) {
   }
   if (result.busy.length > 0) {
     const auto parts = shares(result, speed.step);
-    row["time_shares"] = {{"gemm", parts.gemm},
-                          {"attention", parts.attention},
-                          {"other_kernels", parts.other},
+    row["time_shares"] = {{result.ceiling > 0 ? "other_kernels" : "kernels", parts.other},
                           {"exposed_communication", parts.exposed},
                           {"idle", parts.idle}};
+    if (result.ceiling > 0) {
+      row["time_shares"]["gemm"] = parts.gemm;
+      row["time_shares"]["attention"] = parts.attention;
+    }
     row["communication_seconds"] = result.busy.communication;
   }
   return row.dump();
@@ -113,11 +115,14 @@ std::string text_row(const RowSetup& setup, const RowResult& result) {
   }
   if (result.busy.length > 0) {
     const auto parts = shares(result, speed.step);
+    text += "  time: ";
+    if (result.ceiling > 0) {
+      text += fmt::format("GEMM {:.1f} %, attention {:.1f} %, other ", 100 * parts.gemm,
+                          100 * parts.attention);
+    }
     text += fmt::format(
-        "  time: GEMM {:.1f} %, attention {:.1f} %, other kernels {:.1f} %, exposed communication "
-        "{:.1f} % (of {:.2f} ms), idle {:.1f} %\n",
-        100 * parts.gemm, 100 * parts.attention, 100 * parts.other, 100 * parts.exposed,
-        1e3 * result.busy.communication, 100 * parts.idle);
+        "kernels {:.1f} %, exposed communication {:.1f} % (of {:.2f} ms), idle {:.1f} %\n",
+        100 * parts.other, 100 * parts.exposed, 1e3 * result.busy.communication, 100 * parts.idle);
   }
   return text;
 }

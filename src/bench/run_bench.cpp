@@ -9,6 +9,7 @@
 #include <iostream>
 
 #include "base/log.h"
+#include "bench/calibrate.h"
 #include "bench/ceiling.h"
 #include "bench/random_inputs.h"
 #include "bench/report.h"
@@ -17,6 +18,7 @@
 #include "config/text_values.h"
 #include "memory/arena.h"
 #include "plan/choose.h"
+#include "plan/time_model.h"
 #include "train/run_parts.h"
 #include "zero/residency.h"
 
@@ -100,6 +102,11 @@ class Row {
     setup_graphs_ = engine_->uses_graphs();
     engine_.reset();
     if (flags_.ceiling) add_ceiling(result);
+    if (!flags_.device_file.empty()) {
+      result.predicted = plan::predict_step(model_, *planned_, context_.communicator->world(),
+                                            plan::read_device_file(flags_.device_file))
+                             .total();
+    }
     return result;
   }
 
@@ -208,10 +215,15 @@ void run_in_group(const BenchFlags& flags, const config::Config& config,
                   const config::RankEnvironment& rank, Device device) {
   const auto group = comm::rendezvous(rendezvous_options(rank), device);
   try {
-    Row row(flags, config, {&group->communicator(), device, rank.local_rank},
-            rank.local_world_size);
-    const auto result = row.run();
-    if (rank.rank == 0) report(flags, row.setup(), result);
+    const zero::RankContext context{&group->communicator(), device, rank.local_rank};
+    if (flags.calibrate.empty()) {
+      Row row(flags, config, context, rank.local_world_size);
+      const auto result = row.run();
+      if (rank.rank == 0) report(flags, row.setup(), result);
+    } else {
+      const auto measured = calibrate(context);
+      if (rank.rank == 0) plan::write_device_file(flags.calibrate, measured);
+    }
     group->leave();
   } catch (const std::exception& error) {
     (void)group->report_failure(error.what());
@@ -225,7 +237,7 @@ config::Config bench_config(const BenchFlags& flags, std::optional<int> world, b
   config::Facts facts;
   if (world) facts.world_size = *world;
   facts.has_gpu = has_gpu;
-  facts.hidden_size = model_of(flags.model).hidden;
+  if (!flags.model.empty()) facts.hidden_size = model_of(flags.model).hidden;
   facts.reads_data = false;
   facts.reads_model = false;
   auto config = config::resolve(flags.rest, facts);

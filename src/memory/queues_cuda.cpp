@@ -1,9 +1,12 @@
+#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAStream.h>
 #include <c10/util/Exception.h>
 #include <cuda_runtime.h>
 
 #include <array>
+#include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -56,10 +59,16 @@ constexpr int kCommQueue = 1;
 constexpr int kHostQueue = 2;
 constexpr int kUnused = -1;
 
+/// Memory that ATen hands out inside of captures. ATen forgets a pool with its last graph, so the
+/// graphs own it together.
+using Pool = std::shared_ptr<const at::cuda::MempoolId_t>;
+
 class CudaGraph final : public Graph {
  public:
+  Pool pool;
   at::cuda::CUDAGraph graph;
-  std::vector<int> queue_of;  ///< by operation
+  cudaGraphExec_t launchable = nullptr;  ///< owned by graph
+  std::vector<int> queue_of;             ///< by operation
   bool measured = false;
 };
 
@@ -139,8 +148,12 @@ class CudaQueues final : public Queues {
     make_current();
     auto result = std::make_unique<CudaGraph>();
     try {
-      if (pool_ == at::cuda::MempoolId_t{}) pool_ = at::cuda::graph_pool_handle();
-      result->graph.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
+      result->pool = pool_.lock();
+      if (!result->pool) {
+        result->pool = std::make_shared<const at::cuda::MempoolId_t>(at::cuda::graph_pool_handle());
+        pool_ = result->pool;
+      }
+      result->graph.capture_begin(*result->pool, cudaStreamCaptureModeThreadLocal);
       capturing_ = true;
       issue();
       barrier_[kCommQueue].record(streams_[kCommQueue]);
@@ -155,6 +168,7 @@ class CudaQueues final : public Queues {
       abandon(*result);
       throw;
     }
+    result->launchable = result->graph.raw_cuda_graph_exec();
     result->queue_of = queue_of_;
     result->measured = measured_;
     return result;
@@ -171,7 +185,8 @@ class CudaQueues final : public Queues {
     make_current();
     queue_of_ = captured.queue_of;
     list_measured_ = captured.measured;
-    const_cast<at::cuda::CUDAGraph&>(captured.graph).replay();
+    // ATen's own replay would also advance its random generator, which nothing here draws from.
+    check(cudaGraphLaunch(captured.launchable, streams_[0]), "cudaGraphLaunch");
   }
 
   void measure(bool on) override {
@@ -210,7 +225,8 @@ class CudaQueues final : public Queues {
     progress_.begin(count);
   }
 
-  /// Ends a capture that cannot be used.
+  /// Ends a capture that cannot be used. ATen leaves its generator in the state of a capture then;
+  /// a fresh one with the same seed takes its place.
   void abandon(CudaGraph& graph) {
     if (std::exchange(capturing_, false)) {
       try {
@@ -219,6 +235,11 @@ class CudaQueues final : public Queues {
       }
     }
     (void)cudaGetLastError();
+    const auto index = static_cast<c10::DeviceIndex>(device_index_);
+    auto generator = at::cuda::detail::getDefaultCUDAGenerator(index);
+    auto fresh = at::cuda::detail::createCUDAGenerator(index);
+    fresh.set_current_seed(generator.current_seed());
+    generator.graphsafe_set_state(fresh);
   }
 
   void run_on_worker(int index, std::span<const int> waits, const Work& work) {
@@ -249,9 +270,9 @@ class CudaQueues final : public Queues {
   std::vector<Event<false>> events_;  ///< by operation; recorded only when another queue waits
   std::vector<int> queue_of_;         ///< by operation of the last list
   bool capturing_ = false;
-  at::cuda::MempoolId_t pool_{};  ///< what ATen allocates inside of captures
-  bool measured_ = false;         ///< lists from now on
-  bool list_measured_ = false;    ///< the last list
+  std::weak_ptr<const at::cuda::MempoolId_t> pool_;  ///< of the graphs that live
+  bool measured_ = false;                            ///< lists from now on
+  bool list_measured_ = false;                       ///< the last list
   Event<true> list_began_;
   std::vector<Span> spans_;  ///< by operation
   std::mutex host_mutex_;    ///< guards spans of the host queue

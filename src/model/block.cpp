@@ -271,19 +271,25 @@ void BlockLayer::attention_backward(const Context& context, const layer::Backwar
   kernels::linear_backward_input(grads.middle, io.params[kO], grads.attention.view({d.N, d.q}),
                                  false);
   kernels::linear_backward_weight(grads.middle, work.attention.view({d.N, d.q}), io.grads[kO]);
-  kernels::attention_backward({work.q, work.k, work.v, context.batch->cu_seqlens, work.attention,
-                               work.log_sum_exp, grads.attention, grads.q, grads.k, grads.v},
-                              attention_shape(context.shape), context.deterministic,
-                              context.launch);
+  kernels::AttentionBackward attention{
+      work.q,         work.k,           work.v,         context.batch->cu_seqlens,
+      work.attention, work.log_sum_exp, grads.attention};
+  if (context.launch.device == Device::cpu) {
+    attention.grad_q = grads.q;
+    attention.grad_k = grads.k;
+    attention.grad_v = grads.v;
+  }
+  const auto heads = kernels::attention_backward(attention, attention_shape(context.shape),
+                                                 context.deterministic, context.launch);
   kernels::qk_norm_rope_backward({.qkv = view_of(work.qkv),
                                   .q_weight = view_of(io.params[kQNorm]),
                                   .k_weight = view_of(io.params[kKNorm]),
                                   .cos_sin = view_of(rope_->get(context.shape.sequence, io.x)),
                                   .positions = view_of(context.batch->position_ids),
                                   .rstd = view_of(work.rstd_heads),
-                                  .grad_q = view_of(grads.q),
-                                  .grad_k = view_of(grads.k),
-                                  .grad_v = view_of(grads.v),
+                                  .grad_q = view_of(heads.q),
+                                  .grad_k = view_of(heads.k),
+                                  .grad_v = view_of(heads.v),
                                   .grad_qkv = view_of(grads.qkv),
                                   .grad_q_weight = view_of(io.grads[kQNorm]),
                                   .grad_k_weight = view_of(io.grads[kKNorm]),

@@ -58,9 +58,15 @@ HeadLayer::HeadLayer(const Qwen3Config& config, layout::ParamId norm, layout::Pa
     : config_(config), params_{norm, head} {}
 
 std::int64_t HeadLayer::chunk_rows(const BatchShape& shape, DType compute) const {
-  constexpr std::int64_t kChunkBytes = 192LL << 20;  // large enough for full GEMM speed
-  const auto rows = kChunkBytes / (config_.vocab * size_of(compute).value);
-  return std::clamp(rows / 64 * 64, std::min<std::int64_t>(64, shape.tokens()), shape.tokens());
+  // Each chunk reads and writes the whole weight gradient: about 2000 rows of logits hide that
+  // behind the products. Chunks are of one size as far as that goes.
+  constexpr std::int64_t kChunkBytes = 640LL << 20, kRows = 64;
+  const auto tokens = shape.tokens();
+  const auto most =
+      std::clamp(kChunkBytes / (config_.vocab * size_of(compute).value) / kRows * kRows,
+                 std::min(kRows, tokens), tokens);
+  const auto chunks = (tokens + most - 1) / most;
+  return std::min(round_up((tokens + chunks - 1) / chunks, kRows), most);
 }
 
 std::vector<TensorSpec> HeadLayer::forward_scratch(const BatchShape& shape, DType compute,

@@ -24,7 +24,7 @@ model::Qwen3Config config_of(const std::string& folder_or_shape) {
 
 NamedModel find_model(const std::string& folder_or_shape) {
   const auto config = config_of(folder_or_shape);
-  return {folder_or_shape, config.hidden, model::make_qwen3(config)};
+  return {folder_or_shape, config.hidden, model::make_qwen3(config), config};
 }
 
 int run_plan(const std::vector<std::string>& args) { return run_plan(args, find_model, std::cout); }

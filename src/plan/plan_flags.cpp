@@ -37,6 +37,8 @@ class Splitter {
       flags_.model = value(name);
     else if (name == "--output")
       flags_.output = value(name);
+    else if (name == "--device_file")
+      flags_.device_file = value(name);
     else if (name == "--overwrite")
       flags_.overwrite = boolean(name);
     else if (name == "--schedule")
@@ -127,6 +129,8 @@ std::string plan_flags_help() {
          "  --model FOLDER|SHAPE  folder with config.json, or a shape as Qwen3-0.6B\n"
          "  --host_memory SIZE    host memory of the machine, shared by its --nproc ranks\n"
          "  --zero_stage N        consider this stage only\n"
+         "  --device_file FILE    also steps/s and tokens/s, from what zt bench --calibrate "
+         "measured\n"
          "  --details             kinds of memory of the marked row at its peak\n"
          "  --schedule            operations of the marked row\n"
          "  --tables              the classic arithmetic beside the plan; advice by model size "

@@ -10,8 +10,9 @@ namespace zt::plan {
 
 /// The flags of `zt plan` that `zt train` does not have; the rest are its flags.
 struct PlanFlags {
-  std::string model;   ///< --model
-  std::string output;  ///< --output; empty: nothing is written
+  std::string model;        ///< --model
+  std::string output;       ///< --output; empty: nothing is written
+  std::string device_file;  ///< --device_file; empty: the time of a step is not predicted
   bool overwrite = false, schedule = false, details = false, tables = false, help = false;
   std::optional<int> zero_stage;     ///< --zero_stage: only this stage
   std::optional<Bytes> host_memory;  ///< --host_memory

@@ -30,15 +30,14 @@ void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tenso
   }
 }
 
-void attention_backward(const AttentionBackward& io, const AttentionShape& shape,
-                        bool deterministic, const Launch& launch) {
+AttentionGrads attention_backward(const AttentionBackward& io, const AttentionShape& shape,
+                                  bool deterministic, const Launch& launch) {
   check(shape, io.q, io.k);
-  switch (launch.device) {
-    case Device::cpu:
-      return attention_backward_cpu(io, shape);
-    case Device::cuda:
-      return attention_backward_cuda(io, shape, deterministic, launch.stream);
+  if (launch.device == Device::cuda) {
+    return attention_backward_cuda(io, shape, deterministic, launch.stream);
   }
+  attention_backward_cpu(io, shape);
+  return {io.grad_q, io.grad_k, io.grad_v};
 }
 
 Bytes attention_library(const AttentionShape& shape, DType compute, Device device) {

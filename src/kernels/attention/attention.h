@@ -20,12 +20,18 @@ void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tenso
                        const at::Tensor& log_sum_exp, const AttentionShape& shape,
                        bool deterministic, const Launch& launch);
 
-/// Fills grad_q, grad_k, grad_v. Same bits on every call when `deterministic`.
+/// Gradients in the layout of q, k and v. Same bits on every call when `deterministic`.
 struct AttentionBackward {
-  at::Tensor q, k, v, cu_seqlens, out, log_sum_exp, grad_out, grad_q, grad_k, grad_v;
+  at::Tensor q, k, v, cu_seqlens, out, log_sum_exp, grad_out;
+  /// To fill. On CUDA they may be undefined: the result then has the library's own tensors, which
+  /// saves copying them.
+  at::Tensor grad_q, grad_k, grad_v;
 };
-void attention_backward(const AttentionBackward& io, const AttentionShape& shape,
-                        bool deterministic, const Launch& launch);
+struct AttentionGrads {
+  at::Tensor q, k, v;
+};
+AttentionGrads attention_backward(const AttentionBackward& io, const AttentionShape& shape,
+                                  bool deterministic, const Launch& launch);
 
 /// Upper estimate of what ATen allocates during the two calls.
 Bytes attention_library(const AttentionShape& shape, DType compute, Device device);

@@ -8,6 +8,7 @@
 #include <ATen/ops/_scaled_dot_product_cudnn_attention.h>
 #include <ATen/ops/_scaled_dot_product_cudnn_attention_backward.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/sum.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -135,17 +136,24 @@ void flash_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
   lse.copy_(by_sequence(std::get<1>(result), shape));
 }
 
-void flash_backward(const AttentionBackward& io, const AttentionShape& shape) {
+/// The library's gradients as the caller wants them: copied, or handed over.
+AttentionGrads keep(const AttentionBackward& io, const at::Tensor& grad_q, const at::Tensor& grad_k,
+                    const at::Tensor& grad_v) {
+  if (!io.grad_q.defined()) return {grad_q.contiguous(), grad_k.contiguous(), grad_v.contiguous()};
+  io.grad_q.copy_(grad_q);
+  io.grad_k.copy_(grad_k);
+  io.grad_v.copy_(grad_v);
+  return {io.grad_q, io.grad_k, io.grad_v};
+}
+
+AttentionGrads flash_backward(const AttentionBackward& io, const AttentionShape& shape) {
   const double scale = softmax_scale(shape);
   const at::Tensor no_rng = at::empty({2}, io.q.options().dtype(at::kLong));
   if (!io.cu_seqlens.defined()) {
     const auto grads = at::_flash_attention_backward(
         io.grad_out, io.q, io.k, io.v, io.out, io.log_sum_exp, {}, {}, shape.sequence,
         shape.sequence, 0.0, /*is_causal=*/true, no_rng, no_rng, scale);
-    io.grad_q.copy_(std::get<0>(grads));
-    io.grad_k.copy_(std::get<1>(grads));
-    io.grad_v.copy_(std::get<2>(grads));
-    return;
+    return keep(io, std::get<0>(grads), std::get<1>(grads), std::get<2>(grads));
   }
   const Documents documents = to_device(io.cu_seqlens, io.q, shape);
   const at::Tensor lse = io.log_sum_exp.permute({1, 0, 2}).contiguous().flatten(1, 2);
@@ -153,9 +161,8 @@ void flash_backward(const AttentionBackward& io, const AttentionShape& shape) {
       flat(io.grad_out), flat(io.q), flat(io.k), flat(io.v), flat(io.out), lse, documents.starts,
       documents.starts, documents.longest, documents.longest, 0.0, /*is_causal=*/true, no_rng,
       no_rng, scale);
-  flat(io.grad_q).copy_(std::get<0>(grads));
-  flat(io.grad_k).copy_(std::get<1>(grads));
-  flat(io.grad_v).copy_(std::get<2>(grads));
+  return keep(io, std::get<0>(grads).view_as(io.q), std::get<1>(grads).view_as(io.k),
+              std::get<2>(grads).view_as(io.v));
 }
 
 /// cuDNN names its axes [B, H, T, D]; the strides stay those of [B, T, H, D].
@@ -170,15 +177,15 @@ void cudnn_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
   lse.copy_(std::get<1>(result).view_as(lse));
 }
 
-void cudnn_backward(const AttentionBackward& io, const AttentionShape& shape) {
+AttentionGrads cudnn_backward(const AttentionBackward& io, const AttentionShape& shape) {
   const at::Tensor no_rng = at::empty({}, io.q.options().dtype(at::kLong));
   const auto grads = at::_scaled_dot_product_cudnn_attention_backward(
       heads_first(io.grad_out), heads_first(io.q), heads_first(io.k), heads_first(io.v),
       heads_first(io.out), io.log_sum_exp.unsqueeze(-1), no_rng, no_rng, {}, {}, {}, shape.sequence,
       shape.sequence, 0.0, /*is_causal=*/true, softmax_scale(shape));
-  heads_first(io.grad_q).copy_(std::get<0>(grads));
-  heads_first(io.grad_k).copy_(std::get<1>(grads));
-  heads_first(io.grad_v).copy_(std::get<2>(grads));
+  // The first two axes change places on the way back too.
+  return keep(io, heads_first(std::get<0>(grads)), heads_first(std::get<1>(grads)),
+              heads_first(std::get<2>(grads)));
 }
 
 /// [B, T, Hkv, D] with each head repeated for the query heads that share it.
@@ -274,19 +281,27 @@ void attention_forward_cuda(const at::Tensor& q, const at::Tensor& k, const at::
   log_sum_exp.copy_(by_sequence(lse.squeeze(0), shape));
 }
 
-void attention_backward_cuda(const AttentionBackward& io, const AttentionShape& shape,
-                             bool deterministic, void* stream) {
-  const CallScope scope(io.q, stream, deterministic);
-  switch (choose(io.q, shape, io.cu_seqlens.defined(), deterministic)) {
+AttentionGrads attention_backward_cuda(const AttentionBackward& given, const AttentionShape& shape,
+                                       bool deterministic, void* stream) {
+  const CallScope scope(given.q, stream, deterministic);
+  switch (choose(given.q, shape, given.cu_seqlens.defined(), deterministic)) {
     case Library::cudnn:
-      return cudnn_backward(io, shape);
+      return cudnn_backward(given, shape);
     case Library::flash:
-      return flash_backward(io, shape);
+      return flash_backward(given, shape);
     case Library::efficient:
       break;
   }
+  AttentionBackward io = given;
+  if (!io.grad_q.defined()) {
+    io.grad_q = at::empty_like(io.q);
+    io.grad_k = at::empty_like(io.k);
+    io.grad_v = at::empty_like(io.v);
+  }
+  const AttentionGrads grads{io.grad_q, io.grad_k, io.grad_v};
   if (!io.cu_seqlens.defined()) {
-    return efficient_backward(io, shape);
+    efficient_backward(io, shape);
+    return grads;
   }
   const at::Tensor lse = io.log_sum_exp.permute({1, 0, 2}).contiguous().flatten(1, 2).unsqueeze(0);
   for_each_document(io.cu_seqlens, [&](std::int64_t begin, std::int64_t length) {
@@ -296,6 +311,7 @@ void attention_backward_cuda(const AttentionBackward& io, const AttentionShape& 
                         part(io.grad_k), part(io.grad_v)},
                        shape);
   });
+  return grads;
 }
 
 }  // namespace zt::kernels

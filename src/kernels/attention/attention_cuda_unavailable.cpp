@@ -9,8 +9,9 @@ void attention_forward_cuda(const at::Tensor& /*q*/, const at::Tensor& /*k*/,
                             void* /*stream*/) {
   throw DeviceError("[kernels.attention] this build has no CUDA.");
 }
-void attention_backward_cuda(const AttentionBackward& /*io*/, const AttentionShape& /*shape*/,
-                             bool /*deterministic*/, void* /*stream*/) {
+AttentionGrads attention_backward_cuda(const AttentionBackward& /*io*/,
+                                       const AttentionShape& /*shape*/, bool /*deterministic*/,
+                                       void* /*stream*/) {
   throw DeviceError("[kernels.attention] this build has no CUDA.");
 }
 

@@ -12,7 +12,7 @@ void attention_forward_cuda(const at::Tensor& q, const at::Tensor& k, const at::
                             const at::Tensor& cu_seqlens, const at::Tensor& out,
                             const at::Tensor& log_sum_exp, const AttentionShape& shape,
                             bool deterministic, void* stream);
-void attention_backward_cuda(const AttentionBackward& io, const AttentionShape& shape,
-                             bool deterministic, void* stream);
+AttentionGrads attention_backward_cuda(const AttentionBackward& io, const AttentionShape& shape,
+                                       bool deterministic, void* stream);
 
 }  // namespace zt::kernels

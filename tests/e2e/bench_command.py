@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""`zt bench` as users run it, on CPU ranks: the row, its JSON line, the trace, and what is refused."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "zt")
+RUN = ["--model", str(ROOT / "examples" / "tiny_qwen3"), "--use_cpu", "--nproc", "2", "--block_size", "32",
+       "--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "3", "--zero_stage", "3",
+       "--reduce_at", "micro_step", "--steps", "2", "--warmup", "2"]
+failures = 0
+
+
+def bench(*flags):
+    return subprocess.run([PROGRAM, "bench", *flags], capture_output=True, text=True, check=False, timeout=55)
+
+
+def expect(name, condition, result):
+    global failures
+    print(f"{'PASS' if condition else 'FAIL'} {name}")
+    if not condition:
+        failures += 1
+        print(f"  exit code {result.returncode}\n{result.stdout}{result.stderr}")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    rows, trace = pathlib.Path(folder) / "rows.jsonl", pathlib.Path(folder) / "trace.json"
+    done = bench(*RUN, "--json", str(rows), "--trace", str(trace))
+    expect("a row is printed", done.returncode == 0 and "tokens/s per rank" in done.stdout, done)
+    row = json.loads(rows.read_text())
+    expect("the JSON line says what ran", (row["world"], row["stage"], row["accumulation"], row["reduce_at"],
+                                          row["steps"]) == (2, 3, 3, "micro_step", 2), done)
+    expect("speed is tokens of the median step", abs(row["tokens_per_second_per_gpu"] * row["seconds"] - 96) < 1e-6, done)
+    expect("random tokens start at ln(vocabulary)", abs(row["first_loss"] - 8.3) < 0.3, done)
+    events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+    names = {event["name"].split()[0] for event in events}
+    expect("the trace has compute and communication", {"forward", "backward", "gather", "reduce", "step"} <= names, done)
+    expect("operations have a length", all(event["dur"] >= 0 for event in events), done)
+refused = bench("--model", "Qwen9", "--use_cpu")
+expect("an unknown shape is refused by name", refused.returncode == 2 and "Qwen9" in refused.stderr, refused)
+refused = bench("--model", "Qwen3-0.6B", "--steps", "0")
+expect("a wrong number is refused", refused.returncode == 2 and "--steps" in refused.stderr, refused)
+sys.exit(1 if failures else 0)
