@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "bench/bench_flags.h"
-#include "bench/trace.h"
+#include "train/trace.h"
 
 namespace zt::bench {
 namespace {
@@ -61,8 +61,8 @@ TEST(ReportTest, RowHasSpeedOfTheMedianStepAndShareOfCeiling) {
 }
 
 TEST(TraceTest, IsJsonWithOneEventPerOperationInMicroseconds) {
-  const auto trace =
-      nlohmann::json::parse(chrome_trace({{"gather u1", Stream::comm, "only", 0.5, 0.75}}, 1));
+  const auto trace = nlohmann::json::parse(
+      train::chrome_trace({{"gather u1", Stream::comm, "only", 0.5, 0.75}}, 1));
   const auto& event = trace["traceEvents"].back();
   EXPECT_EQ(event["name"], "gather u1");
   EXPECT_EQ(event["pid"], 1);

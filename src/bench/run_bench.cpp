@@ -13,13 +13,13 @@
 #include "bench/ceiling.h"
 #include "bench/random_inputs.h"
 #include "bench/report.h"
-#include "bench/trace.h"
 #include "config/resolve.h"
 #include "config/text_values.h"
 #include "memory/arena.h"
 #include "plan/choose.h"
 #include "plan/time_model.h"
 #include "train/run_parts.h"
+#include "train/trace.h"
 #include "zero/residency.h"
 
 namespace zt::bench {
@@ -153,7 +153,7 @@ class Row {
     (void)engine_->take_measured();
     for (int i = 0; i < kMeasuredSteps; ++i) step();
     const auto lists = engine_->take_measured();
-    std::vector<TraceEvent> events;
+    std::vector<train::TraceEvent> events;
     for (const auto& list : lists) {
       std::vector<Interval> intervals;
       for (const auto& op : list.operations) {
@@ -169,7 +169,7 @@ class Row {
       result.busy.length += busy.length / kMeasuredSteps;
     }
     if (flags_.trace.empty() || context_.communicator->rank() != 0) return;
-    std::ofstream(flags_.trace) << chrome_trace(events, 0);
+    std::ofstream(flags_.trace) << train::chrome_trace(events, 0);
   }
 
   void add_ceiling(RowResult& result) const {

@@ -188,6 +188,7 @@ void add_run_fields(std::vector<Field>& all) {
        field<run, &R::eval_steps>("run.eval_steps", kFromZero),
        field<run, &R::logging_strategy>("run.logging_strategy"),
        field<run, &R::logging_steps>("run.logging_steps", kAboveZero),
+       field<run, &R::profile_steps>("run.profile_steps", kFromZero),
        field<run, &R::logging_first_step>("run.logging_first_step"),
        field<run, &R::logging_nan_inf_filter>("run.logging_nan_inf_filter"),
        field<run, &R::logging_dir>("run.logging_dir"),

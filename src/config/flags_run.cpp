@@ -77,6 +77,8 @@ std::vector<Flag> run_flags() {
               "Optimizer steps between evaluations with --eval_strategy steps; below 1 a share of "
               "all steps"),
       applies(kRun, "logging_strategy", "run.logging_strategy", "When to log"),
+      applies(kRun, "profile", "run.profile_steps",
+              "Steps whose operations are timed for a Chrome trace, trace.json in --output_dir"),
       applies(kRun, "logging_steps", "run.logging_steps",
               "Optimizer steps between log lines; below 1 a share of all steps"),
       applies(kRun, "logging_first_step", "run.logging_first_step", "Log the first step too"),

@@ -14,6 +14,7 @@
 #include "train/output_dir.h"
 #include "train/outputs.h"
 #include "train/prepare_data.h"
+#include "train/profiler.h"
 #include "train/run_parts.h"
 #include "train/save.h"
 #include "train/trainer.h"
@@ -162,6 +163,11 @@ TrainResult RankRun::train() {
   const auto eval = eval_loader();
   const EvalData eval_data{eval ? &*eval : nullptr, data_.sets.eval ? data_.sets.eval->size() : 0,
                            shape.document_mask};
+  if (config_.run.profile_steps > 0) {
+    const auto path = rank() == 0 ? config_.run.output_dir + "/trace.json" : std::string();
+    outputs_.observers.push_back(
+        make_profiler(*engine_, {config_.run.profile_steps, path, rank()}));
+  }
   Trainer trainer({.engine = engine_.get(),
                    .rank = context_,
                    .train_data = &loader,

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <fstream>
@@ -160,6 +161,23 @@ TEST(AdamWTest, MatchesTorchOverFiveSteps) {
       EXPECT_NEAR(state.exp_avg[i], exp_avg[i], 2e-6 * (std::abs(exp_avg[i]) + 1e-2));
       EXPECT_NEAR(state.exp_avg_sq[i], exp_avg_sq[i], 2e-6 * exp_avg_sq[i]);
     }
+  }
+}
+
+TEST(AdamWTest, ScalarsInMemoryGiveTheBitsOfTheParams) {
+  for (const bool l2 : {false, true}) {
+    State from_params = random_state(37), from_memory = random_state(37);
+    const AdamWParams params{.learning_rate = 3e-3, .weight_decay = 0.1, .l2 = l2, .step = 5};
+    step(from_params.spans(), params, 0.5F);
+    alignas(8) std::array<std::byte, kAdamWScalarBytes> scalars{};
+    write_adamw_scalars(params, scalars.data());
+    float factor = 0.5F;
+    adamw(from_memory.spans(), View{scalars.data(), kAdamWScalarBytes, DType::u8}, l2,
+          View{&factor, 1, DType::f32}, Launch{});
+    EXPECT_EQ(from_memory.master, from_params.master);
+    EXPECT_EQ(from_memory.exp_avg, from_params.exp_avg);
+    EXPECT_EQ(from_memory.exp_avg_sq, from_params.exp_avg_sq);
+    EXPECT_NE(from_memory.master, random_state(37).master);
   }
 }
 

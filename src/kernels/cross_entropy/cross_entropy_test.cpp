@@ -120,5 +120,26 @@ TEST(CrossEntropyTest, BitsDoNotDependOnTheNumberOfThreads) {
   EXPECT_EQ(sums[0], sums[1]);
 }
 
+TEST(CrossEntropyTest, AScaleInMemoryTakesThePlaceOfTheArgument) {
+  const std::int64_t rows = 5, vocab = 33;
+  const auto gradient = [&](double argument, float* in_memory) {
+    Values logits(normal(rows * vocab, 1, 5), DType::f32);
+    Values targets(some_targets(rows, vocab), DType::i64);
+    Values row_loss(zeros(rows), DType::f32);
+    double loss_sum = 0;
+    cross_entropy({.logits = logits.view(),
+                   .targets = targets.view(),
+                   .grad = logits.view(),
+                   .row_loss = row_loss.view(),
+                   .loss_sum = {&loss_sum, 1, DType::i64},
+                   .scale = in_memory != nullptr ? View{in_memory, 1, DType::f32} : View{}},
+                  rows, vocab, argument, {});
+    return logits.get();
+  };
+  float scale = 0.25F;
+  EXPECT_EQ(gradient(7.0, &scale), gradient(0.25, nullptr));
+  EXPECT_NE(gradient(7.0, &scale), gradient(7.0, nullptr));
+}
+
 }  // namespace
 }  // namespace zt::kernels

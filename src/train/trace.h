@@ -5,7 +5,7 @@
 
 #include "schedule/schedule.h"
 
-namespace zt::bench {
+namespace zt::train {
 
 /// One operation on a common clock.
 struct TraceEvent {
@@ -18,4 +18,4 @@ struct TraceEvent {
 /// The events as a Chrome trace (chrome://tracing, ui.perfetto.dev): one thread per stream.
 [[nodiscard]] std::string chrome_trace(const std::vector<TraceEvent>& events, int rank);
 
-}  // namespace zt::bench
+}  // namespace zt::train

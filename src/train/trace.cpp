@@ -1,8 +1,8 @@
-#include "bench/trace.h"
+#include "train/trace.h"
 
 #include <nlohmann/json.hpp>
 
-namespace zt::bench {
+namespace zt::train {
 
 std::string chrome_trace(const std::vector<TraceEvent>& events, int rank) {
   using nlohmann::json;
@@ -31,4 +31,4 @@ std::string chrome_trace(const std::vector<TraceEvent>& events, int rank) {
   return json{{"traceEvents", std::move(list)}, {"displayTimeUnit", "ms"}}.dump();
 }
 
-}  // namespace zt::bench
+}  // namespace zt::train
