@@ -150,8 +150,14 @@ class NcclCommunicator final : public Communicator {
  private:
   ncclResult_t exchange(const View& send, const View& recv, ncclComm_t comm, cudaStream_t stream) {
     const std::int64_t part = send.numel / world_;
+    // The own part needs no link, and as a copy none of NCCL's channels.
+    const View own = send.slice(rank_ * part, part), kept = recv.slice(rank_ * part, part);
+    check_cuda(
+        cudaMemcpyAsync(kept.data, own.data, count_bytes(own), cudaMemcpyDeviceToDevice, stream),
+        "cudaMemcpyAsync");
     ncclResult_t result = ncclGroupStart();
     for (int peer = 0; peer < world_ && result == ncclSuccess; ++peer) {
+      if (peer == rank_) continue;
       const View out = send.slice(peer * part, part), in = recv.slice(peer * part, part);
       result = ncclSend(out.data, count_bytes(out), ncclUint8, peer, comm, stream);
       if (result == ncclSuccess) {

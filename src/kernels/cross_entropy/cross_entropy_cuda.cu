@@ -72,57 +72,32 @@ __device__ __forceinline__ Split split_row(const T* row, int vocab) {
   }
 }
 
-/// One more pack.
 template <typename T, int kCount>
-__device__ __forceinline__ Online add_pack(Online mine, const Pack<T, kCount>& in) {
-  float value[kCount];
-  float largest = mine.largest;
-#pragma unroll
-  for (int j = 0; j < kCount; ++j) {
-    value[j] = to_float(in.at[j]);
-    largest = fmaxf(largest, value[j]);
-  }
-  if (largest == -INFINITY) {
-    return mine;
-  }
-  float sum = mine.sum * exponential<T>(mine.largest - largest);
-#pragma unroll
-  for (int j = 0; j < kCount; ++j) {
-    sum += exponential<T>(value[j] - largest);
-  }
-  return {largest, sum};
-}
-
-/// Reads the row once; its first `cached` packs stay in shared memory.
-template <typename T, int kCount>
-__device__ __forceinline__ Online scan_row(const T* row, int vocab, Split split,
-                                           Pack<T, kCount>* cache, int cached) {
+__device__ __forceinline__ Online scan_row(const T* row, int vocab, Split split) {
   Online mine{-INFINITY, 0.0F};
   const auto add_one = [&](int col) { mine = merge<T>(mine, {to_float(row[col]), 1.0F}); };
   const int thread = static_cast<int>(threadIdx.x);
   if (thread < split.head) {
     add_one(thread);
   }
-  constexpr int kAhead = 4;  // packs on their way; they are added in order
-  for (int first = thread; first < split.packs; first += kAhead * kThreads) {
-    Pack<T, kCount> in[kAhead];
+  for (int pack = thread; pack < split.packs; pack += kThreads) {
+    const auto in = load_pack<T, kCount>(row + split.head + pack * kCount);
+    float value[kCount];
+    float largest = mine.largest;
 #pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      const int pack = first + a * kThreads;
-      if (pack < split.packs) {
-        in[a] = load_pack<T, kCount>(row + split.head + pack * kCount);
-      }
+    for (int j = 0; j < kCount; ++j) {
+      value[j] = to_float(in.at[j]);
+      largest = fmaxf(largest, value[j]);
     }
+    if (largest == -INFINITY) {
+      continue;
+    }
+    float sum = mine.sum * exponential<T>(mine.largest - largest);
 #pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      const int pack = first + a * kThreads;
-      if (pack < split.packs) {
-        if (pack < cached) {
-          cache[pack] = in[a];
-        }
-        mine = add_pack<T, kCount>(mine, in[a]);
-      }
+    for (int j = 0; j < kCount; ++j) {
+      sum += exponential<T>(value[j] - largest);
     }
+    mine = {largest, sum};
   }
   const int tail = split.head + split.packs * kCount + thread;
   if (tail < vocab) {
@@ -131,12 +106,10 @@ __device__ __forceinline__ Online scan_row(const T* row, int vocab, Split split,
   return mine;
 }
 
-/// Writes (softmax - onehot) * scale; back to front, as the end of the row was read last and is
-/// not in shared memory.
+/// Writes (softmax - onehot) * scale; back to front, as the end of the row was read last.
 template <typename T, typename Grad, int kCount>
 __device__ __forceinline__ void write_grad(const T* row, Grad* grad, int vocab, Split split,
-                                           Online all, int target, float scale,
-                                           const Pack<T, kCount>* cache, int cached) {
+                                           Online all, int target, float scale) {
   const float factor = scale / all.sum;
   const auto one = [&](int col, float logit) {
     const float power = exponential<T>(logit - all.largest);
@@ -154,7 +127,7 @@ __device__ __forceinline__ void write_grad(const T* row, Grad* grad, int vocab, 
       continue;
     }
     const int col = split.head + pack * kCount;
-    const auto in = pack < cached ? cache[pack] : load_pack<T, kCount>(row + col);
+    const auto in = load_pack<T, kCount>(row + col);
     Pack<Grad, kCount> out;
 #pragma unroll
     for (int j = 0; j < kCount; ++j) {
@@ -170,9 +143,7 @@ __device__ __forceinline__ void write_grad(const T* row, Grad* grad, int vocab, 
 template <typename T, typename Grad, int kCount>
 __global__ void __launch_bounds__(kThreads)
     rows_kernel(const T* logits, const std::int64_t* targets, Grad* grad, float* row_loss,
-                int vocab, float given_scale, const float* device_scale, int cached) {
-  extern __shared__ __align__(16) unsigned char shared[];
-  auto* cache = reinterpret_cast<Pack<T, kCount>*>(shared);
+                int vocab, float given_scale, const float* device_scale) {
   const float scale = device_scale != nullptr ? *device_scale : given_scale;
   __shared__ Online scratch[kWarp];
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * vocab;
@@ -190,14 +161,13 @@ __global__ void __launch_bounds__(kThreads)
     return;
   }
   const Split split = split_row<T, kCount>(row, vocab);
-  const Online all = merge_block<T>(scan_row<T, kCount>(row, vocab, split, cache, cached), scratch);
+  const Online all = merge_block<T>(scan_row<T, kCount>(row, vocab, split), scratch);
   if (threadIdx.x == 0) {
     row_loss[blockIdx.x] = logf(all.sum) + all.largest - to_float(row[target]);
   }
   if (grad != nullptr) {
     __syncthreads();  // the target's logit was read before it may be overwritten
-    write_grad<T, Grad, kCount>(row, grad + at, vocab, split, all, static_cast<int>(target), scale,
-                                cache, cached);
+    write_grad<T, Grad, kCount>(row, grad + at, vocab, split, all, static_cast<int>(target), scale);
   }
 }
 
@@ -223,23 +193,6 @@ __global__ void add_losses_kernel(const float* row_loss, std::int64_t rows, doub
   if (threadIdx.x == 0) {
     *loss_sum = __dadd_rn(*loss_sum, sum);
   }
-}
-
-/// Packs of a row that fit in shared memory. A long row would otherwise leave the L2 between its
-/// two readings; of short ones several blocks share a multiprocessor instead.
-int packs_to_cache(std::int64_t vocab, int pack_elements, bool wants_grad) {
-  constexpr std::int64_t kPackBytes = 16, kReserved = 2048, kShortRow = 64 << 10;
-  const std::int64_t row_bytes = vocab / pack_elements * kPackBytes;
-  if (!wants_grad || row_bytes < kShortRow) {
-    return 0;
-  }
-  int device = 0;
-  int most = 0;
-  check_cuda(cudaGetDevice(&device), "cross_entropy");
-  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-             "cross_entropy");
-  const auto room = most - kReserved;
-  return static_cast<int>((room < row_bytes ? room : row_bytes) / kPackBytes);
 }
 
 }  // namespace
@@ -268,19 +221,11 @@ void cross_entropy_cuda(const CrossEntropy& io, std::int64_t rows, std::int64_t 
         packed = packed && aligned16(io.logits.data) && vocab % kCount == 0 &&
                  offset(grad, alignof(Pack<Grad, kCount>)) == 0;
       }
-      auto* kernel = packed ? rows_kernel<T, Grad, kCount> : rows_kernel<T, Grad, 1>;
-      const int cached = packed ? packs_to_cache(vocab, kCount, wants_grad) : 0;
-      const int shared = cached * 16;
-      if (cached > 0) {
-        check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                        cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
-                   "cross_entropy");
-      }
-      launch_kernel("cross_entropy", kernel, dim3(static_cast<unsigned>(rows)), dim3(kThreads),
-                    static_cast<std::size_t>(shared), stream, io.logits.as<T>(),
+      launch_kernel("cross_entropy",
+                    packed ? rows_kernel<T, Grad, kCount> : rows_kernel<T, Grad, 1>,
+                    dim3(static_cast<unsigned>(rows)), dim3(kThreads), 0, stream, io.logits.as<T>(),
                     io.targets.as<std::int64_t>(), grad, io.row_loss.as<float>(), width,
-                    static_cast<float>(scale), io.scale.numel > 0 ? io.scale.as<float>() : nullptr,
-                    cached);
+                    static_cast<float>(scale), io.scale.numel > 0 ? io.scale.as<float>() : nullptr);
     });
   });
   launch_kernel("cross_entropy", add_losses_kernel, dim3(1), dim3(kSumThreads), 0, stream,

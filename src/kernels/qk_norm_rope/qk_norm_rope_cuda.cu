@@ -56,51 +56,47 @@ __device__ __forceinline__ Slot slot_of(int head, const Shape& shape) {
   return head < shape.kv_heads ? Slot{1, head} : Slot{2, head - shape.kv_heads};
 }
 
-/// A group of kLanes threads per head of a token, all heads of all tokens side by side.
 template <typename T, int kCount, int kLanes, int kTurns>
 __global__ void __launch_bounds__(kThreads) forward_kernel(Forward<T> io, Shape shape) {
   constexpr int kGroups = kThreads / kLanes;
+  const int group = static_cast<int>(threadIdx.x) / kLanes;
   const int half = shape.half;
   const int heads = shape.q_heads + 2 * shape.kv_heads;
-  const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * kGroups + threadIdx.x / kLanes;
-  const std::int64_t token = item / heads;
-  const int head = static_cast<int>(item - token * heads);
-  // Every thread goes on to the end: the sums exchange between lanes.
-  const bool active = token < shape.tokens;
-  const Slot slot = slot_of(head, shape);
-  Held<T, kCount, kTurns> x;
-  Held<T, kCount, kTurns> angles;
-  Held<T, kCount, kTurns> weight;
-  if (active) {
-    x = load_head<T, kCount, kLanes, kTurns>(io.qkv + item * 2 * half, half);
-    if (slot.kind != 2) {
-      angles =
-          load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + io.positions[token] * 2 * half, half);
-      if (shape.qk_norm) {
-        weight =
-            load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight, half);
+  const std::int64_t token = blockIdx.x;
+  const auto angles =
+      load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + io.positions[token] * 2 * half, half);
+  // Every thread takes part in every turn of the loop: the sums exchange between lanes.
+  for (int first = 0; first < heads; first += kGroups) {
+    const int head = first + group;
+    const bool active = head < heads;
+    const Slot slot = slot_of(active ? head : 0, shape);
+    Held<T, kCount, kTurns> x;
+    if (active) {
+      x = load_head<T, kCount, kLanes, kTurns>(io.qkv + (token * heads + head) * 2 * half, half);
+    }
+    Pairs<kCount, kTurns> y = x.widened();
+    if (shape.qk_norm) {
+      const float squares = sum_of_squares<kLanes>(x);
+      const float rstd = 1.0F / sqrtf(squares / static_cast<float>(2 * half) + shape.epsilon);
+      if (slot.kind != 2) {
+        y = normalised(
+            x,
+            load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight, half),
+            rstd);
+        if (active && threadIdx.x % kLanes == 0) {
+          io.rstd[token * (shape.q_heads + shape.kv_heads) + head] = rstd;
+        }
       }
     }
-  }
-  Pairs<kCount, kTurns> y = x.widened();
-  if (shape.qk_norm) {
-    const float squares = sum_of_squares<kLanes>(x);
-    const float rstd = 1.0F / sqrtf(squares / static_cast<float>(2 * half) + shape.epsilon);
     if (slot.kind != 2) {
-      y = normalised(x, weight, rstd);
-      if (active && threadIdx.x % kLanes == 0) {
-        io.rstd[token * (shape.q_heads + shape.kv_heads) + head] = rstd;
-      }
+      rotate<1>(y, angles);
     }
-  }
-  if (slot.kind != 2) {
-    rotate<1>(y, angles);
-  }
-  if (active) {
-    T* part = slot.kind == 0 ? io.q : (slot.kind == 1 ? io.k : io.v);
-    const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
-    store_head<T, kCount, kLanes, kTurns>(part + (token * part_heads + slot.index) * 2 * half, half,
-                                          y);
+    if (active) {
+      T* part = slot.kind == 0 ? io.q : (slot.kind == 1 ? io.k : io.v);
+      const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
+      store_head<T, kCount, kLanes, kTurns>(part + (token * part_heads + slot.index) * 2 * half,
+                                            half, y);
+    }
   }
 }
 
@@ -132,38 +128,8 @@ __device__ __forceinline__ void stage(float* row, int half, const Pairs<kCount, 
   }
 }
 
-/// What a thread reads of one head of a token.
-template <typename T, int kCount, int kTurns>
-struct HeadOf {
-  Held<T, kCount, kTurns> grad, x;
-  float rstd = 0.0F;
-};
-
-template <typename T, int kCount, int kLanes, int kTurns>
-__device__ __forceinline__ HeadOf<T, kCount, kTurns> load_head_of(const Backward<T>& io,
-                                                                  const Shape& shape,
-                                                                  std::int64_t token, int head) {
-  HeadOf<T, kCount, kTurns> out;
-  const int heads = shape.q_heads + 2 * shape.kv_heads;
-  if (token >= shape.tokens || head >= heads) {
-    return out;
-  }
-  const int half = shape.half;
-  const Slot slot = slot_of(head, shape);
-  const T* part = slot.kind == 0 ? io.grad_q : (slot.kind == 1 ? io.grad_k : io.grad_v);
-  const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
-  out.grad = load_head<T, kCount, kLanes, kTurns>(
-      part + (token * part_heads + slot.index) * 2 * half, half);
-  if (shape.qk_norm && slot.kind != 2) {
-    out.x = load_head<T, kCount, kLanes, kTurns>(io.qkv + (token * heads + head) * 2 * half, half);
-    out.rstd = io.rstd[token * (shape.q_heads + shape.kv_heads) + head];
-  }
-  return out;
-}
-
 /// Block b takes tokens b, b + gridDim.x, ...; the weight gradients stay in registers until the
-/// end, when the groups of the block are added in index order. The next head is on its way while
-/// one is worked on.
+/// end, when the groups of the block are added in index order.
 template <typename T, int kCount, int kLanes, int kTurns>
 __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io, Shape shape) {
   extern __shared__ float staged[];  // [groups x 2 D]
@@ -173,36 +139,40 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io, Shap
   const int heads = shape.q_heads + 2 * shape.kv_heads;
   Pairs<kCount, kTurns> grad_q_weight;
   Pairs<kCount, kTurns> grad_k_weight;
-  auto next = load_head_of<T, kCount, kLanes, kTurns>(io, shape, blockIdx.x, group);
-  std::int64_t position = io.positions[blockIdx.x];
   for (std::int64_t token = blockIdx.x; token < shape.tokens; token += gridDim.x) {
     const auto angles =
-        load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + position * 2 * half, half);
-    const std::int64_t later = token + gridDim.x;
-    if (later < shape.tokens) {
-      position = io.positions[later];
-    }
+        load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + io.positions[token] * 2 * half, half);
     for (int first = 0; first < heads; first += kGroups) {
       const int head = first + group;
       const bool active = head < heads;
       const Slot slot = slot_of(active ? head : 0, shape);
-      const auto held = next;
-      const bool same_token = first + kGroups < heads;
-      next = load_head_of<T, kCount, kLanes, kTurns>(io, shape, same_token ? token : later,
-                                                     same_token ? head + kGroups : group);
-      Pairs<kCount, kTurns> grad = held.grad.widened();
+      Pairs<kCount, kTurns> grad;
+      Held<T, kCount, kTurns> x;
+      const std::int64_t at = (token * heads + head) * 2 * half;
+      if (active) {
+        const T* part = slot.kind == 0 ? io.grad_q : (slot.kind == 1 ? io.grad_k : io.grad_v);
+        const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
+        grad = load_head<T, kCount, kLanes, kTurns>(
+                   part + (token * part_heads + slot.index) * 2 * half, half)
+                   .widened();
+        if (shape.qk_norm && slot.kind != 2) {
+          x = load_head<T, kCount, kLanes, kTurns>(io.qkv + at, half);
+        }
+      }
       if (slot.kind != 2) {
         rotate<-1>(grad, angles);
       }
       if (shape.qk_norm) {
         // Value heads and idle groups run along with zeros: the sums exchange between lanes.
         Held<T, kCount, kTurns> weight;
+        float rstd = 0.0F;
         if (active && slot.kind != 2) {
           weight = load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight,
                                                         half);
+          rstd = io.rstd[token * (shape.q_heads + shape.kv_heads) + head];
         }
         Pairs<kCount, kTurns> part;
-        norm_backward<T, kCount, kLanes, kTurns>(grad, part, held.x, weight, held.rstd, 2 * half,
+        norm_backward<T, kCount, kLanes, kTurns>(grad, part, x, weight, rstd, 2 * half,
                                                  active && slot.kind != 2);
         if (slot.kind == 0) {
           add(grad_q_weight, part);
@@ -211,8 +181,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io, Shap
         }
       }
       if (active) {
-        store_head<T, kCount, kLanes, kTurns>(io.grad_qkv + (token * heads + head) * 2 * half, half,
-                                              grad);
+        store_head<T, kCount, kLanes, kTurns>(io.grad_qkv + at, half, grad);
       }
     }
   }
@@ -291,10 +260,7 @@ void qk_norm_rope_forward_cuda(const QkNormRopeForward& io, const QkNormRopeShap
       launch_kernel(
           "qk_norm_rope_forward",
           forward_kernel<T, decltype(count)::value, decltype(lanes)::value, decltype(turns)::value>,
-          dim3(static_cast<unsigned>(
-              ceil_div(on_device.tokens * (on_device.q_heads + 2 * on_device.kv_heads),
-                       kThreads / decltype(lanes)::value))),
-          dim3(kThreads), 0, stream, at, on_device);
+          dim3(static_cast<unsigned>(on_device.tokens)), dim3(kThreads), 0, stream, at, on_device);
     });
   });
 }
@@ -336,8 +302,11 @@ void qk_norm_rope_backward_cuda(const QkNormRopeBackward& io, const QkNormRopeSh
     });
   });
   if (shape.qk_norm) {
-    add_column_sums("qk_norm_rope_backward", io.workspace.as<float>(), partials, width,
-                    io.grad_q_weight, io.grad_k_weight, stream);
+    const auto* sums = io.workspace.as<float>();
+    add_column_sums("qk_norm_rope_backward", sums, partials, width, shape.head_dim,
+                    io.grad_q_weight, stream);
+    add_column_sums("qk_norm_rope_backward", sums + shape.head_dim, partials, width, shape.head_dim,
+                    io.grad_k_weight, stream);
   }
 }
 

@@ -11,7 +11,6 @@ namespace {
 // neighbouring elements in registers, so that each row is read once.
 constexpr int kWide = 32;   ///< elements per thread of the forward and of long backward rows
 constexpr int kNarrow = 8;  ///< elements per thread of backward rows up to 8192
-constexpr unsigned kRowsOfBlock = 4;  ///< forward rows that one warp holds
 constexpr int kWideThreads = 512;
 constexpr int kNarrowThreads = 1024;
 constexpr std::int64_t kMaxCols = static_cast<std::int64_t>(kWide) * kWideThreads;
@@ -29,14 +28,9 @@ struct Forward {
 
 template <typename T, int kCount, int kTurns>
 __global__ void __launch_bounds__(kWideThreads)
-    forward_kernel(Forward<T> io, std::int64_t rows, int cols, float epsilon) {
+    forward_kernel(Forward<T> io, int cols, float epsilon) {
   __shared__ float scratch[kWarp];
-  // Rows of one warp share a block (y); longer ones have it to themselves.
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (row >= rows) {
-    return;
-  }
-  const std::int64_t base = row * cols;
+  const std::int64_t base = static_cast<std::int64_t>(blockIdx.x) * cols;
   Pack<T, kCount> held[kTurns];
   float squares = 0.0F;
 #pragma unroll
@@ -63,7 +57,7 @@ __global__ void __launch_bounds__(kWideThreads)
   const float mean = block_sum(squares, scratch) / static_cast<float>(cols);
   const float rstd = 1.0F / sqrtf(mean + epsilon);
   if (io.rstd != nullptr && threadIdx.x == 0) {
-    io.rstd[row] = rstd;
+    io.rstd[blockIdx.x] = rstd;
   }
 #pragma unroll
   for (int turn = 0; turn < kTurns; ++turn) {
@@ -92,105 +86,62 @@ struct Backward {
   float* partials;  ///< [gridDim.x x cols]
 };
 
-/// What a thread reads of one row.
-template <typename T, int kCount, int kTurns>
-struct RowOf {
-  Pack<T, kCount> x[kTurns], grad_y[kTurns], other[kTurns];
-  float rstd;
-};
-
-template <int kCount>
-__device__ __forceinline__ int column(int turn) {
-  return (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
-}
-
-template <typename T, int kCount, int kTurns>
-__device__ __forceinline__ void load_row(const Backward<T>& io, std::int64_t row, int cols,
-                                         RowOf<T, kCount, kTurns>& out) {
-  const std::int64_t base = row * cols;
-  out.rstd = io.rstd[row];
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-    const int col = column<kCount>(turn);
-    if (col >= cols) {
-      continue;
-    }
-    out.x[turn] = load_pack<T, kCount>(io.x + base + col);
-    out.grad_y[turn] = load_pack<T, kCount>(io.grad_y + base + col);
-    if (io.grad_residual != nullptr) {
-      out.other[turn] = load_pack<T, kCount>(io.grad_residual + base + col);
-    }
-  }
-}
-
-/// Block b takes rows b, b + gridDim.x, ... and keeps their weight gradient in registers. The next
-/// row is on its way while one is worked on, where the registers suffice.
+/// Block b takes rows b, b + gridDim.x, ... and keeps their weight gradient in registers.
 template <typename T, int kCount, int kTurns, int kThreads>
 __global__ void __launch_bounds__(kThreads)
     backward_kernel(Backward<T> io, std::int64_t rows, int cols) {
   __shared__ float scratch[kWarp];
-  constexpr bool kAhead = kTurns * kCount <= kNarrow;
   float grad_weight[kTurns][kCount] = {};
-  Pack<T, kCount> weight[kTurns];
-#pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) {
-    if (column<kCount>(turn) < cols) {
-      weight[turn] = load_pack<T, kCount>(io.weight + column<kCount>(turn));
-    }
-  }
-  RowOf<T, kCount, kTurns> held;
-  RowOf<T, kCount, kTurns> next;
-  if (kAhead) {
-    load_row<T, kCount, kTurns>(io, blockIdx.x, cols, next);
-  }
   for (std::int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    if (kAhead) {
-      held = next;
-      if (row + gridDim.x < rows) {
-        load_row<T, kCount, kTurns>(io, row + gridDim.x, cols, next);
-      }
-    } else {
-      load_row<T, kCount, kTurns>(io, row, cols, held);
-    }
     const std::int64_t base = row * cols;
+    const float rstd = io.rstd[row];
     float normed[kTurns][kCount];
     float grad[kTurns][kCount];  // grad_y * weight
+    Pack<T, kCount> other[kTurns];
     float dot = 0.0F;
 #pragma unroll
     for (int turn = 0; turn < kTurns; ++turn) {
-      if (column<kCount>(turn) >= cols) {
+      const int col =
+          (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
+      if (col >= cols) {
         continue;
+      }
+      const auto x = load_pack<T, kCount>(io.x + base + col);
+      const auto grad_y = load_pack<T, kCount>(io.grad_y + base + col);
+      const auto weight = load_pack<T, kCount>(io.weight + col);
+      if (io.grad_residual != nullptr) {
+        other[turn] = load_pack<T, kCount>(io.grad_residual + base + col);
       }
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
-        const float grad_y = to_float(held.grad_y[turn].at[j]);
-        normed[turn][j] = to_float(held.x[turn].at[j]) * held.rstd;
-        grad[turn][j] = grad_y * to_float(weight[turn].at[j]);
+        normed[turn][j] = to_float(x.at[j]) * rstd;
+        grad[turn][j] = to_float(grad_y.at[j]) * to_float(weight.at[j]);
         dot += grad[turn][j] * normed[turn][j];
-        grad_weight[turn][j] += grad_y * round_through<T>(normed[turn][j]);
+        grad_weight[turn][j] += to_float(grad_y.at[j]) * round_through<T>(normed[turn][j]);
       }
     }
     const float mean = block_sum(dot, scratch) / static_cast<float>(cols);
 #pragma unroll
     for (int turn = 0; turn < kTurns; ++turn) {
-      const int col = column<kCount>(turn);
+      const int col =
+          (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
       if (col >= cols) {
         continue;
       }
       Pack<T, kCount> grad_x;
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
-        const float value = held.rstd * (grad[turn][j] - normed[turn][j] * mean);
-        grad_x.at[j] = from_float<T>(
-            io.grad_residual != nullptr ? to_float(held.other[turn].at[j]) + round_through<T>(value)
-                                        : value);
+        const float value = rstd * (grad[turn][j] - normed[turn][j] * mean);
+        grad_x.at[j] = from_float<T>(io.grad_residual != nullptr
+                                         ? to_float(other[turn].at[j]) + round_through<T>(value)
+                                         : value);
       }
       store_pack(io.grad_x + base + col, grad_x);
     }
   }
 #pragma unroll
   for (int turn = 0; turn < kTurns; ++turn) {
-    const int col = column<kCount>(turn);
+    const int col = (turn * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kCount;
     if (col < cols) {
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
@@ -238,13 +189,10 @@ void rms_norm_forward_cuda(const RmsNormForward& io, const RmsNormShape& shape, 
                         io.y.as<T>(),   io.rstd.numel != 0 ? io.rstd.as<float>() : nullptr};
     const bool packed = shape.cols % kCount == 0 && aligned16(at.x, at.weight, at.y) &&
                         (!fused || aligned16(at.residual, at.sum));
-    const unsigned threads = threads_for(shape.cols, kWide);
-    const unsigned rows_of_block = threads == kWarp ? kRowsOfBlock : 1;
     launch_kernel("rms_norm_forward",
                   packed ? forward_kernel<T, kCount, kWide / kCount> : forward_kernel<T, 1, kWide>,
-                  dim3(static_cast<unsigned>(ceil_div(shape.rows, rows_of_block))),
-                  dim3(threads, rows_of_block), 0, stream, at, shape.rows,
-                  static_cast<int>(shape.cols), shape.epsilon);
+                  dim3(static_cast<unsigned>(shape.rows)), dim3(threads_for(shape.cols, kWide)), 0,
+                  stream, at, static_cast<int>(shape.cols), shape.epsilon);
   });
 }
 
@@ -274,8 +222,8 @@ void rms_norm_backward_cuda(const RmsNormBackward& io, const RmsNormShape& shape
       launch_backward<T, kWide, kWideThreads>(at, shape, partials, packed, stream);
     }
   });
-  add_column_sums("rms_norm_backward", io.workspace.as<float>(), partials, shape.cols,
-                  io.grad_weight, View{}, stream);
+  add_column_sums("rms_norm_backward", io.workspace.as<float>(), partials, shape.cols, shape.cols,
+                  io.grad_weight, stream);
 }
 
 }  // namespace zt::kernels
