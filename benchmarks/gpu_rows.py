@@ -5,7 +5,8 @@ usage: gpu_rows.py BIN_DIR WORK_DIR RANKS SECONDS PART[,PART...]
   graphs   CUDA graphs on and off, stages and offload: losses, norms and weights equal to the bit
   calibrate  `zt bench --calibrate`; rows after it are predicted too
   peers    benchmarks/peers/fsdp2.py, eager and compiled;  peers:NAME+NAME takes these only
-  rows     the rows of the table through `zt bench`;  rows:NAME+NAME takes these only
+  rows     the rows of the table through `zt bench`;  rows:NAME+NAME takes these only, NAME@VARIABLE=VALUE in that
+           environment
 BIN_DIR holds zt and the test programs (`.xz` is unpacked). The libraries of an installed torch are found by
 themselves. What fails is reported and the next part runs; nothing starts after SECONDS. Exits with 1 when
 a check failed.
@@ -40,6 +41,8 @@ ROWS = {
     "wide3_streams": WIDE + ["--zero_stage", 3, "--cuda_graphs", "off", "--ceiling", "false"],
     "wide3_native": WIDE + ["--zero_stage", 3, "--reduce", "native", "--ceiling", "false"],
     "8b_full": LARGE + ["--zero_stage", 3, "--recompute", "full"],
+    "8b_quick": LARGE + ["--zero_stage", 3, "--recompute", "full", "--ceiling", "false", "--shares", "false", "--steps", 6,
+                         "--warmup", 3],
     "8b_selective": LARGE + ["--zero_stage", 3, "--recompute", "selective", "--ceiling", "false"],
     "8b_none": LARGE + ["--zero_stage", 3, "--recompute", "none"],
     "8b_full_streams": LARGE + ["--zero_stage", 3, "--recompute", "full", "--cuda_graphs", "off", "--ceiling", "false"],
@@ -85,10 +88,10 @@ class Session:
     def left(self):
         return self.deadline - time.monotonic()
 
-    def call(self, command, limit):
+    def call(self, command, limit, variables=None):
         """Exit status and output; 124 when it ran past its limit."""
         try:
-            done = subprocess.run([str(x) for x in command], env=self.env, capture_output=True, text=True,
+            done = subprocess.run([str(x) for x in command], env={**self.env, **(variables or {})}, capture_output=True, text=True,
                                   timeout=max(1, min(limit, self.left())))
             return done.returncode, done.stdout, done.stderr
         except subprocess.TimeoutExpired as late:
@@ -116,10 +119,10 @@ class Session:
         import gate
         runner = gate.Runner(str(self.bins / "zt"), self.work / "gate", self.ranks)
         model = gate.make_model(self.work / "gate" / "model", 1024, 8, 16, 8, 3072, True)
-        for reduce_at, stages in (("micro_step", (0, 1, 2, 3)), ("boundary", (2, 3))):
+        for reduce_at, stages in (("micro_step", (1, 3)), ("boundary", (2, 3))):
             results = {}
             for stage in stages:
-                for graphs in ("auto", "off") if stage in (0, 3) else ("auto",):
+                for graphs in ("auto", "off") if stage == 3 else ("auto",):
                     if self.left() < 30:
                         print("SKIP graphs: no time left", flush=True)
                         return
@@ -166,14 +169,16 @@ class Session:
         file = self.work / "rows.jsonl"
         device = self.work / "device.json"
         predict = ["--device_file", device] if device.exists() else []
-        for name in names:
+        for item in names:
+            name, *variables = item.split("@")
             limit = 200 if name.startswith("8b") else 75
             if self.left() < 25:
                 print(f"SKIP {name}: no time left", flush=True)
                 continue
             began = time.monotonic()
-            status, out, err = self.call([self.bins / "zt", "bench", "--nproc", self.ranks, *ROWS[name], *predict, "--json", file], limit)
-            print(f"[{name}] {time.monotonic() - began:.0f} s", flush=True)
+            status, out, err = self.call([self.bins / "zt", "bench", "--nproc", self.ranks, *ROWS[name], *predict,
+                                          "--json", file], limit, dict(x.split("=") for x in variables))
+            print(f"[{item}] {time.monotonic() - began:.0f} s", flush=True)
             if status == 0:
                 print(out.rstrip(), flush=True)
                 warnings = [line for line in err.splitlines() if "warning" in line.lower() and "engine" in line]

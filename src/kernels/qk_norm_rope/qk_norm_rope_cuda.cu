@@ -302,11 +302,8 @@ void qk_norm_rope_backward_cuda(const QkNormRopeBackward& io, const QkNormRopeSh
     });
   });
   if (shape.qk_norm) {
-    const auto* sums = io.workspace.as<float>();
-    add_column_sums("qk_norm_rope_backward", sums, partials, width, shape.head_dim,
-                    io.grad_q_weight, stream);
-    add_column_sums("qk_norm_rope_backward", sums + shape.head_dim, partials, width, shape.head_dim,
-                    io.grad_k_weight, stream);
+    add_column_sums("qk_norm_rope_backward", io.workspace.as<float>(), partials, width,
+                    io.grad_q_weight, io.grad_k_weight, stream);
   }
 }
 

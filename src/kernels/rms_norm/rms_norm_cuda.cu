@@ -222,8 +222,8 @@ void rms_norm_backward_cuda(const RmsNormBackward& io, const RmsNormShape& shape
       launch_backward<T, kWide, kWideThreads>(at, shape, partials, packed, stream);
     }
   });
-  add_column_sums("rms_norm_backward", io.workspace.as<float>(), partials, shape.cols, shape.cols,
-                  io.grad_weight, stream);
+  add_column_sums("rms_norm_backward", io.workspace.as<float>(), partials, shape.cols,
+                  io.grad_weight, View{}, stream);
 }
 
 }  // namespace zt::kernels
