@@ -131,7 +131,7 @@ struct RunConfig {
   double eval_steps = 0;  ///< with `eval_strategy` steps; < 1: share of all steps
   Interval logging_strategy = Interval::steps;
   double logging_steps = 1;
-  std::int64_t profile_steps = 0;  ///< `--profile N`: timed steps for a trace
+  std::int64_t profile_steps = 0;      ///< `--profile N`: timed steps for a trace
   bool logging_first_step = false;     ///< log step 1 whatever `logging_steps` is
   bool logging_nan_inf_filter = true;  ///< the logged mean loss leaves non-finite steps out
   std::string logging_dir;             ///< of event files; empty: `<output_dir>/runs/<date>_<host>`
