@@ -21,6 +21,7 @@ enum class Sampling : std::uint8_t { random, sequential, group_by_length };
 enum class DeviceKind : std::uint8_t { cpu, cuda };
 /// When something is done during training.
 enum class Interval : std::uint8_t { no, steps, epoch };
+enum class SaveStrategy : std::uint8_t { no, steps, epoch, best };
 
 struct ModelConfig {
   std::string model_name_or_path;      ///< HF folder with weights, or with config.json alone
@@ -144,6 +145,22 @@ struct RunConfig {
   int hang_timeout_seconds = 300;  ///< no rank has moved for so long: the run ends; 0: off
 };
 
+/// When a run saves, what stays, and where it goes on.
+struct CheckpointConfig {
+  SaveStrategy save_strategy = SaveStrategy::steps;
+  double save_steps = 500;            ///< < 1: share of all steps
+  std::int64_t save_total_limit = 0;  ///< 0: all stay
+  std::int64_t save_keep_every = 0;   ///< steps; 0: none stays for that reason
+  bool save_only_model = false;
+  bool async_save = false;
+  std::string resume_from;  ///< a folder, `latest` or `true`; empty: from the start
+  std::string init_from;    ///< folder of initial weights; empty: the model's
+  bool load_best_model_at_end = false;
+  std::string metric_for_best_model = "loss";  ///< of an evaluation: loss or perplexity
+  bool greater_is_better = false;
+  double max_train_seconds = 0;  ///< 0: no limit
+};
+
 struct LaunchConfig {
   int nproc = 0;  ///< ranks on this machine; 0: all GPUs, or 1 CPU rank
   DeviceKind device = DeviceKind::cpu;
@@ -167,6 +184,7 @@ struct Config {
   PrecisionConfig precision;
   ZeroConfig zero;
   RunConfig run;
+  CheckpointConfig checkpoint;
   LaunchConfig launch;
   std::map<std::string, Origin> origins;  ///< field path of this tree -> where its value came from
   std::vector<std::string> notices;       ///< accepted without effect, each with its reason

@@ -19,7 +19,7 @@ DsKey refused(const char* path, KeyType type, const char* quiet, const char* not
 /// Activation checkpointing, checkpoints, monitors and features that stay off.
 std::vector<DsKey> ds_other_keys() {
   using T = KeyType;
-  constexpr const char* kSaving = "this release saves the final model only";
+  constexpr const char* kSaving = "checkpoints have one layout for all ranks and stages";
   constexpr const char* kRecompute = "--recompute decides";
   constexpr const char* kTimes = "step times are in the log already";
   return {
@@ -34,7 +34,8 @@ std::vector<DsKey> ds_other_keys() {
              "the schedule orders the streams"),
       notice("activation_checkpointing.profile", T::boolean, "false", kTimes),
       notice("checkpoint.tag_validation", T::text, "ignore|warn|fail", kSaving),
-      refused("checkpoint.load_universal", T::boolean, "false", "checkpoints cannot be loaded yet"),
+      refused("checkpoint.load_universal", T::boolean, "false",
+              "--resume_from_checkpoint finds out by itself"),
       notice("checkpoint.use_node_local_storage", T::boolean, "false", kSaving),
       notice("checkpoint.checkpoint_serialization", T::boolean, "", kSaving),
       notice("timers.throughput.enabled", T::boolean, "true", "tokens per second are in the log"),

@@ -42,7 +42,7 @@ std::string name_of(const std::string& path) {
 
 const std::vector<DsSection>& ds_sections() {
   constexpr const char* kNoMonitor = "metrics go to the log and to the output folder";
-  constexpr const char* kSaving = "this release saves the final model only";
+  constexpr const char* kSaving = "checkpoints have one layout for all ranks and stages";
   constexpr const char* kNoNvme = "only NVMe offload would read it";
   static const std::vector<DsSection> sections = {
       strict("zero_optimization"),

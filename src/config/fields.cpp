@@ -47,6 +47,14 @@ struct Names<DeviceKind> {
       {{DeviceKind::cpu, "cpu"}, {DeviceKind::cuda, "cuda"}}};
 };
 template <>
+struct Names<SaveStrategy> {
+  static constexpr std::array<std::pair<SaveStrategy, const char*>, 4> kAll{
+      {{SaveStrategy::no, "no"},
+       {SaveStrategy::steps, "steps"},
+       {SaveStrategy::epoch, "epoch"},
+       {SaveStrategy::best, "best"}}};
+};
+template <>
 struct Names<ScheduleKind> {
   static constexpr std::array<std::pair<ScheduleKind, const char*>, 7> kAll{
       {{ScheduleKind::constant, "constant"},
@@ -206,6 +214,24 @@ void add_run_fields(std::vector<Field>& all) {
        field<launch, &L::gpu_memory>("launch.gpu_memory")});
 }
 
+void add_checkpoint_fields(std::vector<Field>& all) {
+  constexpr auto checkpoint = &Config::checkpoint;
+  using C = CheckpointConfig;
+  all.insert(all.end(),
+             {field<checkpoint, &C::save_strategy>("checkpoint.save_strategy"),
+              field<checkpoint, &C::save_steps>("checkpoint.save_steps", kAboveZero),
+              field<checkpoint, &C::save_total_limit>("checkpoint.save_total_limit", kFromZero),
+              field<checkpoint, &C::save_keep_every>("checkpoint.save_keep_every", kFromZero),
+              field<checkpoint, &C::save_only_model>("checkpoint.save_only_model"),
+              field<checkpoint, &C::async_save>("checkpoint.async_save"),
+              field<checkpoint, &C::resume_from>("checkpoint.resume_from"),
+              field<checkpoint, &C::init_from>("checkpoint.init_from"),
+              field<checkpoint, &C::load_best_model_at_end>("checkpoint.load_best_model_at_end"),
+              field<checkpoint, &C::metric_for_best_model>("checkpoint.metric_for_best_model"),
+              field<checkpoint, &C::greater_is_better>("checkpoint.greater_is_better"),
+              field<checkpoint, &C::max_train_seconds>("checkpoint.max_train_seconds", kFromZero)});
+}
+
 std::vector<Field> make_fields() {
   std::vector<Field> all;
   add_data_fields(all);
@@ -213,6 +239,7 @@ std::vector<Field> make_fields() {
   add_precision_fields(all);
   add_zero_fields(all);
   add_run_fields(all);
+  add_checkpoint_fields(all);
   return all;
 }
 

@@ -181,7 +181,8 @@ void apply_field(const Flag& flag, const std::string& text, Config& config, Prob
   const Field& field = field_at(flag.field);
   const bool is_count = flag.name == "max_train_samples" || flag.name == "max_eval_samples" ||
                         flag.name == "preprocessing_num_workers" || flag.name == "data_seed" ||
-                        flag.name == "disable_tqdm" || field.type == FieldType::text;
+                        flag.name == "disable_tqdm" || flag.name == "save_total_limit" ||
+                        field.type == FieldType::text;
   if (is_count && lower_case(text) == "none") return;  // the default, as Python spells it
   const std::string expected = set_field(config, field, text);
   if (!expected.empty()) {

@@ -17,7 +17,6 @@ Flag on_by_default(Flag flag) {
   return flag;
 }
 
-constexpr const char* kSaving = "this release saves the final model only";
 constexpr const char* kNoHub = "nothing is uploaded or downloaded";
 constexpr const char* kLora = "only read by --use_peft True, which is not built yet";
 
@@ -27,16 +26,10 @@ constexpr const char* kLora = "only read by --use_peft True, which is not built 
 std::vector<Flag> accepted_flags() {
   using T = FlagType;
   return {
-      accepted("save_strategy", T::text, "", kSaving),
-      accepted("save_steps", T::real, "", kSaving),
-      accepted("save_total_limit", T::integer, "", kSaving),
-      accepted("save_only_model", T::boolean, "", kSaving),
-      accepted("save_on_each_node", T::boolean, "false", "rank 0 writes the final model"),
-      accepted("ignore_data_skip", T::boolean, "false", "there is no resume yet"),
+      accepted("save_on_each_node", T::boolean, "false", "all ranks write one shared checkpoint"),
+      accepted("enable_jit_checkpoint", T::boolean, "false", "SIGTERM always saves a checkpoint"),
       accepted("restore_callback_states_from_checkpoint", T::boolean, "false",
-               "there is no resume yet"),
-      accepted("metric_for_best_model", T::text, "", "no best model is kept"),
-      accepted("greater_is_better", T::tristate, "", "no best model is kept"),
+               "there are no callbacks"),
       on_by_default(accepted("log_on_each_node", T::boolean, "", "rank 0 writes the run's log")),
       accepted("run_name", T::text, "", "there is no tracker that would show it"),
       accepted("project", T::text, "", "there is no tracker that would show it"),
@@ -119,10 +112,7 @@ std::vector<Flag> refused_flags() {
       refused("dataset_config_name", T::text, "none|", "use --train_file_dir"),
       refused("streaming", T::boolean, "false", "leave it out: data is memory-mapped"),
       refused("model_revision", T::text, "main", "put that revision into the model folder"),
-      refused("resume_from_checkpoint", T::text, "none|false", "train from the start"),
-      refused("enable_jit_checkpoint", T::boolean, "false",
-              "this release saves the final model only"),
-      refused("load_best_model_at_end", T::boolean, "false", "the final model is saved"),
+      refused("ignore_data_skip", T::boolean, "false", "a resumed run goes on where its data was"),
       on_by_default(
           refused("save_safetensors", T::boolean, "true", "models are always safetensors")),
       refused("push_to_hub", T::boolean, "false", "nothing is uploaded"),

@@ -7,7 +7,7 @@ namespace {
 
 std::vector<Flag> make_table() {
   std::vector<Flag> all = run_flags();
-  for (auto* part : {&tuning_flags, &accepted_flags, &refused_flags}) {
+  for (auto* part : {&tuning_flags, &checkpoint_flags, &accepted_flags, &refused_flags}) {
     for (Flag& flag : (*part)()) all.push_back(std::move(flag));
   }
   return all;

@@ -58,6 +58,7 @@ struct FlagAlias {
 // Parts of the table, one file each.
 [[nodiscard]] std::vector<Flag> run_flags();
 [[nodiscard]] std::vector<Flag> tuning_flags();
+[[nodiscard]] std::vector<Flag> checkpoint_flags();
 [[nodiscard]] std::vector<Flag> accepted_flags();
 [[nodiscard]] std::vector<Flag> refused_flags();
 

@@ -73,6 +73,7 @@ void resolve_parts(Context& context) {
   resolve_schedule(context);
   resolve_batch(context);
   resolve_run(context);
+  resolve_checkpoint(context);
 }
 
 }  // namespace

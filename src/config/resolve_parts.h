@@ -49,6 +49,8 @@ void resolve_schedule(Context& context);   ///< scheduler section and flags
 void resolve_precision(Context& context);  ///< fp16, bf16, data types
 void resolve_batch(Context& context);      ///< the batch triple
 void resolve_run(Context& context);        ///< evaluation, logging, seeds, recompute, device
-void check_paths(Context& context);        ///< required flags and folders
+void resolve_checkpoint(
+    Context& context);  ///< when to save, what stays, where to go on; after resolve_run
+void check_paths(Context& context);  ///< required flags and folders
 
 }  // namespace zt::config
