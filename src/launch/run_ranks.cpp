@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/sockets.h"
 #include "launch/keeper.h"
@@ -114,6 +115,10 @@ class Supervisor {
   }
 
   void forward(int signal) {
+    if (signal == SIGUSR1) {  // a wish, not an end
+      send_to_all(signal);
+      return;
+    }
     const auto now = Clock::now();
     if (interrupted_by_ == 0) {
       interrupted_by_ = signal;
@@ -140,7 +145,9 @@ class Supervisor {
         int status = 0;
         waitpid(ranks_[i].pid, &status, 0);
         ranks_[i].status = status;
-        if (status != 0) {
+        if (shell_status(status) == kStoppedExitCode) {
+          stopped_ = true;
+        } else if (status != 0) {
           note_failure(i, status);
         }
       }
@@ -207,6 +214,7 @@ class Supervisor {
                                cause(*first_failed_, status));
       return interrupted_by_ != 0 ? 128 + interrupted_by_ : shell_status(status);
     }
+    if (stopped_) return kStoppedExitCode;
     if (interrupted_by_ != 0) {
       log::warning("launch", "stopped by " + name_of(interrupted_by_));
       return 128 + interrupted_by_;
@@ -222,6 +230,7 @@ class Supervisor {
   std::optional<std::size_t> first_failed_;
   bool first_is_consequence_ = false;
   bool sent_term_ = false;
+  bool stopped_ = false;  ///< a rank saved its state and ended early
   int interrupted_by_ = 0;
   Clock::time_point interrupted_at_;
   std::optional<Clock::time_point> term_at_, kill_at_;

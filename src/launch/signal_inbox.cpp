@@ -11,7 +11,7 @@ namespace zt::launch {
 SignalInbox::SignalInbox() {
   sigset_t handled;
   sigemptyset(&handled);
-  for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     sigaddset(&handled, signal);
   }
   pthread_sigmask(SIG_BLOCK, &handled, &before_);
