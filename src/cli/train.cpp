@@ -1,9 +1,12 @@
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 
 #include "base/error.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
@@ -30,6 +33,11 @@ void end_stuck(const std::string& failure) {
   std::_Exit(code);
 }
 
+int code_of(train::RunEnd end) { return end == train::RunEnd::stopped ? kStoppedExitCode : 0; }
+
+/// For the ranks to finish their step and save after a signal.
+constexpr auto kSaveGrace = std::chrono::minutes(5);
+
 }  // namespace
 
 int run_train(const Arguments& arguments) {
@@ -37,16 +45,20 @@ int run_train(const Arguments& arguments) {
     std::cout << config::help_text("train");
     return 0;
   }
+  // Before the driver's threads exist: these must not take the signals.
+  auto signals = std::make_unique<train::StopSignals>();
   const int num_gpus = memory::num_cuda_devices();
-  train::RunInput input{.arguments = arguments, .has_gpu = num_gpus > 0, .on_stuck = end_stuck};
+  train::RunInput input{.arguments = arguments,
+                        .has_gpu = num_gpus > 0,
+                        .on_stuck = end_stuck,
+                        .signals = signals.get()};
   const auto variables = config::read_environment();
   if (const auto found = variables.find(config::kTensorboardDirName); found != variables.end()) {
     input.tensorboard_logging_dir = found->second;
   }
   if (const auto rank = config::rank_environment(variables)) {
     input.rank = *rank;
-    train::run(input);
-    return 0;
+    return code_of(train::run(input));
   }
   config::Facts facts;
   facts.has_gpu = input.has_gpu;
@@ -57,10 +69,11 @@ int run_train(const Arguments& arguments) {
   if (options.nproc > 1) {
     options.arguments = arguments;
     options.arguments.insert(options.arguments.begin(), "train");
+    options.stop_grace = kSaveGrace;
+    signals.reset();  // the launcher has its own
     return start_ranks(options);
   }
-  train::run(input);
-  return 0;
+  return code_of(train::run(input));
 }
 
 }  // namespace zt::cli

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "base/error.h"
+#include "train/kept_lines.h"
 
 namespace zt::train {
 namespace {
@@ -33,9 +35,24 @@ void check(const std::ofstream& file, const std::string& path) {
   }
 }
 
+/// The header counts as step 0.
+std::optional<std::int64_t> step_of(const std::string& line) {
+  if (line.rfind("step,", 0) == 0) return 0;
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
+  if (error != std::errc() || end == line.data() + line.size() || *end != ',') return std::nullopt;
+  return step;
+}
+
 }  // namespace
 
-CsvLog::CsvLog(std::string path) : path_(std::move(path)), file_(path_, std::ios::trunc) {
+CsvLog::CsvLog(std::string path, std::int64_t resumed_step) : path_(std::move(path)) {
+  if (resumed_step > 0 && keep_lines(path_, step_of, resumed_step) > 0) {
+    file_.open(path_, std::ios::app);
+    check(file_, path_);
+    return;
+  }
+  file_.open(path_, std::ios::trunc);
   file_ << "step";
   for (const auto* column : kColumns) file_ << ',' << column;
   file_ << '\n' << std::flush;

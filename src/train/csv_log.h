@@ -12,7 +12,7 @@ namespace zt::train {
 class CsvLog : public TrainObserver {
  public:
   /// Starts the file anew with its heading. Errors: FileError.
-  explicit CsvLog(std::string path);
+  explicit CsvLog(std::string path, std::int64_t resumed_step = 0);
 
   void on_log(const LogRecord& record) override;
   void on_evaluate(const StepRecord& step, const EvalResult& result) override;

@@ -35,12 +35,14 @@ LogValues history_values(const EvalResult& result, double epoch) {
 }
 
 LogValues history_values(const TrainResult& result) {
-  return {{"train_runtime", rounded(result.seconds, 4)},
-          {"train_samples_per_second", per_second(result.samples_seen, result.seconds)},
-          {"train_steps_per_second", per_second(result.steps, result.seconds)},
-          {"total_flos", result.flops},
-          {"train_loss", result.mean_loss},
-          {"epoch", result.epoch}};
+  return {
+      {"train_runtime", rounded(result.seconds, 4)},
+      {"train_samples_per_second",
+       per_second(result.samples_seen - result.resumed_samples, result.seconds)},
+      {"train_steps_per_second", per_second(result.steps - result.resumed_step, result.seconds)},
+      {"total_flos", result.flops},
+      {"train_loss", result.mean_loss},
+      {"epoch", result.epoch}};
 }
 
 LogValues curve_values(const LogRecord& record) {

@@ -14,6 +14,7 @@ std::string to_json_line(const StepRecord& record) {
   line["tokens"] = record.tokens;
   line["tokens_per_second"] = record.tokens_per_second;
   line["peak_memory"] = record.peak_memory.value;
+  if (record.save_blocked_seconds > 0) line["save_blocked_seconds"] = record.save_blocked_seconds;
   line["skipped"] = record.skipped;
   if (record.loss_scale > 0) line["loss_scale"] = record.loss_scale;
   return line.dump();

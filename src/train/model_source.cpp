@@ -5,7 +5,9 @@
 #include <memory>
 
 #include "base/error.h"
+#include "checkpoint/deepspeed.h"
 #include "checkpoint/huggingface.h"
+#include "checkpoint/native_checkpoint.h"
 #include "model/init.h"
 
 namespace zt::train {
@@ -35,15 +37,40 @@ zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
   };
 }
 
+template <typename Source>
+zero::ParamSource masters_or_weights(const std::vector<layout::ParamSpec>& params,
+                                     std::shared_ptr<const Source> source) {
+  source->check(params);
+  const auto kind = source->has(layout::StateKind::master) ? layout::StateKind::master
+                                                           : layout::StateKind::weight;
+  return [params, source, kind](layout::ParamId id, std::int64_t begin, std::span<float> values) {
+    source->read(kind, params.at(static_cast<std::size_t>(id.value)), begin, values);
+  };
+}
+
+zero::ParamSource checkpoint_values(const std::vector<layout::ParamSpec>& params,
+                                    const std::string& folder) {
+  if (checkpoint::is_native(folder)) {
+    return masters_or_weights(params, std::make_shared<const checkpoint::NativeCheckpoint>(folder));
+  }
+  if (!checkpoint::has_weights(folder) && !checkpoint::find_deepspeed(folder).folder.empty()) {
+    return masters_or_weights(params,
+                              std::make_shared<const checkpoint::DeepSpeedCheckpoint>(folder));
+  }
+  return folder_values(params, folder);
+}
+
 }  // namespace
 
-OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed) {
+OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed,
+                       const std::string& init_from) {
   OpenedModel opened;
   opened.config = model::read_qwen3_config(options.model_name_or_path);
   opened.parts = model::make_qwen3(opened.config);
-  opened.values = options.from_scratch
-                      ? scratch_values(opened.parts.params, seed)
-                      : folder_values(opened.parts.params, options.model_name_or_path);
+  const auto& params = opened.parts.params;
+  opened.values = !init_from.empty()     ? checkpoint_values(params, init_from)
+                  : options.from_scratch ? scratch_values(params, seed)
+                                         : folder_values(params, options.model_name_or_path);
   return opened;
 }
 

@@ -18,6 +18,9 @@ struct OpenedModel {
 
 /// Reads config.json and, unless `from_scratch`, maps the weights and compares their names and
 /// shapes with the model's. Errors: FileError, ConfigError.
-[[nodiscard]] OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed);
+/// `init_from`: folder of weights that are taken instead, or empty; also a checkpoint of ours or
+/// DeepSpeed's, whose fp32 masters are taken where there are any.
+[[nodiscard]] OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed,
+                                     const std::string& init_from = {});
 
 }  // namespace zt::train

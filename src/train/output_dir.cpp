@@ -63,7 +63,7 @@ void prepare_output_dir(const std::string& path, bool overwrite) {
     if (!is_run_output(entry)) continue;
     throw ConfigError(fmt::format(
         "[train.output] --output_dir {} already holds the output of a run: found {}. Name another "
-        "folder, or pass --overwrite_output_dir.",
+        "folder, go on with --resume_from_checkpoint latest, or pass --overwrite_output_dir.",
         path, entry.path().filename().string()));
   }
 }

@@ -28,6 +28,7 @@ TrainerStateFacts state_facts(const config::Config& config, const OutputFacts& f
   state.max_steps = plan.total_steps;
   if (plan.logging_every > 0) state.logging_steps = plan.logging_every;
   if (plan.eval_every > 0) state.eval_steps = plan.eval_every;
+  if (plan.save_every > 0) state.save_steps = plan.save_every;
   state.train_batch_size = config.run.per_device_train_batch_size;
   state.num_train_epochs = static_cast<std::int64_t>(std::ceil(epochs));
   state.flops_per_token = facts.total_flos_per_token;
@@ -69,7 +70,8 @@ Outputs open_outputs(const config::Config& config, const OutputFacts& facts) {
   Outputs outputs;
   auto& observers = outputs.observers;
   if (config.run.do_train) {
-    observers.push_back(std::make_unique<MetricsFile>(folder + "/metrics.jsonl"));
+    observers.push_back(
+        std::make_unique<MetricsFile>(folder + "/metrics.jsonl", facts.resumed_step));
     auto state =
         std::make_unique<TrainerState>(state_facts(config, facts), folder + "/trainer_state.json");
     outputs.state = state.get();
@@ -77,10 +79,11 @@ Outputs open_outputs(const config::Config& config, const OutputFacts& facts) {
   }
   if (config.run.report_tensorboard) observers.push_back(open_tensorboard(config, facts));
   if (config.run.report_csv) {
-    observers.push_back(std::make_unique<CsvLog>(folder + "/log_history.csv"));
+    observers.push_back(std::make_unique<CsvLog>(folder + "/log_history.csv", facts.resumed_step));
   }
   observers.push_back(std::make_unique<Progress>(
       ProgressOptions{.total_steps = facts.plan.total_steps,
+                      .resumed_step = facts.resumed_step,
                       .flops_per_token = facts.flops_per_token,
                       .world = facts.world,
                       .show_mfu = facts.on_gpu,

@@ -12,6 +12,7 @@ namespace zt::train {
 /// Facts for the files and curves of a run that its configuration does not hold.
 struct OutputFacts {
   StepPlan plan;
+  std::int64_t resumed_step = 0;  ///< files that grow keep what they have up to this step
   int world = 1;
   bool on_gpu = false;
   double flops_per_token = 0;       ///< forward and backward, as MFU counts them

@@ -37,8 +37,8 @@ std::string format_count(double count) {
 Progress::Progress(ProgressOptions options, std::FILE* out) : options_(options), out_(out) {}
 
 std::string Progress::describe(const StepRecord& record) const {
-  const double remaining = record.elapsed /
-                           static_cast<double>(std::max<std::int64_t>(1, record.step)) *
+  const auto done = std::max<std::int64_t>(1, record.step - options_.resumed_step);
+  const double remaining = record.elapsed / static_cast<double>(done) *
                            static_cast<double>(options_.total_steps - record.step);
   std::string text =
       fmt::format("step {}/{} epoch {:.2f} loss {:.4f} lr {:.3g} grad_norm {:.3f} {} tok/s",
@@ -91,9 +91,9 @@ void Progress::on_save(std::int64_t step, const std::string& folder) {
 
 void Progress::on_end(const TrainResult& result) {
   end_line();
-  log::info("train",
-            fmt::format("trained {} steps in {:.1f} s, mean loss {:.4f}, {} skipped", result.steps,
-                        result.seconds, result.mean_loss, result.skipped_steps));
+  log::info("train", fmt::format("trained {} steps in {:.1f} s, mean loss {:.4f}, {} skipped",
+                                 result.steps - result.resumed_step, result.seconds,
+                                 result.mean_loss, result.skipped_steps));
 }
 
 void Progress::end_line() {

@@ -14,6 +14,7 @@ inline constexpr double kMfuPeakFlops = 989.4e12;
 /// What the console needs to know about a run.
 struct ProgressOptions {
   std::int64_t total_steps = 0;
+  std::int64_t resumed_step = 0;  ///< last step before this process began
   double flops_per_token =
       0;  ///< forward and backward; MFU = flops_per_token x tokens/s / world / peak
   int world = 1;

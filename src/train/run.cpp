@@ -15,6 +15,7 @@
 #include "train/outputs.h"
 #include "train/prepare_data.h"
 #include "train/profiler.h"
+#include "train/run_checkpoints.h"
 #include "train/run_parts.h"
 #include "train/save.h"
 #include "train/trainer.h"
@@ -28,13 +29,21 @@ class RankRun {
   RankRun(const RunInput& input, config::Config config, OpenedModel model, comm::RankGroup& group)
       : input_(input), config_(std::move(config)), model_(std::move(model)), group_(group) {}
 
-  void run() {
+  RunEnd run() {
+    checkpoints_.emplace(group_, config_, model_.parts.params,
+                         [this](const std::string& line) { say(line); });
     open_data();
     build_engine();
     open_run_outputs();
     std::optional<TrainResult> trained;
     std::optional<EvalResult> evaluated;
     if (config_.run.do_train) trained = train();
+    if (trained && trained->stopped) {
+      say(fmt::format("stopped after step {} of {}; go on with --resume_from_checkpoint latest",
+                      trained->steps, plan_.total_steps));
+      return RunEnd::stopped;
+    }
+    if (trained) checkpoints_->load_best(*engine_);
     if (config_.run.do_eval) evaluated = evaluate_once(trained.value_or(TrainResult{}));
     if (config_.run.do_train) {
       group_.position().begin(comm::Activity::saving);
@@ -43,6 +52,7 @@ class RankRun {
     }
     say(compare_memory(*engine_, *planned_, context_, memory_base_));
     if (rank() == 0) write_results(config_.run.output_dir, trained, evaluated);
+    return RunEnd::finished;
   }
 
  private:
@@ -53,6 +63,7 @@ class RankRun {
   void open_data();
   void check_data(const data::Tokenizer& tokenizer) const;
   void build_engine();
+  void load_weights();
   void open_run_outputs();
   TrainResult train();
   /// The evaluation that ends a run.
@@ -69,7 +80,8 @@ class RankRun {
   std::optional<plan::Candidate> planned_;
   ProcessMemory memory_base_;
   std::unique_ptr<zero::Engine> engine_;
-  Outputs outputs_;  ///< empty on other ranks than 0
+  Outputs outputs_;                            ///< empty on other ranks than 0
+  std::optional<RunCheckpoints> checkpoints_;  ///< a save under way ends before what it uses
 };
 
 void RankRun::open_data() {
@@ -103,6 +115,7 @@ void RankRun::open_data() {
       by_length ? set.lengths() : std::vector<std::int32_t>{});
   plan_ =
       make_step_plan(config_.run, data_.sampler->total_steps(), data_.sampler->updates_per_epoch());
+  plan_saves(plan_, config_.checkpoint);
 }
 
 void RankRun::check_data(const data::Tokenizer&) const {
@@ -136,9 +149,19 @@ void RankRun::build_engine() {
   memory_base_ = read_process_memory();
   engine_ = std::make_unique<zero::Engine>(std::move(model_.parts), planned_->options, context_);
   group_.set_operation_names(engine_->operation_names());
-  engine_->load_params(model_.values);
+  load_weights();
+}
+
+void RankRun::load_weights() {
+  if (const auto* resume = checkpoints_->resume()) {
+    load_engine(*engine_, *resume, [this](const std::string& line) { say(line); });
+  } else {
+    engine_->load_params(model_.values);
+  }
   model_.values = nullptr;  // closes the weight files
-  forget_peak();            // what loading needed for a moment is not the run's memory
+  log::debug("train", fmt::format("loading took at most {} of host memory",
+                                  format_bytes(peak_growth(memory_base_))));
+  forget_peak();  // what loading needed for a moment is not the run's memory
 }
 
 TrainResult RankRun::train() {
@@ -159,6 +182,15 @@ TrainResult RankRun::train() {
     return optim::learning_rate(config_.lr_schedule, config_.optimizer.learning_rate,
                                 plan_.total_steps, applied_steps);
   };
+  options.start = checkpoints_->start(plan_);
+  auto& saves = checkpoints_->begin({.engine = engine_.get(),
+                                     .plan = plan_,
+                                     .options = planned_->options,
+                                     .coalesce = coalesce,
+                                     .signals = input_.signals,
+                                     .observers = &outputs_.observers,
+                                     .state = outputs_.state});
+  if (options.start.step >= plan_.total_steps) checkpoints_->save_unchanged(options.start);
   const data::TrainLoader loader(*data_.sets.train, *data_.sampler, data_.batch, rank());
   const auto eval = eval_loader();
   const EvalData eval_data{eval ? &*eval : nullptr, data_.sets.eval ? data_.sets.eval->size() : 0,
@@ -172,15 +204,20 @@ TrainResult RankRun::train() {
                    .rank = context_,
                    .train_data = &loader,
                    .eval_data = eval ? &eval_data : nullptr,
-                   .observers = &outputs_.observers},
+                   .observers = &outputs_.observers,
+                   .checkpoints = &saves},
                   std::move(options));
-  return trainer.run();
+  if (input_.signals != nullptr) input_.signals->arm(true);
+  auto result = trainer.run();
+  if (input_.signals != nullptr) input_.signals->arm(false);
+  return result;
 }
 
 void RankRun::open_run_outputs() {
   if (rank() != 0) return;
   OutputFacts facts;
   facts.plan = plan_;
+  facts.resumed_step = checkpoints_->start(plan_).step;
   facts.world = input_.rank.world_size;
   facts.on_gpu = context_.device == Device::cuda;
   facts.flops_per_token = flops_per_token(model_, planned_->options.shape.sequence);
@@ -188,6 +225,8 @@ void RankRun::open_run_outputs() {
   facts.environment_log_dir = input_.tensorboard_logging_dir;
   facts.model_config = read_text_file(config_.model.model_name_or_path + "/config.json");
   outputs_ = open_outputs(config_, facts);
+  const auto saved = checkpoints_->trainer_state();
+  if (outputs_.state != nullptr && !saved.empty()) outputs_.state->restore(saved);
 }
 
 std::optional<data::EvalLoader> RankRun::eval_loader() const {
@@ -231,13 +270,14 @@ comm::RendezvousOptions rendezvous_options(const RunInput& input, const config::
 }
 
 /// Runs the rank and tells the others before an error leaves.
-void run_in_group(const RunInput& input, config::Config config, OpenedModel model) {
+RunEnd run_in_group(const RunInput& input, config::Config config, OpenedModel model) {
   const auto device = config.launch.device == config::DeviceKind::cuda ? Device::cuda : Device::cpu;
   const auto group = comm::rendezvous(rendezvous_options(input, config), device);
   try {
-    RankRun(input, std::move(config), std::move(model), *group).run();
+    const auto end = RankRun(input, std::move(config), std::move(model), *group).run();
     group->position().begin(comm::Activity::finishing);
     group->leave();
+    return end;
   } catch (const std::exception& error) {
     (void)group->report_failure(error.what());
     throw;
@@ -259,26 +299,32 @@ config::Config resolve_first(const RunInput& input) {
   return config::resolve(input.arguments, facts);
 }
 
+/// A run that goes on writes where it wrote before.
+bool may_write_into_used(const config::Config& config) {
+  return config.run.overwrite_output_dir || !config.checkpoint.resume_from.empty();
+}
+
 }  // namespace
 
 config::Config check_inputs(const RunInput& input, bool check_output) {
   const auto config = resolve_first(input);
-  if (check_output) prepare_output_dir(config.run.output_dir, config.run.overwrite_output_dir);
-  return resolve_with_model(input, open_model(config.model, config.run.seed));
+  if (check_output) prepare_output_dir(config.run.output_dir, may_write_into_used(config));
+  return resolve_with_model(input,
+                            open_model(config.model, config.run.seed, config.checkpoint.init_from));
 }
 
-void run(const RunInput& input) {
+RunEnd run(const RunInput& input) {
   const auto first = resolve_first(input);
   const int rank = input.rank.rank;
   log::init(rank, log::parse_level(rank == 0 ? first.run.log_level : first.run.log_level_replica));
-  if (rank == 0) prepare_output_dir(first.run.output_dir, first.run.overwrite_output_dir);
-  auto model = open_model(first.model, first.run.seed);
+  if (rank == 0) prepare_output_dir(first.run.output_dir, may_write_into_used(first));
+  auto model = open_model(first.model, first.run.seed, first.checkpoint.init_from);
   auto config = resolve_with_model(input, model);
   for (const auto& notice : config.notices) {
     if (rank == 0) log::info("config", notice);
   }
   try {
-    run_in_group(input, std::move(config), std::move(model));
+    return run_in_group(input, std::move(config), std::move(model));
   } catch (const c10::OutOfMemoryError& error) {
     throw DeviceError(std::string("[train.run] out of memory: ") + error.what_without_backtrace());
   } catch (const c10::Error& error) {

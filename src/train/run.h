@@ -7,6 +7,7 @@
 #include "comm/rendezvous.h"
 #include "config/config.h"
 #include "config/env.h"
+#include "train/stop_signals.h"
 
 namespace zt::train {
 
@@ -19,6 +20,13 @@ struct RunInput {
   /// Ends the process, with this text as its report: called on a thread of the watchdog when the
   /// run has failed and the thread that drives this rank does not come back. May be empty.
   std::function<void(const std::string&)> on_stuck;
+  StopSignals* signals = nullptr;  ///< heard while the run trains; null: signals end the process
+};
+
+/// How a run ended without an error.
+enum class RunEnd {
+  finished,
+  stopped,  ///< before its last step, by a signal or --max_train_time; its state is saved
 };
 
 /// Everything that can be wrong with the files of a run, found without a device or a peer: flags,
@@ -26,8 +34,8 @@ struct RunInput {
 /// Returns the resolved configuration. Errors: ConfigError, FileError.
 config::Config check_inputs(const RunInput& input, bool check_output);
 
-/// One rank of `zt train`, from its configuration to the saved model. Errors: every type of
-/// base/error.h; before one leaves, the other ranks have been told.
-void run(const RunInput& input);
+/// One rank of `zt train`, from its configuration or checkpoint to the saved model. Errors: every
+/// type of base/error.h; before one leaves, the other ranks have been told.
+RunEnd run(const RunInput& input);
 
 }  // namespace zt::train

@@ -34,6 +34,19 @@ bool StepPlan::evaluates(std::int64_t step) const {
   return eval_every > 0 && step % eval_every == 0;
 }
 
+bool StepPlan::saves(std::int64_t step) const {
+  if (save_by_epoch) return ends_epoch(step);
+  return save_every > 0 && (step % save_every == 0 || step == total_steps);
+}
+
+void plan_saves(StepPlan& plan, const config::CheckpointConfig& checkpoint) {
+  using config::SaveStrategy;
+  plan.save_by_epoch = checkpoint.save_strategy == SaveStrategy::epoch;
+  plan.save_every = checkpoint.save_strategy == SaveStrategy::steps
+                        ? by_steps(config::Interval::steps, checkpoint.save_steps, plan.total_steps)
+                        : 0;
+}
+
 StepPlan make_step_plan(const config::RunConfig& run, std::int64_t total_steps,
                         std::int64_t updates_per_epoch) {
   if (total_steps < 1) {

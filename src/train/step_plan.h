@@ -15,6 +15,8 @@ struct StepPlan {
   std::int64_t eval_every = 0;         ///< 0: not by steps
   bool logging_first_step = false;
   bool logging_by_epoch = false, eval_by_epoch = false;
+  std::int64_t save_every = 0;  ///< 0: not by steps
+  bool save_by_epoch = false;
 
   /// True when `step` (from 1) is one to log.
   [[nodiscard]] bool logs(std::int64_t step) const;
@@ -23,6 +25,8 @@ struct StepPlan {
   /// True when an evaluation follows `step`; the last step is not one of them (the run ends with
   /// one).
   [[nodiscard]] bool evaluates(std::int64_t step) const;
+  /// True when a checkpoint follows `step`; with a rule for saves the last step has one.
+  [[nodiscard]] bool saves(std::int64_t step) const;
 };
 
 /// Derives the intervals from the flags: at least 1 a number of steps, below 1 a share of all
@@ -30,5 +34,7 @@ struct StepPlan {
 /// ConfigError when the run has no step. Source: Hugging Face Trainer.
 [[nodiscard]] StepPlan make_step_plan(const config::RunConfig& run, std::int64_t total_steps,
                                       std::int64_t updates_per_epoch);
+/// Adds when checkpoints are saved.
+void plan_saves(StepPlan& plan, const config::CheckpointConfig& checkpoint);
 
 }  // namespace zt::train

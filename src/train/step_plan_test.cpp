@@ -70,5 +70,28 @@ TEST(StepPlanTest, RefusesARunWithoutSteps) {
   EXPECT_THROW((void)make_step_plan({}, 0, 1), ConfigError);
 }
 
+TEST(StepPlanTest, CheckpointsComeByTheirStrategyAndAtTheEnd) {
+  config::RunConfig run;
+  config::CheckpointConfig checkpoint;
+  checkpoint.save_steps = 4;
+  auto plan = make_step_plan(run, 10, 5);
+  EXPECT_FALSE(plan.saves(4));
+  plan_saves(plan, checkpoint);
+  std::vector<std::int64_t> saved;
+  for (std::int64_t step = 1; step <= 10; ++step) {
+    if (plan.saves(step)) saved.push_back(step);
+  }
+  EXPECT_EQ(saved, (std::vector<std::int64_t>{4, 8, 10}));
+  checkpoint.save_steps = 0.25;
+  plan_saves(plan, checkpoint);
+  EXPECT_EQ(plan.save_every, 3);
+  checkpoint.save_strategy = config::SaveStrategy::epoch;
+  plan_saves(plan, checkpoint);
+  EXPECT_TRUE(plan.saves(5) && plan.saves(10) && !plan.saves(3));
+  checkpoint.save_strategy = config::SaveStrategy::no;
+  plan_saves(plan, checkpoint);
+  EXPECT_FALSE(plan.saves(5) || plan.saves(10));
+}
+
 }  // namespace
 }  // namespace zt::train

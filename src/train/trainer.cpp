@@ -26,36 +26,60 @@ Trainer::Trainer(TrainerParts parts, TrainerOptions options)
 
 TrainResult Trainer::run() {
   const auto& plan = options_.plan;
+  const auto& start = options_.start;
   started_ = step_ended_ = now_seconds();
+  result_.epoch = start.epoch;
+  result_.steps = result_.resumed_step = start.step;
+  result_.samples_seen = result_.resumed_samples = start.samples_seen;
+  for (const auto& record : start.unlogged) log_window_.add(record);
   double loss_sum = 0;
-  for (std::int64_t step = 1; step <= plan.total_steps; ++step) {
+  for (std::int64_t step = start.step + 1; step <= plan.total_steps && !result_.stopped; ++step) {
     const StepRecord record = run_step(step);
     if (!record.skipped) loss_sum += record.loss;
     result_.epoch = record.epoch;
-    mark(comm::Activity::logging, step);
-    log_window_.add(record);
-    for (const auto& observer : *parts_.observers) observer->on_step(record);
-    if (plan.logs(step)) {
-      const LogRecord logged = log_window_.take(record);
-      for (const auto& observer : *parts_.observers) observer->on_log(logged);
-    }
+    result_.steps = step;
+    tell(record);
     check_finite(record);
-    if (parts_.eval_data != nullptr && plan.evaluates(step)) evaluate_after(record);
+    result_.stopped = !after_step(record);
   }
-  result_.steps = plan.total_steps;
-  const auto applied = plan.total_steps - result_.skipped_steps;
+  if (parts_.checkpoints != nullptr) parts_.checkpoints->finish();
+  const auto applied = result_.steps - start.step - result_.skipped_steps;
   result_.mean_loss = applied > 0 ? loss_sum / static_cast<double>(applied) : 0;
   result_.seconds = now_seconds() - started_;
   result_.samples = options_.samples;
   result_.flops = options_.flops_per_token *
                   static_cast<double>(result_.samples_seen * options_.window.micro_batch.sequence);
+  if (result_.stopped) return result_;
   for (const auto& observer : *parts_.observers) observer->on_end(result_);
   return result_;
+}
+
+void Trainer::tell(const StepRecord& record) {
+  mark(comm::Activity::logging, record.step);
+  log_window_.add(record);
+  for (const auto& observer : *parts_.observers) observer->on_step(record);
+  if (!options_.plan.logs(record.step)) return;
+  const LogRecord logged = log_window_.take(record);
+  for (const auto& observer : *parts_.observers) observer->on_log(logged);
+}
+
+bool Trainer::after_step(const StepRecord& record) {
+  auto* checkpoints = parts_.checkpoints;
+  const bool wanted = checkpoints != nullptr && checkpoints->needs_evaluation(record.step);
+  if (parts_.eval_data != nullptr && (wanted || options_.plan.evaluates(record.step))) {
+    evaluate_after(record);
+  }
+  if (checkpoints == nullptr) return true;
+  mark(comm::Activity::saving, record.step);
+  const bool stops = checkpoints->after_step(record, wishes_, result_.samples_seen);
+  step_ended_ = now_seconds();
+  return !stops;
 }
 
 void Trainer::evaluate_after(const StepRecord& record) {
   const auto result = evaluate(*parts_.engine, *parts_.eval_data, parts_.rank);
   for (const auto& observer : *parts_.observers) observer->on_evaluate(record, result);
+  if (parts_.checkpoints != nullptr) parts_.checkpoints->evaluated(record.step, result);
   step_ended_ = now_seconds();
 }
 
@@ -73,6 +97,18 @@ void Trainer::mark(comm::Activity activity, std::int64_t step) const {
   if (parts_.rank.position != nullptr) parts_.rank.position->begin(activity, step);
 }
 
+Trainer::StepTotals Trainer::gather_totals(const Window& window) {
+  const auto wishes = parts_.checkpoints != nullptr ? parts_.checkpoints->wishes() : 0;
+  const std::vector<std::int64_t> mine{window.targets, window.tokens, wishes};
+  StepTotals totals;
+  for (const auto& of_rank : gather_values(*parts_.rank.communicator, mine)) {
+    totals.targets += of_rank[0];
+    totals.tokens += of_rank[1];
+    totals.wishes |= of_rank[2];
+  }
+  return totals;
+}
+
 StepRecord Trainer::run_step(std::int64_t step) {
   auto& engine = *parts_.engine;
   auto& rank = parts_.rank;
@@ -80,21 +116,16 @@ StepRecord Trainer::run_step(std::int64_t step) {
   const auto step_batch = read_ahead(step);
   const Window window = make_window(step_batch, options_.window);
   mark(comm::Activity::exchanging_counts, step);
-  const auto counts =
-      gather_values(*rank.communicator, std::vector<std::int64_t>{window.targets, window.tokens});
-  std::int64_t targets = 0, tokens = 0;
-  for (const auto& of_rank : counts) {
-    targets += of_rank[0];
-    tokens += of_rank[1];
-  }
-  engine.begin_step(targets);
+  const auto totals = gather_totals(window);
+  wishes_ = totals.wishes;
+  engine.begin_step(totals.targets);
   for (const auto& batch : window.batches) {
     engine.micro_step(to_staging(batch, rank.device));
   }
   const double learning_rate = options_.learning_rate(engine.applied_steps());
   const auto outcome = engine.step(learning_rate);
 
-  result_.samples_seen += tokens / options_.window.micro_batch.sequence;
+  result_.samples_seen += totals.tokens / options_.window.micro_batch.sequence;
   const double ended = now_seconds();
   const double seconds = ended - std::exchange(step_ended_, ended);
   return {.step = step,
@@ -102,10 +133,12 @@ StepRecord Trainer::run_step(std::int64_t step) {
           .loss = outcome.loss,
           .grad_norm = outcome.grad_norm,
           .learning_rate = learning_rate,
-          .tokens = tokens,
-          .tokens_per_second = static_cast<double>(tokens) / seconds,
+          .tokens = totals.tokens,
+          .tokens_per_second = static_cast<double>(totals.tokens) / seconds,
           .peak_memory = peak_memory(),
           .elapsed = ended - started_,
+          .save_blocked_seconds =
+              parts_.checkpoints != nullptr ? parts_.checkpoints->take_blocked_seconds() : 0,
           .skipped = outcome.skipped,
           .cause = outcome.cause,
           .loss_scale = outcome.loss_scale,

@@ -1,0 +1,97 @@
+#include "train/checkpoint_writer.h"
+
+#include <chrono>
+#include <utility>
+
+#include "zero/state_io.h"
+
+namespace zt::train {
+namespace {
+
+/// Seconds since it was made.
+class Clock {
+ public:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(zero::Engine& engine, checkpoint::CheckpointStore& store,
+                                   checkpoint::RankExchange exchange,
+                                   CheckpointWriterOptions options)
+    : engine_(engine), store_(store), exchange_(std::move(exchange)), options_(std::move(options)) {
+  if (options_.async) (void)engine_.prepare_snapshot();
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  if (running_.valid()) running_.wait();
+}
+
+SavedCheckpoint CheckpointWriter::write(checkpoint::RunState state, checkpoint::Retention retention,
+                                        zero::StateSnapshot* snapshot) {
+  const Clock clock;
+  SavedCheckpoint saved;
+  saved.step = state.global_step;
+  auto save_options = options_.save;
+  save_options.run_state = std::move(state);
+  checkpoint::NativeSave save(std::move(save_options), engine_.layout().params, exchange_);
+  const auto sink = [&save](const layout::StateSlice& slice, const View& values) {
+    if (save.layout().has(slice.kind)) save.write(slice, values);
+  };
+  if (snapshot != nullptr) {
+    snapshot->write(sink);
+  } else {
+    engine_.export_state(sink);
+  }
+  saved.folder = save.publish();
+  saved.notes = store_.apply(retention, exchange_);
+  saved.seconds = clock.seconds();
+  return saved;
+}
+
+void CheckpointWriter::save(checkpoint::RunState state, checkpoint::Retention retention) {
+  const Clock clock;
+  wait();
+  if (options_.async) {
+    auto* snapshot = &engine_.start_snapshot();
+    running_ = std::async(std::launch::async, [this, snapshot, state = std::move(state),
+                                               retention = std::move(retention)]() mutable {
+      try {
+        return write(std::move(state), std::move(retention), snapshot);
+      } catch (...) {
+        failed_ = true;
+        throw;
+      }
+    });
+  } else {
+    finished_.push_back(write(std::move(state), std::move(retention), nullptr));
+  }
+  blocked_ += clock.seconds();
+}
+
+void CheckpointWriter::collect() {
+  failed_ = false;
+  finished_.push_back(running_.get());
+}
+
+void CheckpointWriter::wait() {
+  if (running_.valid()) collect();
+}
+
+std::vector<SavedCheckpoint> CheckpointWriter::take_finished() {
+  if (running_.valid() && running_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    collect();
+  }
+  return std::exchange(finished_, {});
+}
+
+double CheckpointWriter::take_blocked_seconds() {
+  return std::exchange(blocked_, 0.0) + engine_.take_snapshot_wait();
+}
+
+}  // namespace zt::train

@@ -1,0 +1,174 @@
+#include "train/run_checkpoints.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "base/error.h"
+#include "checkpoint/native_checkpoint.h"
+#include "train/metrics_file.h"
+#include "train/watched_store.h"
+
+namespace zt::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string tokenizer_source(const config::ModelConfig& model) {
+  return model.tokenizer_name_or_path.empty() ? model.model_name_or_path
+                                              : model.tokenizer_name_or_path;
+}
+
+std::int64_t global_batch(const config::Config& config, int world) {
+  return config.run.per_device_train_batch_size * config.run.gradient_accumulation_steps * world;
+}
+
+bool same_folder(const fs::path& a, const fs::path& b) {
+  std::error_code error;
+  return fs::equivalent(a, b, error);
+}
+
+}  // namespace
+
+RunCheckpoints::RunCheckpoints(comm::RankGroup& group, config::Config& config,
+                               const std::vector<layout::ParamSpec>& params, Say say)
+    : config_(config),
+      rank_(group.communicator().rank()),
+      world_(group.communicator().world()),
+      say_(std::move(say)),
+      store_connection_(watched_store(group)) {
+  const std::chrono::milliseconds timeout = std::chrono::seconds(config.run.ddp_timeout_seconds);
+  const auto exchange = [&](const char* name) {
+    return checkpoint::exchange_over_store(*store_connection_, rank_, world_, name, timeout);
+  };
+  exchange_ = exchange("resume");
+  save_exchange_ = exchange("save");
+  if (config.run.do_train) {
+    store_.emplace(config.run.output_dir, exchange_);
+    for (const auto& line : store_->removed()) say_(line);
+    checkpoint::all_or_none(exchange_, [this] { set_aside(); });
+  }
+  resume_ = find_resume(config, params, exchange_, say_);
+  if (resume_) adopt(config, *resume_, world_, say_);
+}
+
+void RunCheckpoints::set_aside() const {
+  if (rank_ != 0 || !config_.checkpoint.resume_from.empty()) return;
+  const fs::path output = config_.run.output_dir;
+  const auto found = checkpoint::list_checkpoints(output.string());
+  if (found.empty()) return;
+  int number = 1;
+  while (fs::exists(output / fmt::format("previous_run_{}", number))) ++number;
+  const auto aside = output / fmt::format("previous_run_{}", number);
+  fs::create_directory(aside);
+  for (const auto& folder : found) {
+    fs::rename(folder.path, aside / fs::path(folder.path).filename());
+  }
+  say_(fmt::format("set {} checkpoints of an earlier run aside in {}", found.size(),
+                   aside.string()));
+}
+
+TrainStart RunCheckpoints::start(const StepPlan& plan) const {
+  TrainStart start;
+  if (!resume_) return start;
+  const auto& state = resume_->source->run_state();
+  start.step = state.global_step;
+  start.samples_seen = state.samples_seen;
+  start.epoch = state.epoch;
+  if (rank_ != 0) return start;
+  std::int64_t logged = start.step;
+  while (logged > 0 && !plan.logs(logged)) --logged;
+  const auto metrics = fs::path(resume_->folder).parent_path() / "metrics.jsonl";
+  start.unlogged = read_losses(metrics.string(), logged, start.step);
+  return start;
+}
+
+std::string RunCheckpoints::trainer_state() const {
+  return resume_ ? resume_->source->run_state().trainer_state : std::string();
+}
+
+BestModel RunCheckpoints::resumed_best() const {
+  if (!resume_) return {};
+  auto best = best_of(trainer_state());
+  if (best.step == 0 || fs::is_directory(best.folder)) return best;
+  // The run may have been moved: its checkpoints lie beside each other.
+  const auto moved =
+      fs::path(resume_->folder).parent_path() / fmt::format("checkpoint-{}", best.step);
+  if (!fs::is_directory(moved)) {
+    say_(fmt::format("the best checkpoint {} is gone: the best is looked for anew", best.folder));
+    return {};
+  }
+  best.folder = moved.string();
+  return best;
+}
+
+checkpoint::NativeSaveOptions RunCheckpoints::save_options(const Loop& loop) const {
+  checkpoint::NativeSaveOptions options;
+  options.output_dir = config_.run.output_dir;
+  options.source = config_.model.model_name_or_path;
+  options.tokenizer_source = tokenizer_source(config_.model);
+  options.tensors.dtype = loop.options.precision.compute;
+  options.tensors.optimizer = !config_.checkpoint.save_only_model;
+  auto chosen = config_;
+  chosen.zero = loop.options.zero;
+  options.config = resume_config_json(chosen, world_);
+  return options;
+}
+
+Checkpointing& RunCheckpoints::begin(const Loop& loop) {
+  writer_ = std::make_unique<CheckpointWriter>(
+      *loop.engine, *store_, save_exchange_,
+      CheckpointWriterOptions{save_options(loop), config_.checkpoint.async_save});
+  CheckpointingParts parts;
+  parts.engine = loop.engine;
+  parts.writer = writer_.get();
+  parts.signals = loop.signals;
+  parts.observers = loop.observers;
+  if (auto* state = loop.state) {
+    parts.trainer_state = [state] { return state->checkpoint_text(); };
+    parts.set_best = [state](const BestModel& best) {
+      state->set_best(best.metric, best.step, best.folder);
+    };
+  }
+  CheckpointingOptions options;
+  options.checkpoint = config_.checkpoint;
+  options.plan = loop.plan;
+  options.output_dir = config_.run.output_dir;
+  options.run.global_batch = global_batch(config_, world_);
+  options.run.coalesce = loop.coalesce;
+  options.run.seed = config_.run.seed;
+  options.run.data_seed = config_.data.data_seed;
+  options.best = resumed_best();
+  checkpointing_ = std::make_unique<Checkpointing>(std::move(parts), std::move(options));
+  return *checkpointing_;
+}
+
+void RunCheckpoints::save_unchanged(const TrainStart& start) {
+  say_(
+      fmt::format("{} is at step {}: there is no step left to train", resume_->folder, start.step));
+  if (same_folder(fs::path(resume_->folder).parent_path(), config_.run.output_dir)) return;
+  if (config_.checkpoint.save_strategy == config::SaveStrategy::no) return;
+  checkpointing_->save(start.step, start.epoch, start.samples_seen);
+}
+
+void RunCheckpoints::load_best(zero::Engine& engine) const {
+  const auto& best = checkpointing_->best();
+  if (!config_.checkpoint.load_best_model_at_end) return;
+  if (best.step == 0) {
+    say_("no checkpoint was the best: the last weights stay");
+    return;
+  }
+  const checkpoint::NativeCheckpoint source(best.folder);
+  const auto& params = engine.layout().params;
+  source.check(params);
+  const auto kind =
+      source.has(layout::StateKind::master) ? layout::StateKind::master : layout::StateKind::weight;
+  engine.load_params([&](layout::ParamId id, std::int64_t begin, std::span<float> values) {
+    source.read(kind, params.at(static_cast<std::size_t>(id.value)), begin, values);
+  });
+  say_(fmt::format("loaded the best model: {} ({} {:.6f})", best.folder,
+                   config_.checkpoint.metric_for_best_model, best.metric));
+}
+
+}  // namespace zt::train
