@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "zerotrain/config.h"
 #include "zerotrain/model.h"
@@ -43,6 +44,19 @@ class Engine {
   StepResult step(double learning_rate);
   /// Mean token loss of a batch on this rank, without gradients.
   [[nodiscard]] double evaluate(const Batch& batch);
+
+  /// Saves weights, masters, moments and counters into `<dir>/checkpoint-<global_steps>`; any
+  /// number of ranks, stage and offload setting can go on from it, and `zt train
+  /// --resume_from_checkpoint` too. Returns the folder. Collective, between steps; blocks. Errors:
+  /// CheckpointError on all ranks; earlier checkpoints are untouched then.
+  std::string save_checkpoint(const std::string& dir);
+  /// Goes on from the newest whole checkpoint in `dir`, or from the checkpoint that `dir` is: one
+  /// of ours or one that DeepSpeed wrote. Returns its folder; empty: there is none, nothing
+  /// changed. Collective, between steps. Errors: CheckpointError on all ranks for one that does not
+  /// fit the model.
+  std::string load_checkpoint(const std::string& dir);
+  /// Steps done, those before a checkpoint that was loaded and skipped ones included.
+  [[nodiscard]] std::int64_t global_steps() const;
 
   /// The engine below: parameters in and out, the schedule, memory.
   [[nodiscard]] zero::Engine& core();

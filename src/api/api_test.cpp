@@ -1,5 +1,8 @@
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "examples/library/tiny_layers.h"
 
@@ -105,6 +108,31 @@ TEST_F(ApiTest, Fp16ScalesTheLossAndLeavesOutStepsThatOverflow) {
   EXPECT_LT(scale, 1 << 24) << "no step overflowed";
   for (const auto letter : {3, 3}) (void)engine_.micro_step(make_batch(letter));
   EXPECT_NEAR(result.grad_norm, engine_.step().grad_norm, 2e-3 * result.grad_norm);
+}
+
+TEST_F(ApiTest, ACheckpointGoesOnWhereItWasSaved) {
+  const auto root =
+      std::filesystem::temp_directory_path() / ("zt_api_checkpoint_" + std::to_string(::getpid()));
+  const auto train = [](Engine& engine) {
+    (void)engine.micro_step(make_batch(3));
+    (void)engine.micro_step(make_batch(5));
+    return engine.step().loss;
+  };
+  (void)train(engine_);
+  const auto folder = engine_.save_checkpoint(root.string());
+  EXPECT_EQ(folder, (root / "checkpoint-1").string());
+  (void)train(engine_);
+  const double expected = train(engine_);
+
+  auto other = initialize(make_model(), make_config(), ranks_);
+  EXPECT_EQ(other.load_checkpoint((root / "nothing").string()), "");
+  EXPECT_EQ(other.load_checkpoint(root.string()), folder);
+  EXPECT_EQ(other.global_steps(), 1);
+  EXPECT_EQ(other.core().applied_steps(), 1);
+  (void)train(other);
+  EXPECT_EQ(train(other), expected);
+  EXPECT_EQ(zero::hash_params(engine_.core()), zero::hash_params(other.core()));
+  std::filesystem::remove_all(root);
 }
 
 TEST(ApiConfigTest, WrongKeysOfDeepSpeedAreRefusedByName) {

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
+#include "api/engine_impl.h"
 #include "base/error.h"
 #include "optim/lr_schedule.h"
 
@@ -33,55 +33,40 @@ std::int64_t count_targets(const Batch& batch) {
 
 }  // namespace
 
-struct Engine::Impl {
-  Impl(Model model, const Config& config_in, Ranks& ranks_in)
-      : config(config_in),
-        ranks(ranks_in),
-        engine(std::move(model.parts), engine_options(config_in),
-               {&ranks_in.communicator(), ranks_in.communicator().device(), 0}) {
-    engine.load_params(model.values);
-  }
+Engine::Impl::Impl(Model model, const Config& config_in, Ranks& ranks_in)
+    : config(config_in),
+      ranks(ranks_in),
+      engine(std::move(model.parts), engine_options(config_in),
+             {&ranks_in.communicator(), ranks_in.communicator().device(), 0}) {
+  engine.load_params(model.values);
+}
 
-  /// Starts the step, if the caller did not, on the assumption that it then enforces.
-  void prepare(const Batch& batch) {
-    batch_targets = count_targets(batch);
-    if (told) return;
-    if (!first_targets) {
-      first_targets = batch_targets;
-      engine.begin_step(sum_over_ranks(batch_targets) * config.run.gradient_accumulation_steps);
-    } else if (*first_targets != batch_targets) {
-      throw ConfigError(fmt::format(
-          "[api.engine] micro-batches of a step differ in targets: got {}, expected {} as in the "
-          "first one (rank {}). Call begin_step with the sum over the step and all ranks.",
-          batch_targets, *first_targets, ranks.rank()));
-    }
+void Engine::Impl::prepare(const Batch& batch) {
+  batch_targets = count_targets(batch);
+  if (told) return;
+  if (!first_targets) {
+    first_targets = batch_targets;
+    engine.begin_step(sum_over_ranks(batch_targets) * config.run.gradient_accumulation_steps);
+  } else if (*first_targets != batch_targets) {
+    throw ConfigError(fmt::format(
+        "[api.engine] micro-batches of a step differ in targets: got {}, expected {} as in the "
+        "first one (rank {}). Call begin_step with the sum over the step and all ranks.",
+        batch_targets, *first_targets, ranks.rank()));
   }
+}
 
-  std::int64_t sum_over_ranks(std::int64_t mine) {
-    auto& communicator = ranks.communicator();
-    const bool cuda = communicator.device() == Device::cuda;
-    const auto where = at::TensorOptions().dtype(at::kLong).device(cuda ? at::kCUDA : at::kCPU);
-    auto send = at::empty({1}, where);
-    auto all = at::empty({communicator.world()}, where);
-    send.fill_(mine);
-    communicator.all_gather({send.data_ptr(), 1, DType::i64},
-                            {all.data_ptr(), communicator.world(), DType::i64},
-                            {communicator.device(), nullptr});
-    return all.sum().item<std::int64_t>();
-  }
-
-  [[nodiscard]] double mean(double loss_sum) const {
-    return batch_targets > 0 ? loss_sum / static_cast<double>(batch_targets) : 0.0;
-  }
-
-  Config config;
-  Ranks& ranks;
-  zero::Engine engine;
-  bool told = false;                          ///< begin_step was called by the user
-  std::optional<std::int64_t> first_targets;  ///< of this step's first micro-batch
-  std::int64_t batch_targets = 0;
-  double forward_sum = 0, forward_mean = 0;
-};
+std::int64_t Engine::Impl::sum_over_ranks(std::int64_t mine) {
+  auto& communicator = ranks.communicator();
+  const bool cuda = communicator.device() == Device::cuda;
+  const auto where = at::TensorOptions().dtype(at::kLong).device(cuda ? at::kCUDA : at::kCPU);
+  auto send = at::empty({1}, where);
+  auto all = at::empty({communicator.world()}, where);
+  send.fill_(mine);
+  communicator.all_gather({send.data_ptr(), 1, DType::i64},
+                          {all.data_ptr(), communicator.world(), DType::i64},
+                          {communicator.device(), nullptr});
+  return all.sum().item<std::int64_t>();
+}
 
 Engine::Engine(Model model, const Config& config, Ranks& ranks)
     : impl_(std::make_unique<Impl>(std::move(model), config, ranks)) {}
@@ -127,6 +112,7 @@ StepResult Engine::step() {
 StepResult Engine::step(double learning_rate) {
   impl_->told = false;
   impl_->first_targets.reset();
+  ++impl_->steps;
   return impl_->engine.step(learning_rate);
 }
 
@@ -135,6 +121,8 @@ double Engine::evaluate(const Batch& batch) {
   const double sum = impl_->engine.evaluate(batch);
   return targets > 0 ? sum / static_cast<double>(targets) : 0.0;
 }
+
+std::int64_t Engine::global_steps() const { return impl_->steps; }
 
 zero::Engine& Engine::core() { return impl_->engine; }
 

@@ -62,8 +62,11 @@ void add_if_there(std::vector<SideFile>& files, const std::string& folder, const
 std::vector<SideFile> model_side_files(const std::string& source,
                                        const std::string& tokenizer_source, DType dtype) {
   std::vector<SideFile> files;
-  files.push_back({"config.json", config_text((fs::path(source) / "config.json").string(), dtype)});
-  add_if_there(files, source, "generation_config.json");
+  if (!source.empty()) {
+    files.push_back(
+        {"config.json", config_text((fs::path(source) / "config.json").string(), dtype)});
+    add_if_there(files, source, "generation_config.json");
+  }
   if (tokenizer_source.empty()) return files;
   for (const char* name : kTokenizerFiles) add_if_there(files, tokenizer_source, name);
   return files;

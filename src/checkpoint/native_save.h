@@ -15,7 +15,7 @@ namespace zt::checkpoint {
 /// What a native save writes beside the tensors, and where. Equal on all ranks.
 struct NativeSaveOptions {
   std::string output_dir;        ///< the save becomes `<output_dir>/checkpoint-<global_step>`
-  std::string source;            ///< folder of config.json and generation_config.json
+  std::string source;            ///< folder of config.json and generation_config.json; empty: none
   std::string tokenizer_source;  ///< folder of the tokenizer; may be empty
   NativeLayout::Options tensors;
   RunState run_state;

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+
+#include "zerotrain/engine.h"
+
+namespace zt {
+
+/// What the engine of the public interface holds beside the one below.
+struct Engine::Impl {
+  Impl(Model model, const Config& config_in, Ranks& ranks_in);
+
+  /// Starts the step, if the caller did not, on the assumption that it then enforces.
+  void prepare(const Batch& batch);
+  std::int64_t sum_over_ranks(std::int64_t mine);
+  [[nodiscard]] double mean(double loss_sum) const {
+    return batch_targets > 0 ? loss_sum / static_cast<double>(batch_targets) : 0.0;
+  }
+
+  Config config;
+  Ranks& ranks;
+  zero::Engine engine;
+  bool told = false;                          ///< begin_step was called by the user
+  std::optional<std::int64_t> first_targets;  ///< of this step's first micro-batch
+  std::int64_t batch_targets = 0;
+  double forward_sum = 0, forward_mean = 0;
+  std::int64_t steps = 0;  ///< done, skipped ones included
+};
+
+}  // namespace zt
