@@ -59,7 +59,7 @@ output=output-quickstart
 command=("$zt" train
   --model_name_or_path examples/tiny_qwen3 --from_scratch True
   --train_file_dir examples/tiny_qwen3/train --validation_file_dir examples/tiny_qwen3/valid
-  --output_dir "$output" --overwrite_output_dir True
+  --output_dir "$output" --overwrite_output_dir True --save_strategy no
   --deepspeed examples/tiny_qwen3/zero2.json
   --block_size 256 --max_steps "$steps" --learning_rate 2e-3 --lr_scheduler_type cosine --warmup_steps 20
   --weight_decay 0.01 --do_eval True --eval_strategy steps --eval_steps 150 --logging_steps 50

@@ -30,7 +30,7 @@ def run_zt(program, work):
         program, "train", "--model_name_or_path", work / "model", "--from_scratch", "True",
         "--train_file_dir", work / "data", "--block_size", LENGTH, "--packing", "True",
         "--per_device_train_batch_size", BATCH, "--max_steps", STEPS, "--use_cpu", "--nproc", 1,
-        "--learning_rate", "1e-4", "--output_dir", work / "out", "--overwrite_output_dir"]
+        "--learning_rate", "1e-4", "--output_dir", work / "out", "--overwrite_output_dir", "--save_strategy", "no"]
     subprocess.run([str(x) for x in command], check=True, capture_output=True)
     rows = [json.loads(line) for line in open(work / "out" / "metrics.jsonl", encoding="utf-8")]
     return statistics.median(row["tokens_per_second"] for row in rows[1:])

@@ -89,7 +89,7 @@ class Runner:
             self.zt, "train", "--model_name_or_path", model, "--from_scratch", "True",
             "--train_file_dir", self.data, "--block_size", BLOCK, "--deepspeed", config,
             "--per_device_train_batch_size", 1, "--gradient_accumulation_steps", accumulation,
-            "--max_steps", steps, "--nproc", self.ranks, "--output_dir", out,
+            "--max_steps", steps, "--nproc", self.ranks, "--output_dir", out, "--save_strategy", "no",
             "--cache_dir", self.work / "cache", "--learning_rate", "1e-4",
             *(["--bf16"] if dtype == "bf16" else []), *flags]
 
