@@ -119,6 +119,28 @@ void check_best(Context& context) {
   }
 }
 
+/// DeepSpeed's layout is the optimizer's; its tag is one folder of --output_dir.
+void check_format(Context& context) {
+  CheckpointConfig& checkpoint = context.config.checkpoint;
+  const bool deepspeed = checkpoint.format == CheckpointFormat::deepspeed;
+  if (deepspeed && checkpoint.save_only_model) {
+    context.problems.add(kCommandLine,
+                         "--checkpoint_format deepspeed contradicts --save_only_model", "Keep one");
+  }
+  const std::string* text = context.flags.find("checkpoint_tag");
+  if (text == nullptr) return;
+  const std::string& tag = checkpoint.tag = trimmed(*text);
+  context.set_origin("checkpoint.tag", "--checkpoint_tag", kCommandLine);
+  if (!deepspeed) {
+    context.problems.add(kCommandLine, "--checkpoint_tag needs --checkpoint_format deepspeed");
+  }
+  if (tag.empty() || tag.size() > 100 || tag.front() == '.' || tag.rfind("checkpoint-", 0) == 0 ||
+      tag.find_first_of("/\\\n") != std::string::npos) {
+    context.problems.add(kCommandLine, "--checkpoint_tag: got " + shown(tag) +
+                                           ", expected a folder's name as step_{step} or final");
+  }
+}
+
 }  // namespace
 
 void resolve_checkpoint(Context& context) {
@@ -126,6 +148,7 @@ void resolve_checkpoint(Context& context) {
   resolve_resume(context);
   resolve_best(context);
   check_best(context);
+  check_format(context);
   const double steps = context.config.checkpoint.save_steps;
   if (steps > 1 && std::floor(steps) != steps) {
     context.problems.add(kCommandLine, "--save_steps: got " + format_real(steps) +

@@ -22,6 +22,7 @@ enum class DeviceKind : std::uint8_t { cpu, cuda };
 /// When something is done during training.
 enum class Interval : std::uint8_t { no, steps, epoch };
 enum class SaveStrategy : std::uint8_t { no, steps, epoch, best };
+enum class CheckpointFormat : std::uint8_t { native, deepspeed };
 
 struct ModelConfig {
   std::string model_name_or_path;      ///< HF folder with weights, or with config.json alone
@@ -153,6 +154,8 @@ struct CheckpointConfig {
   std::int64_t save_keep_every = 0;   ///< steps; 0: none stays for that reason
   bool save_only_model = false;
   bool async_save = false;
+  CheckpointFormat format = CheckpointFormat::native;
+  std::string tag;          ///< of DeepSpeed's layout; empty: `global_step<N>`
   std::string resume_from;  ///< a folder, `latest` or `true`; empty: from the start
   std::string init_from;    ///< folder of initial weights; empty: the model's
   bool load_best_model_at_end = false;

@@ -55,6 +55,11 @@ struct Names<SaveStrategy> {
        {SaveStrategy::best, "best"}}};
 };
 template <>
+struct Names<CheckpointFormat> {
+  static constexpr std::array<std::pair<CheckpointFormat, const char*>, 2> kAll{
+      {{CheckpointFormat::native, "native"}, {CheckpointFormat::deepspeed, "deepspeed"}}};
+};
+template <>
 struct Names<ScheduleKind> {
   static constexpr std::array<std::pair<ScheduleKind, const char*>, 7> kAll{
       {{ScheduleKind::constant, "constant"},
@@ -224,6 +229,8 @@ void add_checkpoint_fields(std::vector<Field>& all) {
               field<checkpoint, &C::save_keep_every>("checkpoint.save_keep_every", kFromZero),
               field<checkpoint, &C::save_only_model>("checkpoint.save_only_model"),
               field<checkpoint, &C::async_save>("checkpoint.async_save"),
+              field<checkpoint, &C::format>("checkpoint.format"),
+              field<checkpoint, &C::tag>("checkpoint.tag"),
               field<checkpoint, &C::resume_from>("checkpoint.resume_from"),
               field<checkpoint, &C::init_from>("checkpoint.init_from"),
               field<checkpoint, &C::load_best_model_at_end>("checkpoint.load_best_model_at_end"),

@@ -31,6 +31,12 @@ std::vector<Flag> checkpoint_flags() {
               "Checkpoints hold the model alone; no run can be resumed from them"),
       applies("async_save", "checkpoint.async_save",
               "Write checkpoints while training goes on, from a copy in host memory"),
+      applies(
+          "checkpoint_format", "checkpoint.format",
+          "deepspeed: also write every checkpoint in DeepSpeed's layout, for its load_checkpoint "
+          "and zero_to_fp32.py"),
+      special("checkpoint_tag", FlagType::text, "global_step{step}",
+              "Name of the folder in DeepSpeed's layout; {step} stands for the step"),
       special("resume_from_checkpoint", FlagType::text, "none",
               "Go on from a checkpoint: its folder, latest (newest whole one of --output_dir, or "
               "from the start) or true (the same, but there has to be one)"),

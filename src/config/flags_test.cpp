@@ -174,7 +174,7 @@ TEST_F(FlagsTest, EveryFlagWithAFieldReachesIt) {
     const std::string before = field.get(Config{});
     std::string value;
     for (const char* text : {"3", "8", "0.25", "false", "true", "full", "native", "hf", "boundary",
-                             "sequential", "epoch"}) {
+                             "sequential", "epoch", "deepspeed"}) {
       Config config;
       if (set_field(config, field, text).empty() && field.get(config) != before && value.empty()) {
         value = text;

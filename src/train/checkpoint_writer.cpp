@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "checkpoint/native_checkpoint.h"
 #include "zero/state_io.h"
 
 namespace zt::train {
@@ -49,9 +50,22 @@ SavedCheckpoint CheckpointWriter::write(checkpoint::RunState state, checkpoint::
     engine_.export_state(sink);
   }
   saved.folder = save.publish();
-  saved.notes = store_.apply(retention, exchange_);
+  if (options_.deepspeed) saved.notes = write_deepspeed(saved.folder);
+  for (auto& note : store_.apply(retention, exchange_)) saved.notes.push_back(std::move(note));
   saved.seconds = clock.seconds();
   return saved;
+}
+
+std::vector<std::string> CheckpointWriter::write_deepspeed(const std::string& folder) {
+  const checkpoint::NativeCheckpoint source(folder);
+  const auto written = checkpoint::write_deepspeed(
+      source, engine_.layout().params, options_.deepspeed(source.run_state()), exchange_);
+  std::vector<std::string> notes{"the same in DeepSpeed's layout: " + written};
+  if (exchange_.rank != 0) return notes;
+  for (auto& line : checkpoint::remove_outdated_deepspeed(options_.save.output_dir)) {
+    notes.push_back(std::move(line));
+  }
+  return notes;
 }
 
 void CheckpointWriter::save(checkpoint::RunState state, checkpoint::Retention retention) {

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "checkpoint/deepspeed_write.h"
 #include "checkpoint/native_save.h"
 #include "checkpoint/store.h"
 #include "zero/engine.h"
@@ -23,6 +25,8 @@ struct SavedCheckpoint {
 struct CheckpointWriterOptions {
   checkpoint::NativeSaveOptions save;  ///< all but run_state
   bool async = false;                  ///< write from a snapshot, beside training
+  /// Settings of the same checkpoint in DeepSpeed's layout, written behind it; empty: not written.
+  std::function<checkpoint::DeepSpeedSave(const checkpoint::RunState& state)> deepspeed;
 };
 
 /// Saves this rank's part of the run, on the calling thread or on one of its own. All ranks call
@@ -54,6 +58,8 @@ class CheckpointWriter {
  private:
   SavedCheckpoint write(checkpoint::RunState state, checkpoint::Retention retention,
                         zero::StateSnapshot* snapshot);
+  /// The published checkpoint once more, in DeepSpeed's layout. Returns lines for the log.
+  std::vector<std::string> write_deepspeed(const std::string& folder);
   void collect();
 
   zero::Engine& engine_;

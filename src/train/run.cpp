@@ -187,6 +187,7 @@ TrainResult RankRun::train() {
                                      .plan = plan_,
                                      .options = planned_->options,
                                      .coalesce = coalesce,
+                                     .learning_rate = options.learning_rate,
                                      .signals = input_.signals,
                                      .observers = &outputs_.observers,
                                      .state = outputs_.state});

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "checkpoint/native_checkpoint.h"
+#include "train/deepspeed_save.h"
 #include "train/metrics_file.h"
 #include "train/watched_store.h"
 
@@ -65,6 +66,9 @@ void RunCheckpoints::set_aside() const {
   for (const auto& folder : found) {
     fs::rename(folder.path, aside / fs::path(folder.path).filename());
   }
+  for (const auto& folder : checkpoint::list_own_deepspeed(output.string())) {
+    fs::rename(folder, aside / fs::path(folder).filename());
+  }
   say_(fmt::format("set {} checkpoints of an earlier run aside in {}", found.size(),
                    aside.string()));
 }
@@ -116,10 +120,22 @@ checkpoint::NativeSaveOptions RunCheckpoints::save_options(const Loop& loop) con
   return options;
 }
 
+CheckpointWriterOptions RunCheckpoints::writer_options(const Loop& loop) const {
+  CheckpointWriterOptions options;
+  options.save = save_options(loop);
+  options.async = config_.checkpoint.async_save;
+  if (config_.checkpoint.format == config::CheckpointFormat::deepspeed) {
+    options.deepspeed = [this, engine = loop.options,
+                         rate = loop.learning_rate](const checkpoint::RunState& state) {
+      return deepspeed_save(config_, engine, world_, state, rate);
+    };
+  }
+  return options;
+}
+
 Checkpointing& RunCheckpoints::begin(const Loop& loop) {
-  writer_ = std::make_unique<CheckpointWriter>(
-      *loop.engine, *store_, save_exchange_,
-      CheckpointWriterOptions{save_options(loop), config_.checkpoint.async_save});
+  writer_ = std::make_unique<CheckpointWriter>(*loop.engine, *store_, save_exchange_,
+                                               writer_options(loop));
   CheckpointingParts parts;
   parts.engine = loop.engine;
   parts.writer = writer_.get();

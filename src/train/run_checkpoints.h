@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,7 @@ class RunCheckpoints {
     StepPlan plan;
     zero::EngineOptions options;  ///< after the planner's choices
     std::int64_t coalesce = 1;
+    std::function<double(std::int64_t applied_steps)> learning_rate;
     StopSignals* signals = nullptr;
     const Observers* observers = nullptr;
     TrainerState* state = nullptr;
@@ -52,6 +54,7 @@ class RunCheckpoints {
 
  private:
   void set_aside() const;
+  [[nodiscard]] CheckpointWriterOptions writer_options(const Loop& loop) const;
   [[nodiscard]] checkpoint::NativeSaveOptions save_options(const Loop& loop) const;
   [[nodiscard]] BestModel resumed_best() const;
 
