@@ -80,6 +80,7 @@ std::vector<std::string> on_ranks(int world, const std::function<void(const Rank
   const auto store = comm::make_memory_store();
   std::vector<std::string> errors(static_cast<std::size_t>(world));
   std::vector<std::thread> ranks;
+  ranks.reserve(errors.size());
   for (int rank = 0; rank < world; ++rank) {
     ranks.emplace_back([&, rank] {
       try {
@@ -103,6 +104,7 @@ void write_share(NativeSave& save, const std::vector<layout::ParamSpec>& params,
       const auto numel = params[static_cast<std::size_t>(p)].numel().value;
       const auto begin = numel * rank / world, end = numel * (rank + 1) / world;
       std::vector<float> values;
+      values.reserve(static_cast<std::size_t>(end - begin));
       for (auto i = begin; i < end; ++i) values.push_back(value_of(kind, p, i));
       std::vector<std::uint32_t> narrow(values.size());
       const View target{narrow.data(), end - begin, dtype};

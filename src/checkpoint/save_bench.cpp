@@ -47,6 +47,7 @@ StagingMemory random_bytes(std::int64_t size) {
 
 void on_threads(int count, const std::function<void(int)>& body) {
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
   for (auto& thread : threads) thread.join();
 }

@@ -19,6 +19,7 @@ using namespace testing;
 std::vector<std::int64_t> gone(const std::vector<std::int64_t>& newest_first,
                                const Retention& retention) {
   std::vector<CheckpointFolder> found;
+  found.reserve(newest_first.size());
   for (const auto step : newest_first) found.push_back({step, "out/" + std::to_string(step)});
   std::vector<std::int64_t> steps;
   for (const auto& it : outdated(found, retention)) steps.push_back(it.step);

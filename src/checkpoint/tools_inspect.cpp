@@ -121,6 +121,7 @@ ToolVerification verify_any(const std::string& path, const ToolProgress& progres
           : 1;
   std::vector<Verification> found(static_cast<std::size_t>(parts));
   std::vector<std::thread> threads;
+  threads.reserve(found.size());
   for (int part = 0; part < parts; ++part) {
     threads.emplace_back([&, part] {
       found.at(static_cast<std::size_t>(part)) = verify_part(result, part, parts, advance);
