@@ -46,7 +46,7 @@ class Chain:
                                                 "FAULT_MATCH": "checkpoint-"} | fault)
 
     def count_calls(self):
-        """Calls of each rank in SAVES_TO_HIT saves of a run whose first checkpoints are there already."""
+        """Calls of each rank in the last SAVES_TO_HIT saves of a run; each of these also deletes a checkpoint."""
         log = self.root / "calls.txt"
         done = self.run(self.root / "counted", DRY_STEPS, FAULT_LOG=str(log))
         if done.returncode != 0:
@@ -55,14 +55,17 @@ class Chain:
         for line in log.read_text(encoding="utf-8").splitlines():
             rank, _, call = line.split()
             by_rank[int(rank)].append(call)
-        return {rank: calls[:len(calls) * SAVES_TO_HIT // DRY_STEPS] for rank, calls in sorted(by_rank.items())}
+        return {rank: calls[-(len(calls) * SAVES_TO_HIT // DRY_STEPS):] for rank, calls in sorted(by_rank.items())}
 
     def faults(self, source, count):
         """Every other one hits rank 0, which does most of the work on names."""
         for index in range(count):
             rank = 0 if index % 2 == 0 else source.randint(1, WORLD - 1)
-            at = source.randint(1, len(self.calls[rank]))
-            yield Fault(KINDS[source.randrange(len(KINDS))], rank, at, self.calls[rank][at - 1])
+            calls = self.calls[rank]
+            # Names are few among many writes: every kind of call is as likely as another in half of the trials.
+            call = source.choice(sorted(set(calls))) if source.random() < 0.5 else source.choice(calls)
+            at = source.choice([i for i, name in enumerate(calls, 1) if name == call])
+            yield Fault(source.choice(KINDS), rank, at, call)
 
     def published(self):
         """Step of the newest published checkpoint; 0: none."""
