@@ -61,7 +61,7 @@ DEFAULT_ROWS = ["one", "one_streams", "coalesced", "wide3", "wide2", "8b_full", 
 
 def unpack(folder, target):
     target.mkdir(parents=True, exist_ok=True)
-    for file in folder.iterdir():
+    for file in filter(pathlib.Path.is_file, folder.iterdir()):
         out = target / file.name.removesuffix(".xz")
         out.write_bytes(lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes())
         out.chmod(0o755)

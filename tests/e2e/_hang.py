@@ -164,6 +164,6 @@ class Trial:
                 wrong.append(f"rank {rank} stands at step {step}, the injected one at {at[victim]}")
         if "the others wait for it" not in rows[victim][2]:
             wrong.append("the table does not mark the injected rank")
-        if f" at {rows[victim][0].split(' (')[0]}" not in naming[0]:
+        if naming and f" at {rows[victim][0].split(' (')[0]}" not in naming[0]:
             wrong.append("the report's line lacks the injected rank's operation")
         return rows[victim][0]

@@ -128,8 +128,8 @@ class Runner:
                      offload=offload, dtype=dtype, flags=flags, fp16={"initial_scale_power": 10})
             for stage, offload in ((0, 0), (1, 0), (2, 0), (3, 0), (2, 1), (3, 1), (3, 2))]
         # The runs above launch their second step as CUDA graphs; this one does not.
-        results.append(self.run(f"{what} stage 3 without graphs", model, 3, 2, accumulation=4, bf16=bf16,
-                                flags=flags + ["--cuda_graphs", "off"]))
+        results.append(self.run(f"{what} stage 3 without graphs", model, 3, 2, accumulation=4, dtype=dtype,
+                                flags=flags + ["--cuda_graphs", "off"], fp16={"initial_scale_power": 10}))
         equal = all(result is not None and result == results[0] for result in results)
         equal = equal and not any(row[2] for row in results[0][0])  # a skipped step would be equal everywhere
         self.problems += not equal
