@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <thread>
 #include <vector>
 
@@ -105,13 +106,33 @@ TEST(MonitorTest, SilentRankIsReportedByItsNeighbourAndAbortsAll) {
   const MonitorOptions options{.poll = milliseconds(10), .silence = milliseconds(150)};
   Monitor rank0(store->clone(), 0, 3, 0, options);
   Monitor rank2(store->clone(), 2, 3, 0, options);
-  std::string aborted;
-  rank2.set_abort_hook([&](const std::string& reason) { aborted = reason; });
+  std::promise<std::string> abort_call;
+  auto aborted = abort_call.get_future();
+  rank2.set_abort_hook([&](const std::string& reason) { abort_call.set_value(reason); });
   const auto failure = rank2.wait_first_failure(milliseconds(3000));
   ASSERT_TRUE(failure.has_value());
   EXPECT_EQ(failure->rank, 1);
   EXPECT_NE(failure->message.find("silent for 150 ms"), std::string::npos) << failure->message;
-  EXPECT_NE(aborted.find("rank 1 failed first"), std::string::npos);
+  ASSERT_EQ(aborted.wait_for(std::chrono::seconds(3)), std::future_status::ready);
+  EXPECT_NE(aborted.get().find("rank 1 failed first"), std::string::npos);
+}
+
+TEST(MonitorTest, AnAbortThatWaitsForTheFailingThreadDoesNotHoldItsReportBack) {
+  const auto store = make_memory_store();
+  const MonitorOptions options{.poll = milliseconds(10), .silence = milliseconds(150)};
+  Monitor rank(store->clone(), 0, 2, -1, options);
+  std::promise<void> reported;
+  std::promise<bool> abort_call;
+  auto in_time = abort_call.get_future();
+  rank.set_abort_hook([&](const std::string&) {
+    const auto waited = reported.get_future().wait_for(std::chrono::seconds(3));
+    abort_call.set_value(waited == std::future_status::ready);
+  });
+  FailureBoard(*store).report({1, "lost"});
+  ASSERT_TRUE(rank.wait_first_failure(milliseconds(3000)).has_value());
+  EXPECT_EQ(rank.report("what follows from it").message, "lost");
+  reported.set_value();
+  EXPECT_TRUE(in_time.get());
 }
 
 TEST(MonitorTest, RankThatLeftIsNotMissedAndWaitsForTheOthers) {

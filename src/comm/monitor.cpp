@@ -48,7 +48,8 @@ struct Monitor::State {
   // Guarded by mutex.
   bool leaving = false, left = false, all_left = false;
   bool stopping = false, beating_ended = false, alarm_ended = false;
-  std::optional<std::string> own_failure;  // to be written to the board
+  bool aborting = false, abort_ended = false;  // the hook runs; its thread has ended
+  std::optional<std::string> own_failure;      // to be written to the board
   std::optional<Failure> failure;
   Clock::time_point last_cycle = Clock::now();
   std::function<void(const std::string&)> hook;
@@ -65,9 +66,6 @@ struct Monitor::State {
     }
     failure = first;
     changed.notify_all();
-    if (hook) {
-      hook(describe(first));
-    }
   }
 
   [[nodiscard]] bool has_failed() const {
@@ -85,6 +83,7 @@ struct Monitor::State {
   void lose_store(const std::string& error);
   void linger();
   void alarm_until_stopped();
+  void abort_until_stopped();
 };
 
 void Monitor::State::beat_until_stopped() {
@@ -221,6 +220,23 @@ void Monitor::State::lose_store(const std::string& error) {
                                        positions.last_place(store_rank), rank)});
 }
 
+/// Runs the hook without the lock: an abort may wait for the very thread that asks for the failure.
+void Monitor::State::abort_until_stopped() {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return stopping || (failure && hook); });
+  if (!stopping) {
+    aborting = true;
+    const auto abort = hook;
+    const std::string text = describe(*failure);
+    lock.unlock();
+    abort(text);
+    lock.lock();
+    aborting = false;
+  }
+  abort_ended = true;
+  changed.notify_all();
+}
+
 /// The host of the store gives the others time to read the failure.
 void Monitor::State::linger() {
   int failed_rank = kAllRanks;
@@ -231,14 +247,19 @@ void Monitor::State::linger() {
     }
     failed_rank = failure->rank;
   }
-  const std::int64_t seen = store->add("num_seen", 1);
+  store->set(key("seen", rank), "1");
   // A rank that is gone reads nothing.
   const auto identity =
       failed_rank >= 0 ? store->try_get(key("process", failed_rank)) : std::nullopt;
-  const int readers = identity && has_ended(*identity) ? world - 1 : world;
+  const int gone = identity && has_ended(*identity) ? failed_rank : kAllRanks;
+  const auto all_have_seen = [&] {
+    for (int reader = 0; reader < world; ++reader) {
+      if (reader != gone && !store->try_get(key("seen", reader))) return false;
+    }
+    return true;
+  };
   const auto deadline = Clock::now() + options.grace;
-  for (std::int64_t now = seen; rank == store_rank && now < readers && Clock::now() < deadline;
-       now = store->add("num_seen", 0)) {
+  while (rank == store_rank && Clock::now() < deadline && !all_have_seen()) {
     std::this_thread::sleep_for(milliseconds{50});
   }
 }
@@ -275,23 +296,25 @@ Monitor::Monitor(std::unique_ptr<Store> store, int rank, int world, int store_ra
   state_->store->set(key("process", rank), process_identity() + state_->positions.page_address());
   std::thread([state = state_] { state->beat_until_stopped(); }).detach();
   std::thread([state = state_] { state->alarm_until_stopped(); }).detach();
+  std::thread([state = state_] { state->abort_until_stopped(); }).detach();
 }
 
 Monitor::~Monitor() {
+  set_abort_hook({});
   std::unique_lock lock(state_->mutex);
-  state_->hook = nullptr;
   state_->stopping = true;
   state_->changed.notify_all();
-  state_->changed.wait_for(lock, state_->options.grace + milliseconds{1000},
-                           [&] { return state_->beating_ended && state_->alarm_ended; });
+  state_->changed.wait_for(lock, state_->options.grace + milliseconds{1000}, [&] {
+    return state_->beating_ended && state_->alarm_ended && state_->abort_ended;
+  });
 }
 
 void Monitor::set_abort_hook(std::function<void(const std::string&)> hook) {
-  const std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
+  // What the running hook uses stays until it has returned; `last_resort` ends one that never does.
+  state_->changed.wait_for(lock, state_->options.exit_grace, [&] { return !state_->aborting; });
   state_->hook = std::move(hook);
-  if (state_->hook && state_->failure) {
-    state_->hook(describe(*state_->failure));
-  }
+  state_->changed.notify_all();
 }
 
 Failure Monitor::report(const std::string& message) {

@@ -35,16 +35,17 @@ struct LaunchOptions {
 /// 0 as the descriptor ZT_LISTEN_FD.
 ///
 /// Ranks, and what they started in their process group, die with this process. SIGINT, SIGTERM and
-/// SIGHUP are forwarded once, SIGUSR1 each time; the ranks have `stop_grace` to end, and a second signal (2 s later or
-/// more) ends them at once. When a rank fails, the others have `report_grace` to end by themselves,
-/// then get SIGTERM, and SIGKILL after `term_grace`.
+/// SIGHUP are forwarded once, SIGUSR1 each time; the ranks have `stop_grace` to end, and a second
+/// signal (2 s later or more) ends them at once. When a rank fails, the others have `report_grace`
+/// to end by themselves, then get SIGTERM, and SIGKILL after `term_grace`.
 ///
-/// Returns 0 when all ranks returned 0; 75 when ranks saved their state and ended early; 128 + n when signal n ended the run from outside; otherwise
-/// the status of the rank that failed first (128 + n when it was killed by signal n). The last line
-/// of the log names that rank and the cause. Exit code 4 (a peer failed) counts as first only when
-/// no rank failed otherwise. Thread: the calling thread must outlive the ranks; SIGCHLD and the
-/// forwarded signals are blocked in it meanwhile. Errors: CommError when the port is taken;
-/// DeviceError when a process or file cannot be made.
+/// Returns 0 when all ranks returned 0; 75 when ranks saved their state and ended early; 128 + n
+/// when signal n ended the run from outside; otherwise the status of the rank that failed first
+/// (128 + n when it was killed by signal n). The last line of the log names that rank and the
+/// cause. Exit code 4 (a peer failed) counts as first only when no rank failed otherwise. Thread:
+/// the calling thread must outlive the ranks; SIGCHLD and the forwarded signals are blocked in it
+/// meanwhile. Errors: CommError when the port is taken; DeviceError when a process or file cannot
+/// be made.
 int run_ranks(const LaunchOptions& options);
 
 }  // namespace zt::launch

@@ -77,7 +77,7 @@ void expect_kinds(const ArenaPeak& arena, const std::vector<Expected>& expected)
 // Every stage peaks in the block's backward: activations of the embedding (1024), gradients of both
 // activations (2 x 1024), the block's stash (4096) and scratch (2048). 896 elements in all.
 std::vector<Expected> at_block_backward(std::vector<Expected> rest) {
-  rest.insert(rest.end(), {{BufferKind::scalars, (2 * (3 + 1) + 5) * 8},
+  rest.insert(rest.end(), {{BufferKind::scalars, (2 * (3 + 2) + 17) * 8},
                            {BufferKind::activation, 1024},
                            {BufferKind::grad_activation, 2048},
                            {BufferKind::stash, 4096},

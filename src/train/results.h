@@ -25,12 +25,12 @@ struct TrainResult {
   std::int64_t skipped_steps = 0;
   double mean_loss = 0;  ///< over steps that were not skipped
   double seconds = 0;
-  std::int64_t samples = 0;       ///< blocks of the training data
-  std::int64_t samples_seen = 0;  ///< blocks trained on, those before a resume included
+  std::int64_t samples = 0;          ///< blocks of the training data
+  std::int64_t samples_seen = 0;     ///< blocks trained on, those before a resume included
   std::int64_t resumed_step = 0;     ///< last step before this process began; 0: none
   std::int64_t resumed_samples = 0;  ///< blocks seen by then
   bool stopped = false;  ///< before the last step, by a signal or the time limit; state is saved
-  double flops = 0;               ///< 6 x tokens x parameters without embeddings
+  double flops = 0;      ///< 6 x tokens x parameters without embeddings
 };
 
 /// `eval_results.json` of Hugging Face: indent 4, sorted keys, 4 decimals for the run time, 3 for
