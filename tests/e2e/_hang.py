@@ -15,6 +15,7 @@ import subprocess
 import time
 
 import _tiny_model as tiny
+from _processes import alive, rank_of, wait_until
 
 SOURCE = pathlib.Path(os.environ.get("ZT_SOURCE_DIR", pathlib.Path(__file__).resolve().parents[2]))
 ZT = os.environ.get("ZT_BINARY", str(SOURCE / "zt"))
@@ -33,29 +34,6 @@ def children(pid):
                 if stat[0] != "Z" and int(stat[1]) == pid:
                     found.append(int(entry))
     return found
-
-
-def rank_of(pid):
-    with contextlib.suppress(OSError):
-        for part in pathlib.Path("/proc", str(pid), "environ").read_bytes().split(b"\0"):
-            if part.startswith(b"RANK="):
-                return int(part[5:])
-    return None
-
-
-def alive(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
-    return False
-
-
-def wait_until(condition, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def prepare(folder):
