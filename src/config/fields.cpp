@@ -78,7 +78,6 @@ struct Names<DType> {
 
 namespace {
 
-constexpr Range kAny{};
 constexpr Range kFromZero{0};
 constexpr Range kFromOne{1};
 constexpr Range kAboveZero{0, 1e300, true};

@@ -23,9 +23,9 @@ class DeviceWords {
   void write(std::size_t offset, std::uint32_t value, const Launch& launch) const;
 
  private:
-  void* page_ = nullptr;
-  void* device_page_ = nullptr;
-  void* write_function_ = nullptr;  ///< the driver's cuStreamWriteValue32
+  [[maybe_unused]] void* page_ = nullptr;
+  [[maybe_unused]] void* device_page_ = nullptr;
+  [[maybe_unused]] void* write_function_ = nullptr;  ///< the driver's cuStreamWriteValue32
 };
 
 }  // namespace zt::memory

@@ -27,7 +27,7 @@ from _deepspeed import ENVIRONMENT, SAVED, STEPS, _peer, ds_run, launch, losses
 
 TOOL = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else
                        os.path.join(os.environ["ZT_BUILD_DIR"], "src", "checkpoint", "checkpoint_peer_tool"))
-CASES = [(1, False, True), (1, True, False), (2, True, True), (2, False, False), (3, False, True), (3, True, False)]
+CASES = [(stage, bf16, tied) for stage in (1, 2, 3) for bf16 in (False, True) for tied in (True, False)]
 
 
 def name_of(case):
@@ -149,7 +149,7 @@ def main():
         for case in CASES:
             check_files(checks, root, case)
             check_zt(checks, root, case, own[case])
-        for case in (CASES[1], CASES[4]):
+        for case in ((1, True, False), (3, False, True)):
             check_universal(checks, root, case)
     finally:
         shutil.rmtree(root)
