@@ -44,16 +44,23 @@ def write_rows(root):
     torch.save(rows[order[:STEPS * per_step]].view(STEPS, per_step, BLOCK), root / "rows.pt")
 
 
-def ds_config(stage, bf16):
+def ds_config(stage, precision):
     """The settings of a run as a zt user passes them with --deepspeed."""
     return {"train_micro_batch_size_per_gpu": BATCH, "gradient_accumulation_steps": 1, "gradient_clipping": 1.0,
             "zero_optimization": {"stage": stage}, "optimizer": {"type": "AdamW", "params": OPTIMIZER},
-            "scheduler": SCHEDULER, "bf16": {"enabled": bf16}}
+            "scheduler": SCHEDULER, **precision_block(precision)}
 
 
-def ds_run(root, stage, bf16, tied, name, **more):
+def precision_block(precision):
+    """The JSON block of fp32, bf16 or fp16; fp16 with a dynamic scale that these few steps never change."""
+    if precision == "fp16":
+        return {"fp16": {"enabled": True, "initial_scale_power": 8}}
+    return {"bf16": {"enabled": precision == "bf16"}}
+
+
+def ds_run(root, stage, precision, tied, name, **more):
     """One run of the worker's plan; its losses go to `<name>.json`."""
-    return {"stage": stage, "bf16": bf16, "model": str(root / model_name(tied)), "rows": str(root / "rows.pt"),
+    return {"stage": stage, "precision": precision_block(precision), "model": str(root / model_name(tied)), "rows": str(root / "rows.pt"),
             "batch": BATCH, "optimizer": OPTIMIZER, "scheduler": SCHEDULER, "out": str(root / f"{name}.json"), **more}
 
 

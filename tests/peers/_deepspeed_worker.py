@@ -2,7 +2,7 @@
 """One rank of real DeepSpeed (CPU, Gloo): trains a tiny Qwen3, saves and loads checkpoints as a plan says.
 
 usage: torchrun --nproc_per_node 2 _deepspeed_worker.py PLAN.json
-The plan is a list of runs: {stage, bf16, model, rows, optimizer, scheduler, steps, batch, load, save_at, save, out}.
+The plan is a list of runs: {stage, precision, model, rows, optimizer, scheduler, steps, batch, load, save_at, save, out}.
 `before` are commands that rank 0 runs first. `rows` is a file with one [steps, batch of all ranks, block] tensor; `steps` are the indices this run trains.
 Rank 0 writes {"losses": [...]} to `out`.
 """
@@ -20,6 +20,8 @@ from transformers import AutoModelForCausalLM  # noqa: E402
 
 # Its shared-memory collectives would be compiled first, for a minute; Gloo does without them.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+# It asks for fp16 instructions of the newest processors; PyTorch computes fp16 without them.
+deepspeed.accelerator.get_accelerator().is_fp16_supported = lambda: True
 
 
 def config(run):
@@ -28,7 +30,7 @@ def config(run):
         "gradient_clipping": 1.0, "zero_force_ds_cpu_optimizer": False, "steps_per_print": 10**9,
         "zero_optimization": {"stage": run["stage"], **run.get("zero", {})},
         "optimizer": {"type": "AdamW", "params": {**run["optimizer"], "torch_adam": True}},
-        "scheduler": run["scheduler"], "bf16": {"enabled": run["bf16"]},
+        "scheduler": run["scheduler"], **run["precision"],
     }
     if run.get("load_universal"):
         settings["checkpoint"] = {"load_universal": True}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checkpoints go between zt and real DeepSpeed, both ways, at every ZeRO stage, in fp32 and bf16, tied and untied.
+"""Checkpoints go between zt and real DeepSpeed, both ways, at every ZeRO stage, in fp32, bf16 and fp16, tied and untied.
 
 usage: deepspeed_checkpoints.py [PATH_TO_checkpoint_peer_tool]; without it the one in $ZT_BUILD_DIR
 - DeepSpeed trains, saves and goes on; zt resumes from its files: the next 5 losses are DeepSpeed's.
@@ -27,12 +27,13 @@ from _deepspeed import ENVIRONMENT, SAVED, STEPS, _peer, ds_run, launch, losses
 
 TOOL = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else
                        os.path.join(os.environ["ZT_BUILD_DIR"], "src", "checkpoint", "checkpoint_peer_tool"))
-CASES = [(stage, bf16, tied) for stage in (1, 2, 3) for bf16 in (False, True) for tied in (True, False)]
+CASES = [(stage, precision, tied) for stage in (1, 2, 3) for precision in ("fp32", "bf16") for tied in (True, False)]
+CASES += [(1, "fp16", True), (2, "fp16", False), (3, "fp16", True)]
 
 
 def name_of(case):
-    stage, bf16, tied = case
-    return f"stage{stage}-{'bf16' if bf16 else 'fp32'}-{'tied' if tied else 'untied'}"
+    stage, precision, tied = case
+    return f"stage{stage}-{precision}-{'tied' if tied else 'untied'}"
 
 
 def tool(*words):
@@ -89,17 +90,17 @@ def check_files(checks, root, case):
     checks.check(same, f"{name}: DeepSpeed goes on from rewritten files with the same losses, bit for bit")
 
 
-TOLERANCE = {False: 1e-6, True: 1e-4}
+TOLERANCE = {"fp32": 1e-6, "bf16": 1e-4, "fp16": 1e-4}
 
 
 def zt(root, case, output, *extra):
     """Trains with zt; the losses of the steps it did, by step."""
-    stage, bf16, tied = case
+    stage, precision, tied = case
     _peer.run_zt("train", "--use_cpu", "--nproc", _deepspeed.RANKS, "--model_name_or_path", root / _deepspeed.model_name(tied),
                  "--train_file_dir", _deepspeed.TEXT, "--output_dir", output, "--cache_dir", root / "cache", "--do_train",
                  "--validation_split_percentage", 0, "--block_size", _deepspeed.BLOCK, "--per_device_train_batch_size",
                  _deepspeed.BATCH, "--max_steps", STEPS, "--seed", _deepspeed.SEED, "--deepspeed",
-                 json.dumps(_deepspeed.ds_config(stage, bf16)), *extra)
+                 json.dumps(_deepspeed.ds_config(stage, precision)), *extra)
     return [r["loss"] for r in _peer.metrics(output) if r["step"] > SAVED]
 
 
@@ -149,7 +150,7 @@ def main():
         for case in CASES:
             check_files(checks, root, case)
             check_zt(checks, root, case, own[case])
-        for case in ((1, True, False), (3, False, True)):
+        for case in ((1, "bf16", False), (3, "fp32", True)):
             check_universal(checks, root, case)
     finally:
         shutil.rmtree(root)
