@@ -172,7 +172,7 @@ std::string model_pickle(const DeepSpeedFiles& files, int rank,
 /// All of a parameter, rounded to the saved dtype.
 void write_weight(const DeepSpeedFiles& files, const layout::ParamSpec& param,
                   TorchWriter& writer) {
-  const auto dtype = files.save.dtype;
+  const auto dtype = param.dtype(files.save.dtype);
   std::vector<std::byte> rounded;
   read_run(files.source, StateKind::weight, {&param, 0, param.numel().value},
            [&](std::span<const float> values) {
@@ -201,7 +201,7 @@ void write_model_file(const DeepSpeedFiles& files, int rank) {
   const bool sharded = files.save.layout == DeepSpeedLayout::stage3;
   std::vector<StorageRef> storages;
   for (const auto* param : order) {
-    storages.push_back({std::to_string(storages.size()), to_torch(files.save.dtype),
+    storages.push_back({std::to_string(storages.size()), to_torch(param->dtype(files.save.dtype)),
                         sharded ? 0 : param->numel().value});
     if (sharded) break;
   }

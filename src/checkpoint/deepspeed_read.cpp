@@ -115,7 +115,8 @@ void add_module_weights(DeepSpeedContent& content, const TorchFile& file) {
   bool first = true;
   for (const auto& [name, value] : module->entries()) {
     if (value.kind() != NodeKind::tensor) continue;
-    if (std::exchange(first, false)) content.weight_dtype = to_dtype(file.dtype(value.tensor()));
+    const auto dtype = to_dtype(file.dtype(value.tensor()));  // some may be fp32 in a 16-bit run
+    if (std::exchange(first, false) || dtype != DType::f32) content.weight_dtype = dtype;
     if (!content.pieces.knows(name) || content.pieces.has(StateKind::master, name)) continue;
     content.pieces.append(StateKind::weight, name, value.tensor().numel(), file, value.tensor(), 0);
   }

@@ -44,7 +44,7 @@ struct HuggingFaceWriter::Impl {
     std::vector<SafetensorsWriter::Tensor> tensors;
     for (const auto id : set.files[file].params) {
       const auto& param = params.at(static_cast<std::size_t>(id.value));
-      tensors.push_back({param.name, save.dtype, param.shape});
+      tensors.push_back({param.name, param.dtype(save.dtype), param.shape});
     }
     writer = std::make_unique<SafetensorsWriter>(
         (fs::path(save.folder) / set.files[file].path).string(), tensors);
@@ -77,7 +77,9 @@ void HuggingFaceWriter::write(layout::ParamId id, const View& values) {
   auto& self = *impl_;
   ZT_ASSERT(!self.done() && self.set.files[self.file].params[self.next] == id,
             "parameter out of order");
-  ZT_ASSERT(values.dtype == self.save.dtype, "parameter of another dtype than the save");
+  ZT_ASSERT(
+      values.dtype == self.params.at(static_cast<std::size_t>(id.value)).dtype(self.save.dtype),
+      "parameter of another dtype than the save");
   if (self.next == 0) self.open_file();
   self.writer->write(values);
   if (++self.next < self.set.files[self.file].params.size()) return;

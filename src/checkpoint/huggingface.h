@@ -48,7 +48,7 @@ class HuggingFaceWriter {
   HuggingFaceWriter(HuggingFaceSave save, const std::vector<layout::ParamSpec>& params,
                     std::vector<layout::ParamId> order);
   ~HuggingFaceWriter();
-  /// The next parameter of the order, host memory, in save.dtype.
+  /// The next parameter of the order, host memory, in ParamSpec::dtype(save.dtype).
   void write(layout::ParamId id, const View& values);
   /// Index, configuration and tokenizer files; the folder is complete afterwards.
   void finish();

@@ -62,10 +62,8 @@ struct NativeCheckpoint::Impl {
       if (TensorSet::exists(folder, stem_of(kind))) set(kind).emplace(folder, stem_of(kind));
     }
     if (!set(StateKind::weight)) fail(folder, "holds no weights. Use another checkpoint.");
-    for (const auto& [name, place] : set(StateKind::weight)->tensors()) {
-      params.push_back({.name = name, .shape = place.entry->shape});
-      weight_dtype = place.entry->dtype;
-    }
+    params = set(StateKind::weight)->specs();
+    weight_dtype = set(StateKind::weight)->weight_dtype();
     const auto path = folder + "/" + kRunStateName;
     run = parse_run_state(read_text(path, kMaxText), path);
     if (run.state.global_step != manifest.global_step) {

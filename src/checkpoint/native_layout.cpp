@@ -32,7 +32,7 @@ std::vector<std::vector<ParamId>> cut_shards(const std::vector<ParamSpec>& param
   std::vector<std::vector<ParamId>> shards;
   Bytes filled;
   for (const auto id : order) {
-    const auto bytes = storage(spec(params, id).numel(), dtype);
+    const auto bytes = storage(spec(params, id).numel(), spec(params, id).dtype(dtype));
     if (shards.empty() || filled + bytes > limit) {
       shards.emplace_back();
       filled = {};
@@ -48,13 +48,14 @@ TensorFile plan_file(std::string path, const std::vector<ParamSpec>& params,
   TensorFile file{std::move(path), {}, std::move(order), {}, 0};
   std::vector<TensorDeclaration> tensors;
   for (const auto id : file.params) {
-    tensors.push_back({spec(params, id).name, dtype, spec(params, id).shape});
+    const auto& param = spec(params, id);
+    tensors.push_back({param.name, param.dtype(dtype), param.shape});
   }
   file.header = make_safetensors_header(tensors);
   file.size = static_cast<std::int64_t>(file.header.size());
   for (const auto id : file.params) {
     file.begin.push_back(file.size);
-    file.size += storage(spec(params, id).numel(), dtype).value;
+    file.size += storage(spec(params, id).numel(), spec(params, id).dtype(dtype)).value;
   }
   return file;
 }
@@ -107,9 +108,10 @@ TensorFileSet TensorFileSet::plan(const std::string& stem, const std::vector<Par
 }
 
 NativeLayout::NativeLayout(const std::vector<ParamSpec>& params, const Options& options)
-    : weight_dtype_(options.dtype), places_(kKinds.size()) {
+    : places_(kKinds.size()) {
   std::vector<ParamId> order;
   for (int i = 0; i < checked_narrow<int>(params.size()); ++i) order.push_back({i});
+  for (const auto& param : params) weight_dtypes_.push_back(param.dtype(options.dtype));
   for (const auto kind : kKinds) {
     const bool weight = kind == StateKind::weight;
     if (!weight && !options.optimizer) continue;
@@ -135,8 +137,9 @@ void NativeLayout::add(StateKind kind, TensorFileSet set) {
 
 bool NativeLayout::has(StateKind kind) const { return !places_.at(index_of(kind)).empty(); }
 
-DType NativeLayout::dtype(StateKind kind) const {
-  return kind == StateKind::weight ? weight_dtype_ : DType::f32;
+DType NativeLayout::dtype(StateKind kind, ParamId param) const {
+  return kind == StateKind::weight ? weight_dtypes_.at(static_cast<std::size_t>(param.value))
+                                   : DType::f32;
 }
 
 TensorPlace NativeLayout::place(StateKind kind, ParamId param) const {

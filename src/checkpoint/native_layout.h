@@ -42,7 +42,7 @@ struct TensorPlace {
 class NativeLayout {
  public:
   struct Options {
-    DType dtype = DType::f32;  ///< of the weights
+    DType dtype = DType::f32;  ///< of the weights, except those with ParamSpec::keep_fp32
     bool optimizer = true;     ///< false: weights only
     Bytes shard_bytes{5'000'000'000};
   };
@@ -50,7 +50,7 @@ class NativeLayout {
 
   /// False: the kind has no file (weights only; `master` when the weights are fp32 themselves).
   [[nodiscard]] bool has(layout::StateKind kind) const;
-  [[nodiscard]] DType dtype(layout::StateKind kind) const;
+  [[nodiscard]] DType dtype(layout::StateKind kind, layout::ParamId param) const;
   /// Errors: InternalError when the kind has no file.
   [[nodiscard]] TensorPlace place(layout::StateKind kind, layout::ParamId param) const;
   [[nodiscard]] const std::vector<TensorFile>& files() const { return files_; }
@@ -63,7 +63,7 @@ class NativeLayout {
  private:
   void add(layout::StateKind kind, TensorFileSet set);
 
-  DType weight_dtype_;
+  std::vector<DType> weight_dtypes_;  ///< by ParamId
   std::vector<TensorFile> files_;
   std::vector<Index> indexes_;
   std::vector<std::vector<TensorPlace>> places_;  ///< by StateKind, by ParamId; empty: no file

@@ -189,7 +189,8 @@ Bytes NativeSave::written() const { return {impl_->written}; }
 
 void NativeSave::write(const layout::StateSlice& slice, const View& values) {
   auto& self = *impl_;
-  ZT_ASSERT(values.numel == slice.length.value && values.dtype == self.layout.dtype(slice.kind),
+  ZT_ASSERT(values.numel == slice.length.value &&
+                values.dtype == self.layout.dtype(slice.kind, slice.param),
             "values of a slice");
   const auto& param = self.params.at(static_cast<std::size_t>(slice.param.value));
   ZT_ASSERT(slice.begin >= 0 && slice.begin + slice.length.value <= param.numel().value,

@@ -99,8 +99,8 @@ void write_share(NativeSave& save, const std::vector<layout::ParamSpec>& params,
   for (const auto kind :
        {StateKind::weight, StateKind::master, StateKind::exp_avg, StateKind::exp_avg_sq}) {
     if (!save.layout().has(kind)) continue;
-    const auto dtype = save.layout().dtype(kind);
     for (int p = 0; p < static_cast<int>(params.size()); ++p) {
+      const auto dtype = save.layout().dtype(kind, {p});
       const auto numel = params[static_cast<std::size_t>(p)].numel().value;
       const auto begin = numel * rank / world, end = numel * (rank + 1) / world;
       std::vector<float> values;

@@ -89,7 +89,7 @@ void write_rank(NativeSave& save, const std::vector<layout::ParamSpec>& params, 
     const auto begin = numel * rank / ranks, end = numel * (rank + 1) / ranks;
     for (const auto kind :
          {StateKind::weight, StateKind::master, StateKind::exp_avg, StateKind::exp_avg_sq}) {
-      const auto dtype = save.layout().dtype(kind);
+      const auto dtype = save.layout().dtype(kind, {p});
       const auto step = kBlock / size_of(dtype).value;
       for (auto at = begin; at < end; at += step) {
         const auto count = std::min(step, end - at);

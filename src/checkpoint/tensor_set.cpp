@@ -84,6 +84,25 @@ TensorSet::TensorSet(const std::string& folder, const std::string& stem) {
   }
 }
 
+DType TensorSet::weight_dtype() const {
+  auto result = DType::f32;
+  for (const auto& [name, place] : where_) {
+    const auto dtype = place.entry->dtype;
+    if (dtype == DType::bf16 || dtype == DType::f16) result = dtype;
+  }
+  return result;
+}
+
+std::vector<layout::ParamSpec> TensorSet::specs() const {
+  const bool narrow = weight_dtype() != DType::f32;
+  std::vector<layout::ParamSpec> result;
+  for (const auto& [name, place] : where_) {
+    result.push_back({.name = name, .shape = place.entry->shape});
+    result.back().keep_fp32 = narrow && place.entry->dtype == DType::f32;
+  }
+  return result;
+}
+
 const TensorSet::Place* TensorSet::find(const std::string& name) const {
   const auto found = where_.find(name);
   return found == where_.end() ? nullptr : &found->second;

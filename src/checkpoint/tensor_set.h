@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
+#include "layout/layout.h"
 
 namespace zt::checkpoint {
 
@@ -28,6 +29,10 @@ class TensorSet {
   [[nodiscard]] const std::map<std::string, Place>& tensors() const { return where_; }
   /// Nothing when the set has no such tensor.
   [[nodiscard]] const Place* find(const std::string& name) const;
+  /// The 16-bit dtype of the tensors when any has one, else fp32.
+  [[nodiscard]] DType weight_dtype() const;
+  /// Names and shapes of all tensors; keep_fp32 for those that are fp32 beside 16-bit ones.
+  [[nodiscard]] std::vector<layout::ParamSpec> specs() const;
 
  private:
   std::vector<std::unique_ptr<SafetensorsFile>> files_;

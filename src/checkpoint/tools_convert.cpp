@@ -160,9 +160,10 @@ void convert_to_huggingface(const OpenedCheckpoint& from, const ConvertOptions& 
     writer.append(0, f, 0, std::as_bytes(std::span<const char>(file.header)));
     for (std::size_t i = 0; i < file.params.size(); ++i) {
       const auto& param = from.params.at(static_cast<std::size_t>(file.params[i].value));
-      reader.stream(StateKind::weight, param, dtype, [&](std::int64_t begin, const View& values) {
+      const auto own = param.dtype(dtype);
+      reader.stream(StateKind::weight, param, own, [&](std::int64_t begin, const View& values) {
         writer.append(
-            0, f, file.begin[i] + begin * size_of(dtype).value,
+            0, f, file.begin[i] + begin * size_of(own).value,
             {values.as<const std::byte>(), static_cast<std::size_t>(values.bytes().value)});
       });
     }
@@ -192,7 +193,7 @@ std::string convert_to_native(const OpenedCheckpoint& from, const ConvertOptions
   for (const auto kind : kinds) {
     for (const auto id : in_order(from.params)) {
       reader.stream(kind, from.params.at(static_cast<std::size_t>(id.value)),
-                    native.layout().dtype(kind), [&](std::int64_t begin, const View& values) {
+                    native.layout().dtype(kind, id), [&](std::int64_t begin, const View& values) {
                       native.write({kind, id, begin, {values.numel}}, values);
                     });
     }

@@ -59,10 +59,8 @@ void add_tied_name(OpenedCheckpoint& opened) {
 OpenedCheckpoint open_huggingface(const std::string& folder) {
   auto source = std::make_unique<HuggingFaceSource>(folder);
   OpenedCheckpoint opened;
-  for (const auto& [name, place] : source->tensors().tensors()) {
-    opened.params.push_back({.name = name, .shape = place.entry->shape});
-    opened.dtype = place.entry->dtype;
-  }
+  opened.params = source->tensors().specs();
+  opened.dtype = source->tensors().weight_dtype();
   opened.format = "huggingface";
   opened.source = std::move(source);
   opened.model_folder = folder;

@@ -18,11 +18,13 @@ UnitLayout::UnitLayout(const std::vector<ParamSpec>& params, UnitSpec unit, int 
                       ", expected >= 1.");
   }
   ZT_ASSERT(!unit_.params.empty(), "unit '" + unit_.name + "' has no parameters");
+  keep_fp32_ = params.at(static_cast<std::size_t>(unit_.params.front().value)).keep_fp32;
   std::int64_t end = 0;
   for (const auto id : unit_.params) {
     const auto& param = params.at(static_cast<std::size_t>(id.value));
     const auto count = param.numel();
     ZT_ASSERT(count.value > 0, "parameter '" + param.name + "' is empty");
+    ZT_ASSERT(param.keep_fp32 == keep_fp32_, "unit '" + unit_.name + "' mixes dtypes");
     const auto begin = param.adjacent ? end : round_up(end, kAlignment);
     offsets_.push_back({begin});
     numels_.push_back(count);

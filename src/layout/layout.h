@@ -31,20 +31,36 @@ struct ShardOffset {
 };
 
 /// How a parameter is filled when training starts from scratch.
-enum class Init : std::uint8_t { zeros, ones, normal };
+enum class Init : std::uint8_t {
+  zeros,
+  ones,
+  normal,     ///< standard deviation init_scale
+  uniform,    ///< from -init_scale to init_scale
+  constant,   ///< init_scale
+  log_index,  ///< log(1), log(2), ... along each row (Mamba's A_log)
+  /// Inverse softplus of max(init_floor, a value between init_low and init_high, even in its
+  /// logarithm) (Mamba's dt_proj.bias)
+  time_step
+};
 
 /// One parameter as the model declares it.
 struct ParamSpec {
   std::string name;                 ///< Hugging Face name, e.g. `model.layers.0.mlp.up_proj.weight`
   std::vector<std::int64_t> shape;  ///< row-major
   Init init = Init::normal;
-  double init_std = 0.02;
+  double init_scale = 0.02;
+  double init_low = 0, init_high = 0, init_floor = 0;  ///< of Init::time_step
   bool decay = true;      ///< false: norms and biases, unless the run decays everything
   bool adjacent = false;  ///< starts where the previous parameter of its unit ends (fused GEMM)
   std::vector<std::string>
       aliases;  ///< further names of the same storage (`lm_head.weight` when tied)
+  /// Kept, sent and accumulated in fp32 also where the run computes in 16 bits (Mamba's A_log). The
+  /// parameters of a unit agree on it.
+  bool keep_fp32 = false;
 
   [[nodiscard]] Numel numel() const;
+  /// The dtype of the parameter in a run that computes in `compute`.
+  [[nodiscard]] DType dtype(DType compute) const { return keep_fp32 ? DType::f32 : compute; }
 };
 
 /// A unit as the model declares it: parameters in storage order.
@@ -77,11 +93,14 @@ class UnitLayout {
  public:
   static constexpr std::int64_t kAlignment = 64;  ///< elements; 128 B in bf16, 256 B in fp32
 
-  /// Errors: ConfigError when world < 1; InternalError when a parameter is empty or `unit` is.
+  /// Errors: ConfigError when world < 1; InternalError when a parameter or `unit` is empty, or when
+  /// its parameters differ in keep_fp32.
   UnitLayout(const std::vector<ParamSpec>& params, UnitSpec unit, int world);
 
   [[nodiscard]] const UnitSpec& unit() const { return unit_; }
   [[nodiscard]] int world() const { return world_; }
+  /// Whether its parameters are fp32 in every run.
+  [[nodiscard]] bool keep_fp32() const { return keep_fp32_; }
   [[nodiscard]] Numel used() const { return used_; }      ///< elements of parameters, no padding
   [[nodiscard]] Numel padded() const { return padded_; }  ///< elements of the flat buffer
   [[nodiscard]] Numel shard() const { return {padded_.value / world_}; }
@@ -98,6 +117,7 @@ class UnitLayout {
  private:
   UnitSpec unit_;
   int world_;
+  bool keep_fp32_ = false;
   std::vector<UnitOffset> offsets_;
   std::vector<Numel> numels_;
   Numel used_, padded_;

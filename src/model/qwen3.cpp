@@ -18,7 +18,7 @@ class Parameters {
     return add({.name = std::move(name),
                 .shape = {rows, cols},
                 .init = layout::Init::normal,
-                .init_std = config_.init_range,
+                .init_scale = config_.init_range,
                 .decay = true,
                 .adjacent = adjacent});
   }

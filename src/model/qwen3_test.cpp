@@ -241,7 +241,7 @@ TEST(InitTest, ValuesDoNotDependOnHowAParameterIsCut) {
 TEST(InitTest, ValuesAreNormalWithTheDeclaredDeviation) {
   constexpr std::size_t kCount = 200'000;
   std::vector<float> values(kCount);
-  fill_initial({.name = "w", .shape = {200, 1000}, .init_std = 0.5}, 0, 7, 0, values);
+  fill_initial({.name = "w", .shape = {200, 1000}, .init_scale = 0.5}, 0, 7, 0, values);
   double mean = 0, square = 0, fourth = 0, neighbour = 0;
   for (std::size_t i = 0; i < kCount; ++i) {
     const double x = values[i] / 0.5;

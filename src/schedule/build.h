@@ -12,6 +12,7 @@ struct UnitInfo {
   std::string name;
   Numel padded, shard;                ///< elements
   std::vector<Numel> bucket_lengths;  ///< per rank, in shard order
+  bool keep_fp32 = false;             ///< parameters and wire are fp32 whatever the run computes in
 };
 
 /// A layer as the builder sees it: sizes only.

@@ -48,6 +48,12 @@ class Builder {
   void emit_step(std::vector<Operation>& out, int unit);
 
   [[nodiscard]] const UnitInfo& unit_info(int unit) const;
+  [[nodiscard]] DType compute_of(int unit) const {
+    return unit_info(unit).keep_fp32 ? DType::f32 : options_.compute;
+  }
+  [[nodiscard]] DType wire_of(int unit) const {
+    return unit_info(unit).keep_fp32 ? DType::f32 : options_.wire;
+  }
   [[nodiscard]] const LayerInfo& layer_info(int layer) const;
   [[nodiscard]] int num_units() const { return static_cast<int>(model_.units.size()); }
   [[nodiscard]] int num_layers() const { return static_cast<int>(model_.layers.size()); }

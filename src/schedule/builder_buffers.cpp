@@ -77,16 +77,16 @@ void Builder::add_unit_buffers(int u) {
                             (options_.world == 1 && residency.param_place == Place::device);
   if (buffers.always_gathered) {
     const auto id =
-        add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::run);
+        add_buffer(BufferKind::param_full, u, info.padded, compute_of(u), Lifetime::run);
     buffers.param_full = {id, info.padded, false};
     buffers.param_shard = {id, info.shard, true};
   } else {
-    const auto id = add_buffer(BufferKind::param_shard, u, info.shard, options_.compute,
-                               Lifetime::run, residency.param_place);
+    const auto id = add_buffer(BufferKind::param_shard, u, info.shard, compute_of(u), Lifetime::run,
+                               residency.param_place);
     buffers.param_shard = {id, info.shard, false};
     if (buffers.retained) {
       buffers.param_full = {
-          add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::step),
+          add_buffer(BufferKind::param_full, u, info.padded, compute_of(u), Lifetime::step),
           info.padded, false};
     }
   }
@@ -125,7 +125,7 @@ void Builder::add_state_buffers(int u, UnitBuffers& buffers) {
   const bool param_on_host = program_.buffer(device_param.buffer).where == Place::host;
   const bool needs_out = host_optimizer() && !param_on_host;
   buffers.master =
-      options_.compute != DType::f32 || needs_out ? add(BufferKind::master_shard) : device_param;
+      compute_of(u) != DType::f32 || needs_out ? add(BufferKind::master_shard) : device_param;
   buffers.exp_avg = add(BufferKind::exp_avg);
   buffers.exp_avg_sq = add(BufferKind::exp_avg_sq);
   buffers.update_grad =
@@ -133,7 +133,7 @@ void Builder::add_state_buffers(int u, UnitBuffers& buffers) {
   buffers.update_param = device_param;
   if (needs_out) {
     buffers.update_param = {
-        add_buffer(BufferKind::param_out, u, numel, options_.compute, Lifetime::run, Place::host),
+        add_buffer(BufferKind::param_out, u, numel, compute_of(u), Lifetime::run, Place::host),
         numel, false};
   }
 }

@@ -84,12 +84,12 @@ void Builder::gather(MicroState& state, int u) {
   const bool keep = unit(u).retained && state.training;
   const auto full =
       keep ? unit(u).param_full.buffer
-           : add_buffer(BufferKind::param_full, u, info.padded, options_.compute, Lifetime::micro);
+           : add_buffer(BufferKind::param_full, u, info.padded, compute_of(u), Lifetime::micro);
   Operation op{.kind = OpKind::gather, .stream = Stream::comm, .unit = u};
   const auto shard = unit(u).param_shard.buffer;
   if (program_.buffer(shard).where == Place::host) {
     const auto stage =
-        add_buffer(BufferKind::param_stage, u, info.shard, options_.compute, Lifetime::micro);
+        add_buffer(BufferKind::param_stage, u, info.shard, compute_of(u), Lifetime::micro);
     state.out->push_back({.kind = OpKind::fetch,
                           .stream = Stream::host,
                           .unit = u,
@@ -201,8 +201,7 @@ BufferId Builder::grad_buffer(MicroState& state, int u, Operation& op) {
   BufferId id = unit(u).grad_full.buffer;
   const bool starts = reduce_each_micro_step() || state.first();
   if (reduce_each_micro_step()) {
-    id = add_buffer(BufferKind::grad_full, u, unit_info(u).padded, options_.compute,
-                    Lifetime::micro);
+    id = add_buffer(BufferKind::grad_full, u, unit_info(u).padded, compute_of(u), Lifetime::micro);
   }
   if (starts) op.starts.push_back(id);
   state.grads[u] = id;
@@ -289,10 +288,10 @@ void Builder::emit_bucket(MicroState& state, int u, int bucket, const Ref& targe
                           (reduce_each_micro_step() && state.first());
   if (bucket == 0 && new_target) op.starts.push_back(target.buffer);
   if (options_.world > 1) {
-    const bool direct = lengths.size() == 1 && program_.buffer(full).dtype == options_.wire;
+    const bool direct = lengths.size() == 1 && program_.buffer(full).dtype == wire_of(u);
     const int num_wires = (direct ? 0 : 1) + 1;
     for (int i = 0; i < num_wires; ++i) {
-      const auto id = add_buffer(BufferKind::wire, u, length, options_.wire, Lifetime::micro);
+      const auto id = add_buffer(BufferKind::wire, u, length, wire_of(u), Lifetime::micro);
       op.writes.push_back(id);
       op.starts.push_back(id);
       op.ends.push_back(id);

@@ -72,7 +72,7 @@ schedule::ModelInfo describe(const ModelParts& model, const layout::ModelLayout&
                              const EngineOptions& options, Device device) {
   schedule::ModelInfo info;
   for (const auto& unit : layout.units) {
-    schedule::UnitInfo entry{unit.unit().name, unit.padded(), unit.shard(), {}};
+    schedule::UnitInfo entry{unit.unit().name, unit.padded(), unit.shard(), {}, unit.keep_fp32()};
     for (const auto& bucket : unit.buckets({options.zero.reduce_bucket_size})) {
       entry.bucket_lengths.push_back(bucket.length);
     }

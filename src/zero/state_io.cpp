@@ -69,7 +69,8 @@ void store(std::span<float> values, const View& to, Place place, const Machine& 
 /// Counts values of `weights` that round to other bits than `masters`.
 void compare_rounded(const Machine& machine, int unit, std::span<float> masters,
                      std::span<float> weights, LoadedState& loaded) {
-  const auto dtype = machine.options->precision.compute;
+  const auto dtype =
+      unit_layout(machine, unit).keep_fp32() ? DType::f32 : machine.options->precision.compute;
   const auto size = static_cast<std::size_t>(size_of(dtype).value);
   std::vector<std::byte> expected(masters.size() * size), got(masters.size() * size);
   const auto count = static_cast<std::int64_t>(masters.size());
