@@ -1,0 +1,14 @@
+#pragma once
+
+#include "kernels/decode_attention/decode_attention.h"
+
+namespace zt::kernels {
+
+void decode_attention_cpu(const at::Tensor& q, const at::Tensor& k_cache, const at::Tensor& v_cache,
+                          const DecodeLengths& lengths, const at::Tensor& out,
+                          const DecodeAttentionShape& shape);
+void decode_attention_cuda(const at::Tensor& q, const at::Tensor& k_cache,
+                           const at::Tensor& v_cache, const DecodeLengths& lengths,
+                           const at::Tensor& out, const DecodeAttentionShape& shape, void* stream);
+
+}  // namespace zt::kernels
