@@ -29,11 +29,18 @@ struct View {
   }
 };
 
+namespace memory {
+class HostPool;
+}
+
 /// Where a kernel runs. `stream` is a cudaStream_t on Device::cuda and unused on the CPU, where
 /// kernels run on the calling thread (and ATen's threads) and are finished when they return.
 struct Launch {
   Device device = Device::cpu;
   void* stream = nullptr;
+  /// CPU kernels of the optimizer and of host gradients share their work out to these threads;
+  /// null: OpenMP's. Results do not depend on it.
+  memory::HostPool* pool = nullptr;
 };
 
 }  // namespace zt

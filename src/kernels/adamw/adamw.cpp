@@ -35,16 +35,21 @@ void write_adamw_scalars(const AdamWParams& params, std::byte* to) {
 
 namespace {
 
-void check(const AdamWSpans& spans, const View& grad_factor) {
+bool is_float(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+}
+
+void check(const AdamWSpans& spans, const View& grad_factor, Device device) {
   const std::int64_t numel = spans.master.numel;
-  for (const View* view : {&spans.master, &spans.exp_avg, &spans.exp_avg_sq, &spans.grad}) {
-    ZT_ASSERT(view->dtype == DType::f32, "adamw states and gradients are fp32");
+  for (const View* view : {&spans.master, &spans.exp_avg, &spans.exp_avg_sq}) {
+    ZT_ASSERT(view->dtype == DType::f32, "adamw states are fp32");
     ZT_ASSERT(view->numel == numel, "adamw spans differ in length");
   }
+  ZT_ASSERT(spans.grad.numel == numel, "adamw spans differ in length");
+  ZT_ASSERT(device == Device::cpu ? is_float(spans.grad.dtype) : spans.grad.dtype == DType::f32,
+            "adamw gradients are fp32; on the CPU also bf16 or fp16");
   ZT_ASSERT(spans.param.numel == numel, "adamw param differs from master in length");
-  ZT_ASSERT(spans.param.dtype == DType::f32 || spans.param.dtype == DType::bf16 ||
-                spans.param.dtype == DType::f16,
-            "adamw param is fp32, bf16 or fp16");
+  ZT_ASSERT(is_float(spans.param.dtype), "adamw param is fp32, bf16 or fp16");
   ZT_ASSERT(grad_factor.dtype == DType::f32 && grad_factor.numel == 1, "grad_factor is one fp32");
 }
 
@@ -52,14 +57,14 @@ void check(const AdamWSpans& spans, const View& grad_factor) {
 
 void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_factor,
            const Launch& launch) {
-  check(spans, grad_factor);
+  check(spans, grad_factor, launch.device);
   if (spans.master.numel == 0) {
     return;
   }
   const AdamWScalars scalars = make_adamw_scalars(params);
   switch (launch.device) {
     case Device::cpu:
-      return adamw_cpu(spans, scalars, grad_factor);
+      return adamw_cpu(spans, scalars, grad_factor, launch.pool);
     case Device::cuda:
       return adamw_cuda(spans, scalars, nullptr, grad_factor, launch.stream);
   }
@@ -67,7 +72,7 @@ void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_
 
 void adamw(const AdamWSpans& spans, const View& scalars, bool l2, const View& grad_factor,
            const Launch& launch) {
-  check(spans, grad_factor);
+  check(spans, grad_factor, launch.device);
   ZT_ASSERT(scalars.bytes().value == kAdamWScalarBytes, "adamw scalars of another size");
   if (spans.master.numel == 0) {
     return;
@@ -77,7 +82,7 @@ void adamw(const AdamWSpans& spans, const View& scalars, bool l2, const View& gr
     case Device::cpu:
       std::memcpy(&values, scalars.data, sizeof(values));
       ZT_ASSERT(values.l2 == l2, "adamw scalars of the other kind of decay");
-      return adamw_cpu(spans, values, grad_factor);
+      return adamw_cpu(spans, values, grad_factor, launch.pool);
     case Device::cuda:
       values.l2 = l2;
       return adamw_cuda(spans, values, scalars.data, grad_factor, launch.stream);

@@ -3,33 +3,28 @@
 
 #include "kernels/adamw/adamw_impl.h"
 #include "kernels/cpu/half.h"
-#include "kernels/cpu/simd_loop.h"
+#include "kernels/cpu/pool_loop.h"
 
 namespace zt::kernels {
 namespace {
 
-/// `Param` is the type of the rounded copy, or void when the master is the parameter itself.
-template <typename Param, bool kL2>
-struct AdamWLoop {
-  float* master;
-  float* exp_avg;
-  float* exp_avg_sq;
-  const float* grad;
-  Param* param;
-  float factor;
-  AdamWScalars scalars;
+/// The contract, one element at a time: for processors without fused multiply-add in vectors, and
+/// for the ends of ranges. `Param` is void when the master is the parameter itself.
+template <typename Grad, typename Param, bool kL2>
+struct ScalarLoop {
+  const AdamWRange& range;
 
   [[gnu::always_inline]] void operator()(std::int64_t begin, std::int64_t end) const {
-    float* __restrict p_out = master;
-    float* __restrict m_out = exp_avg;
-    float* __restrict v_out = exp_avg_sq;
-    const float* __restrict g_in = grad;
-    Param* __restrict rounded = param;
-    const AdamWScalars s = scalars;
-    const float grad_factor = factor;
+    float* __restrict p_out = range.master;
+    float* __restrict m_out = range.exp_avg;
+    float* __restrict v_out = range.exp_avg_sq;
+    const Grad* __restrict g_in = static_cast<const Grad*>(range.grad);
+    Param* __restrict rounded = static_cast<Param*>(range.param);
+    const AdamWScalars s = range.scalars;
+    const float grad_factor = range.factor;
     for (std::int64_t i = begin; i < end; ++i) {
       float p = p_out[i];
-      float g = g_in[i] * grad_factor;
+      float g = cpu::to_float(g_in[i]) * grad_factor;
       if constexpr (kL2) {
         g = __builtin_fmaf(s.weight_decay, p, g);
       } else {
@@ -49,37 +44,68 @@ struct AdamWLoop {
   }
 };
 
-template <typename Param>
-void run(const AdamWSpans& spans, const AdamWScalars& scalars, float factor) {
-  const auto loop = [&]<bool kL2>() {
-    cpu::simd_loop(AdamWLoop<Param, kL2>{spans.master.as<float>(), spans.exp_avg.as<float>(),
-                                         spans.exp_avg_sq.as<float>(), spans.grad.as<float>(),
-                                         spans.param.as<Param>(), factor, scalars},
-                   spans.master.numel);
-  };
-  scalars.l2 ? loop.template operator()<true>() : loop.template operator()<false>();
+template <typename Grad, typename Param, bool kL2>
+void scalar_loop(const AdamWRange& range, std::int64_t begin, std::int64_t end) {
+  cpu::run_isa(cpu::host_isa(), ScalarLoop<Grad, Param, kL2>{range}, begin, end);
 }
+
+template <typename Grad>
+AdamWLoop scalar_loop_of(DType param, bool has_param, bool l2) {
+  const auto choose = [&]<typename Param>() -> AdamWLoop {
+    return l2 ? &scalar_loop<Grad, Param, true> : &scalar_loop<Grad, Param, false>;
+  };
+  if (!has_param) return choose.template operator()<void>();
+  if (param == DType::bf16) return choose.template operator()<cpu::Bf16>();
+  if (param == DType::f16) return choose.template operator()<cpu::F16>();
+  return choose.template operator()<float>();
+}
+
+AdamWLoop scalar_loop_of(DType grad, DType param, bool has_param, bool l2) {
+  if (grad == DType::bf16) return scalar_loop_of<cpu::Bf16>(param, has_param, l2);
+  if (grad == DType::f16) return scalar_loop_of<cpu::F16>(param, has_param, l2);
+  return scalar_loop_of<float>(param, has_param, l2);
+}
+
+/// Elements before `param` reaches a cache line, where streamed stores may begin.
+std::int64_t elements_to_line(const void* param) {
+  constexpr std::uintptr_t kLine = 64;
+  const auto beyond = reinterpret_cast<std::uintptr_t>(param) % kLine;
+  return beyond == 0 ? 0 : static_cast<std::int64_t>((kLine - beyond) / 2);
+}
+
+/// From here on a 16-bit copy does not stay in the caches anyway, and streaming it saves reading
+/// the lines first: 30 bytes per parameter instead of 32.
+constexpr std::int64_t kStreamFrom = 1 << 20;
 
 }  // namespace
 
-void adamw_cpu(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor) {
+void adamw_cpu(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor,
+               memory::HostPool* pool) {
   const float factor = *grad_factor.as<float>();
-  if (!std::isfinite(factor)) {
-    return;
+  if (!std::isfinite(factor)) return;
+  const bool has_param = spans.param.data != spans.master.data;
+  const std::int64_t numel = spans.master.numel;
+  const bool half_copy = has_param && size_of(spans.param.dtype).value == 2;
+  const AdamWRange range{.master = spans.master.as<float>(),
+                         .exp_avg = spans.exp_avg.as<float>(),
+                         .exp_avg_sq = spans.exp_avg_sq.as<float>(),
+                         .grad = spans.grad.data,
+                         .param = has_param ? spans.param.data : nullptr,
+                         .factor = factor,
+                         .stream_param = half_copy && numel >= kStreamFrom,
+                         .scalars = scalars};
+  const auto scalar = scalar_loop_of(spans.grad.dtype, spans.param.dtype, has_param, scalars.l2);
+  const auto simd = adamw_simd_loop(spans.grad.dtype, spans.param.dtype, has_param, scalars.l2);
+  if (simd == nullptr) {
+    return cpu::chunk_loop([&](auto begin, auto end) { scalar(range, begin, end); }, numel,
+                           cpu::kLoopChunk, pool);
   }
-  if (spans.param.data == spans.master.data) {
-    return run<void>(spans, scalars, factor);
-  }
-  switch (spans.param.dtype) {
-    case DType::f32:
-      return run<float>(spans, scalars, factor);
-    case DType::bf16:
-      return run<cpu::Bf16>(spans, scalars, factor);
-    case DType::f16:
-      return run<cpu::F16>(spans, scalars, factor);
-    default:
-      ZT_ASSERT(false, "checked by adamw");
-  }
+  const std::int64_t head = range.stream_param ? std::min(numel, elements_to_line(range.param)) : 0;
+  const std::int64_t whole = (numel - head) / kAdamWStep * kAdamWStep;
+  scalar(range, 0, head);
+  cpu::chunk_loop([&](auto begin, auto end) { simd(range, head + begin, head + end); }, whole,
+                  cpu::kLoopChunk, pool);
+  scalar(range, head + whole, numel);
 }
 
 }  // namespace zt::kernels

@@ -29,10 +29,31 @@ AdamWScalars make_adamw_scalars(const AdamWParams& params);
 ///   q = m / (sqrt(v) * inv_sqrt_bias2 + epsilon)      each operation rounded on its own
 ///   p = fma(-step_size, q, p)
 /// Every operation is IEEE fp32, round to nearest, denormals kept. Rounding into a 16-bit `param`:
-/// nearest even; NaN becomes 0x7fff (both in bf16 and fp16).
-void adamw_cpu(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor);
+/// nearest even; NaN becomes 0x7fff (both in bf16 and fp16). 16-bit gradients are widened exactly.
+void adamw_cpu(const AdamWSpans& spans, const AdamWScalars& scalars, const View& grad_factor,
+               memory::HostPool* pool);
 /// `on_device`: read instead of `scalars` (except l2) when not null.
 void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const void* on_device,
                 const View& grad_factor, void* stream);
+
+/// What the loops of one range read and write. `param` null: the master is the parameter.
+struct AdamWRange {
+  float* master = nullptr;
+  float* exp_avg = nullptr;
+  float* exp_avg_sq = nullptr;
+  const void* grad = nullptr;
+  void* param = nullptr;
+  float factor = 1;
+  bool stream_param = false;  ///< the copy goes past the caches; a 16-bit copy of many elements
+  AdamWScalars scalars;
+};
+
+/// Elements [begin, end) of a range, a multiple of kAdamWStep of them, in vectors.
+using AdamWLoop = void (*)(const AdamWRange& range, std::int64_t begin, std::int64_t end);
+inline constexpr std::int64_t kAdamWStep = 32;
+
+/// The loop for these element types and this processor's best instruction set; null where it has no
+/// fused multiply-add in vectors (the scalar loop takes over). `has_param` as in AdamWRange.
+AdamWLoop adamw_simd_loop(DType grad, DType param, bool has_param, bool l2);
 
 }  // namespace zt::kernels

@@ -13,6 +13,8 @@
 
 #include "kernels/adamw/adamw_ref.h"
 #include "kernels/cpu/half.h"
+#include "kernels/cpu/simd_target.h"
+#include "memory/host_pool.h"
 
 namespace zt::kernels {
 namespace {
@@ -98,6 +100,54 @@ INSTANTIATE_TEST_SUITE_P(OddAndLarge, AdamWSizes,
                          testing::Combine(testing::Values(1, 7, 63, 1001, 100'003),
                                           testing::Bool()));
 
+/// One step with gradients and a copy of 16 bits, against the scalar contract.
+template <typename Grad, typename Param>
+void expect_half_contract(DType grad_dtype, DType param_dtype, memory::HostPool* pool) {
+  constexpr std::size_t kNumel = (1U << 20) + 333;  // long enough for a streamed copy
+  constexpr std::size_t kShift = 3;                 // the copy does not begin at a cache line
+  State state = random_state(kNumel);
+  state.master[5] = std::numeric_limits<float>::quiet_NaN();
+  state.master[kNumel - 1] = 1e6F;  // infinite in fp16
+  const State before = state;
+  std::vector<Grad> grad;
+  for (const float value : state.grad) grad.push_back(cpu::from_float<Grad>(value));
+  std::vector<Param> rounded(kNumel + kShift);
+  AdamWSpans spans =
+      state.spans(View{rounded.data() + kShift, static_cast<std::int64_t>(kNumel), param_dtype});
+  spans.grad = {grad.data(), static_cast<std::int64_t>(kNumel), grad_dtype};
+  const AdamWParams params{.learning_rate = 1e-3, .weight_decay = 0.1, .step = 3};
+  float factor = 0.37F;
+  adamw(spans, params, View{&factor, 1, DType::f32}, Launch{.pool = pool});
+  const AdamWScalars scalars = make_adamw_scalars(params);
+  for (std::size_t i = 0; i < kNumel; ++i) {
+    const auto expected =
+        reference::adamw<float>({before.master[i], before.exp_avg[i], before.exp_avg_sq[i]},
+                                cpu::to_float(grad[i]), factor, scalars);
+    ASSERT_EQ(state.exp_avg[i], expected.exp_avg) << i;
+    ASSERT_EQ(state.exp_avg_sq[i], expected.exp_avg_sq) << i;
+    ASSERT_EQ(rounded[i + kShift].bits, cpu::from_float<Param>(expected.master).bits) << i;
+    if (std::isnan(expected.master)) continue;
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(state.master[i]),
+              std::bit_cast<std::uint32_t>(expected.master))
+        << i;
+  }
+}
+
+TEST(AdamWTest, HalfGradientsAndStreamedCopiesHaveTheBitsOfTheScalarContract) {
+  expect_half_contract<cpu::Bf16, cpu::Bf16>(DType::bf16, DType::bf16, nullptr);
+  expect_half_contract<cpu::F16, cpu::F16>(DType::f16, DType::f16, nullptr);
+}
+
+TEST(AdamWTest, ThreadsOfAPoolGiveTheSameBits) {
+  memory::HostPool pool(memory::host_topology(), 3);
+  expect_half_contract<cpu::Bf16, cpu::Bf16>(DType::bf16, DType::bf16, &pool);
+}
+
+TEST(AdamWTest, ProcessorsWithFusedMultiplyAddHaveAVectorLoop) {
+  const bool vectors = cpu::simd_target() != cpu::SimdTarget::scalar;
+  EXPECT_EQ(adamw_simd_loop(DType::f32, DType::bf16, true, false) != nullptr, vectors);
+}
+
 TEST(AdamWTest, MisalignedSlicesGiveTheSameBits) {
   State whole = random_state(300);
   State sliced = whole;
@@ -129,6 +179,13 @@ TEST(AdamWTest, RejectsSpansOfDifferentLength) {
   State state = random_state(10);
   state.grad.pop_back();
   EXPECT_THROW(step(state.spans(), {}, 1.0F), InternalError);
+}
+
+TEST(AdamWTest, RejectsStatesOfSixteenBits) {
+  State state = random_state(10);
+  AdamWSpans spans = state.spans();
+  spans.exp_avg.dtype = DType::bf16;
+  EXPECT_THROW(step(spans, {}, 1.0F), InternalError);
 }
 
 TEST(AdamWTest, MatchesTorchOverFiveSteps) {

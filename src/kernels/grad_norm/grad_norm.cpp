@@ -11,23 +11,38 @@ void check_fp64(const View& view, std::int64_t numel) {
   ZT_ASSERT(view.numel >= numel, "fp64 view is too short");
 }
 
+void check_float(const View& view) {
+  ZT_ASSERT(view.dtype == DType::f32 || view.dtype == DType::bf16 || view.dtype == DType::f16,
+            "sums of squares are over fp32, bf16 or fp16");
+}
+
 }  // namespace
 
 void sum_of_squares(const View& grad, const View& out, std::int64_t index, const View& workspace,
                     const Launch& launch) {
-  ZT_ASSERT(grad.dtype == DType::f32 || grad.dtype == DType::bf16 || grad.dtype == DType::f16,
-            "sum_of_squares takes fp32, bf16 or fp16");
+  check_float(grad);
   ZT_ASSERT(index >= 0, "negative index");
   check_fp64(out, index + 1);
   switch (launch.device) {
     case Device::cpu:
-      return sum_of_squares_cpu(grad, out, index);
+      return sum_of_squares_cpu(grad, out, index, launch.pool);
     case Device::cuda:
       ZT_ASSERT(workspace.dtype == DType::f32 &&
                     workspace.numel >= round_up(grad.numel, kNormChunk) / kNormChunk,
                 "sum_of_squares workspace is fp32 [ceil(numel / 1024)]");
       return sum_of_squares_cuda(grad, out, index, workspace, launch.stream);
   }
+}
+
+void accumulate_sum_of_squares(const View& part, const View& grad, bool accumulate, const View& out,
+                               std::int64_t index, const Launch& launch) {
+  check_float(part);
+  check_float(grad);
+  ZT_ASSERT(part.numel == grad.numel, "accumulated parts differ in length");
+  ZT_ASSERT(index >= 0, "negative index");
+  ZT_ASSERT(launch.device == Device::cpu, "gradients are accumulated with their norm on the host");
+  check_fp64(out, index + 1);
+  accumulate_sum_of_squares_cpu(part, grad, accumulate, out, index, launch.pool);
 }
 
 void clip_factor(const View& partials, double max_norm, const View& inverse_scale,

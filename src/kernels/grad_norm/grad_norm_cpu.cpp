@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "kernels/cpu/half.h"
-#include "kernels/cpu/simd_loop.h"
+#include "kernels/cpu/pool_loop.h"
 #include "kernels/grad_norm/grad_norm_impl.h"
 
 namespace zt::kernels {
@@ -19,20 +19,22 @@ template <typename Real>
   return lanes[0];
 }
 
+/// Lane sums of one chunk: 256 lanes, each adds elements l, l + 256, l + 512, l + 768.
+template <typename Grad>
+[[gnu::always_inline]] inline void add_lanes(float* __restrict lanes, const Grad* __restrict values,
+                                             std::int64_t count) {
+  for (std::int64_t lane = 0; lane < count; ++lane) {
+    const float value = cpu::to_float(values[lane]);
+    lanes[lane] = __builtin_fmaf(value, value, lanes[lane]);
+  }
+}
+
 /// Loops over chunks: element `c` of [begin, end) is the chunk of elements [1024 c, 1024 c + 1024).
 template <typename Grad>
 struct ChunkSums {
   const Grad* grad;
   float* sums;
   std::int64_t numel;
-
-  [[gnu::always_inline]] static void add_lanes(float* __restrict lanes,
-                                               const Grad* __restrict values, std::int64_t count) {
-    for (std::int64_t lane = 0; lane < count; ++lane) {
-      const float value = cpu::to_float(values[lane]);
-      lanes[lane] = __builtin_fmaf(value, value, lanes[lane]);
-    }
-  }
 
   [[gnu::always_inline]] void operator()(std::int64_t begin, std::int64_t end) const {
     for (std::int64_t chunk = begin; chunk < end; ++chunk) {
@@ -49,25 +51,83 @@ struct ChunkSums {
   }
 };
 
-}  // namespace
+/// The same over gradients that it forms first: grad = (kAdd ? grad : 0) + part.
+template <typename Part, typename Grad, bool kAdd>
+struct AddedChunkSums {
+  const Part* part;
+  ChunkSums<Grad> chunks;
+  Grad* grad;
 
-void sum_of_squares_cpu(const View& grad, const View& out, std::int64_t index) {
-  const std::int64_t chunks = (grad.numel + kNormChunk - 1) / kNormChunk;
+  [[gnu::always_inline]] void operator()(std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+      const std::int64_t first = chunk * kNormChunk;
+      const std::int64_t count = std::min(chunks.numel - first, kNormChunk);
+      const Part* __restrict from = part + first;
+      Grad* __restrict to = grad + first;
+      for (std::int64_t i = 0; i < count; ++i) {
+        float value = cpu::to_float(from[i]);
+        if constexpr (kAdd) value = cpu::to_float(to[i]) + value;
+        to[i] = cpu::from_float<Grad>(value);
+      }
+      chunks(chunk, chunk + 1);  // the chunk is in the nearest cache
+    }
+  }
+};
+
+/// Runs `body` over all chunks and adds their sums.
+template <typename MakeBody>
+double sum_chunks(std::int64_t numel, memory::HostPool* pool, const MakeBody& make_body) {
+  const std::int64_t chunks = (numel + kNormChunk - 1) / kNormChunk;
   std::vector<float> sums(static_cast<std::size_t>(chunks));
   constexpr std::int64_t kChunksPerTask = 64;
-  const auto add = [&]<typename Grad>() {
-    cpu::simd_loop(ChunkSums<Grad>{grad.as<Grad>(), sums.data(), grad.numel}, chunks,
-                   kChunksPerTask);
-  };
-  if (grad.dtype == DType::f32) add.template operator()<float>();
-  if (grad.dtype == DType::bf16) add.template operator()<cpu::Bf16>();
-  if (grad.dtype == DType::f16) add.template operator()<cpu::F16>();
+  const auto body = make_body(sums.data());
+  const auto isa = cpu::host_isa();
+  cpu::chunk_loop([&](auto begin, auto end) { cpu::run_isa(isa, body, begin, end); }, chunks,
+                  kChunksPerTask, pool);
   double lanes[kNormLanes] = {};
   for (std::size_t chunk = 0; chunk < sums.size(); ++chunk) {
     double& lane = lanes[chunk % kNormLanes];
     lane = lane + static_cast<double>(sums[chunk]);
   }
-  out.as<double>()[index] = tree_sum(lanes);
+  return tree_sum(lanes);
+}
+
+/// Calls visit with a value of the storage type of a float dtype.
+template <typename Visit>
+double with_float(DType dtype, const Visit& visit) {
+  if (dtype == DType::bf16) return visit(cpu::Bf16{});
+  if (dtype == DType::f16) return visit(cpu::F16{});
+  return visit(float{});
+}
+
+}  // namespace
+
+void sum_of_squares_cpu(const View& grad, const View& out, std::int64_t index,
+                        memory::HostPool* pool) {
+  out.as<double>()[index] = with_float(grad.dtype, [&](auto kind) {
+    using Grad = decltype(kind);
+    return sum_chunks(grad.numel, pool, [&](float* sums) {
+      return ChunkSums<Grad>{grad.as<Grad>(), sums, grad.numel};
+    });
+  });
+}
+
+void accumulate_sum_of_squares_cpu(const View& part, const View& grad, bool accumulate,
+                                   const View& out, std::int64_t index, memory::HostPool* pool) {
+  const auto sum = [&]<typename Part, typename Grad, bool kAdd>() {
+    return sum_chunks(grad.numel, pool, [&](float* sums) {
+      return AddedChunkSums<Part, Grad, kAdd>{
+          part.as<Part>(), {grad.as<Grad>(), sums, grad.numel}, grad.as<Grad>()};
+    });
+  };
+  out.as<double>()[index] = with_float(part.dtype, [&](auto part_kind) {
+    return with_float(grad.dtype, [&](auto grad_kind) {
+      using Part = decltype(part_kind);
+      using Grad = decltype(grad_kind);
+      return accumulate ? sum.template operator()<Part, Grad, true>()
+                        : sum.template operator()<Part, Grad, false>();
+    });
+  });
 }
 
 void clip_factor_cpu(const View& partials, double max_norm, const View& inverse_scale,
