@@ -11,11 +11,12 @@ namespace zt::checkpoint {
 namespace {
 
 constexpr std::size_t kMostEdges = 4 << 20;
-constexpr std::size_t kPiecesUnderway = 2;  ///< beside those that are being filled
+constexpr std::size_t kLanes = 3;
+constexpr std::size_t kPiecesUnderway = 2 * kLanes;  ///< beside those that are being filled
 
 }  // namespace
 
-/// The files as the worker writes them.
+/// The files as one worker writes them.
 class PieceWriter::Files {
  public:
   Files(std::string folder, const std::vector<TensorFile>& files)
@@ -95,16 +96,21 @@ class PieceWriter::Files {
 
 PieceWriter::PieceWriter(std::string folder, const std::vector<TensorFile>& files,
                          std::size_t streams)
-    : files_(files),
-      streams_(streams),
-      pool_(streams + kPiecesUnderway, kPieceBytes),
-      written_(std::make_unique<Files>(std::move(folder), files)),
-      worker_("checkpoint") {}
+    : files_(files), streams_(streams), pool_(streams + kPiecesUnderway, kPieceBytes) {
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    lanes_.push_back(
+        {std::make_unique<Files>(folder, files), std::make_unique<memory::Worker>("checkpoint")});
+  }
+}
 
 PieceWriter::~PieceWriter() = default;
 
-const std::vector<PieceWriter::FilePiece>& PieceWriter::pieces() const {
-  return written_->pieces();
+std::vector<PieceWriter::FilePiece> PieceWriter::pieces() const {
+  std::vector<FilePiece> all;
+  for (const auto& lane : lanes_) {
+    all.insert(all.end(), lane.files->pieces().begin(), lane.files->pieces().end());
+  }
+  return all;
 }
 
 void PieceWriter::append(std::size_t stream_index, std::size_t file, std::int64_t offset,
@@ -130,14 +136,14 @@ void PieceWriter::append(std::size_t stream_index, std::size_t file, std::int64_
 
 void PieceWriter::flush(Stream& stream) {
   if (stream.memory == nullptr) return;
+  auto& lane = lanes_[next_lane_++ % lanes_.size()];
   // A function object has to be copyable: the job owns the buffer as a plain pointer.
-  worker_.post([this, memory = stream.memory.release(), file = stream.file, begin = stream.begin,
-                end = stream.end] {
+  lane.worker->post([this, &files = *lane.files, memory = stream.memory.release(),
+                     file = stream.file, begin = stream.begin, end = stream.end] {
     StagingMemory owned(memory);
     try {
       const auto length = static_cast<std::size_t>(end - begin);
-      if (!pool_.failed())
-        written_->write_piece(file, begin, {memory + begin % kPieceBytes, length});
+      if (!pool_.failed()) files.write_piece(file, begin, {memory + begin % kPieceBytes, length});
     } catch (...) {
       pool_.fail(std::current_exception());
     }
@@ -149,7 +155,7 @@ void PieceWriter::flush(Stream& stream) {
 void PieceWriter::finish() {
   for (auto& stream : streams_) flush(stream);
   pool_.wait_all();
-  written_->finish();
+  for (auto& lane : lanes_) lane.files->finish();
 }
 
 }  // namespace zt::checkpoint

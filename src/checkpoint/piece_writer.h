@@ -21,8 +21,9 @@ inline constexpr std::int64_t kPieceBytes = 8 << 20;
 /// up to kPieceBytes: hashed in memory, then written past the page cache where the file system can,
 /// which on a disk is several times faster than through it. Blocks that are not wholly this rank's
 /// go through the page cache, which keeps two ranks' bytes of one block apart.
-/// A thread of its own hashes and writes while the caller fills the next piece.
-/// Memory: kPieceBytes per stream and two more, and 4 MiB. One thread at a time. Errors:
+/// Threads of its own hash and write while the caller fills the next piece: several, because a disk
+/// reaches its rate with more than one write under way, and one hashes while others write.
+/// Memory: kPieceBytes per stream and six more, and 12 MiB. One thread at a time. Errors:
 /// CheckpointError.
 class PieceWriter {
  public:
@@ -45,7 +46,7 @@ class PieceWriter {
     Piece piece;
   };
   /// What was written; complete after `finish`.
-  [[nodiscard]] const std::vector<FilePiece>& pieces() const;
+  [[nodiscard]] std::vector<FilePiece> pieces() const;
 
  private:
   /// The byte of the file at offset o is staged at memory[o % kPieceBytes].
@@ -55,13 +56,18 @@ class PieceWriter {
     std::int64_t begin = 0, end = 0;  ///< staged range of the file
   };
   class Files;
+  /// A writing thread, and the files as it has them open; the pieces go to the lanes in turn.
+  struct Lane {
+    std::unique_ptr<Files> files;  ///< of the worker, until finish has waited for it
+    std::unique_ptr<memory::Worker> worker;
+  };
   void flush(Stream& stream);
 
   const std::vector<TensorFile>& files_;
   std::vector<Stream> streams_;
   StagingPool pool_;
-  std::unique_ptr<Files> written_;  ///< of the worker, until finish has waited for it
-  memory::Worker worker_;
+  std::vector<Lane> lanes_;
+  std::size_t next_lane_ = 0;
 };
 
 }  // namespace zt::checkpoint

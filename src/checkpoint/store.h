@@ -59,14 +59,16 @@ class CheckpointStore {
   /// One line per thing that the constructor removed (rank 0).
   [[nodiscard]] const std::vector<std::string>& removed() const { return removed_; }
   /// Deletes what `retention` lets go, after the newest checkpoint verified (ranks share the
-  /// reading). Returns one line per deletion, or why nothing was deleted; equal on all ranks.
-  /// Collective, with an exchange of its own so that it can run in the saving thread.
+  /// reading; one that verified before is not read again). Returns one line per deletion, or why
+  /// nothing was deleted; equal on all ranks. Collective, with an exchange of its own so that it
+  /// can run in the saving thread.
   std::vector<std::string> apply(const Retention& retention, const RankExchange& exchange);
 
  private:
   std::string output_dir_;
   int lock_ = -1;
   std::vector<std::string> removed_;
+  std::string verified_;  ///< the checkpoint that verified last; equal on all ranks
 };
 
 }  // namespace zt::checkpoint

@@ -23,9 +23,12 @@ class Clock {
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(zero::Engine& engine, checkpoint::CheckpointStore& store,
-                                   checkpoint::RankExchange exchange,
+                                   checkpoint::RankExchange save, checkpoint::RankExchange retain,
                                    CheckpointWriterOptions options)
-    : engine_(engine), store_(store), exchange_(std::move(exchange)), options_(std::move(options)) {
+    : engine_(engine),
+      exchange_(std::move(save)),
+      options_(std::move(options)),
+      retention_(store, std::move(retain)) {
   if (options_.async) (void)engine_.prepare_snapshot();
 }
 
@@ -51,8 +54,8 @@ SavedCheckpoint CheckpointWriter::write(checkpoint::RunState state, checkpoint::
   }
   saved.folder = save.publish();
   if (options_.deepspeed) saved.notes = write_deepspeed(saved.folder);
-  for (auto& note : store_.apply(retention, exchange_)) saved.notes.push_back(std::move(note));
   saved.seconds = clock.seconds();
+  retention_.post(std::move(retention));
   return saved;
 }
 
@@ -70,7 +73,7 @@ std::vector<std::string> CheckpointWriter::write_deepspeed(const std::string& fo
 
 void CheckpointWriter::save(checkpoint::RunState state, checkpoint::Retention retention) {
   const Clock clock;
-  wait();
+  if (running_.valid()) collect();
   if (options_.async) {
     auto* snapshot = &engine_.start_snapshot();
     running_ = std::async(std::launch::async, [this, snapshot, state = std::move(state),
@@ -84,6 +87,7 @@ void CheckpointWriter::save(checkpoint::RunState state, checkpoint::Retention re
     });
   } else {
     finished_.push_back(write(std::move(state), std::move(retention), nullptr));
+    retention_.wait();
   }
   blocked_ += clock.seconds();
 }
@@ -95,6 +99,7 @@ void CheckpointWriter::collect() {
 
 void CheckpointWriter::wait() {
   if (running_.valid()) collect();
+  retention_.wait();
 }
 
 std::vector<SavedCheckpoint> CheckpointWriter::take_finished() {

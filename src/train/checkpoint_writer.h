@@ -10,6 +10,7 @@
 #include "checkpoint/deepspeed_write.h"
 #include "checkpoint/native_save.h"
 #include "checkpoint/store.h"
+#include "train/retention_queue.h"
 #include "zero/engine.h"
 
 namespace zt::train {
@@ -19,7 +20,7 @@ struct SavedCheckpoint {
   std::int64_t step = 0;
   std::string folder;
   double seconds = 0;              ///< from its begin to its publication
-  std::vector<std::string> notes;  ///< what was deleted for it, or why nothing was
+  std::vector<std::string> notes;  ///< what was written besides
 };
 
 struct CheckpointWriterOptions {
@@ -33,25 +34,28 @@ struct CheckpointWriterOptions {
 /// the same functions in the same order. Host memory: the snapshot (async) or staging buffers.
 class CheckpointWriter {
  public:
-  /// `exchange` is this writer's alone; engine and store outlive it. An asynchronous writer
-  /// reserves the snapshot's memory here.
+  /// `save` and `retain` are this writer's alone; engine and store outlive it. An asynchronous
+  /// writer reserves the snapshot's memory here.
   CheckpointWriter(zero::Engine& engine, checkpoint::CheckpointStore& store,
-                   checkpoint::RankExchange exchange, CheckpointWriterOptions options);
+                   checkpoint::RankExchange save, checkpoint::RankExchange retain,
+                   CheckpointWriterOptions options);
   /// Waits for a save under way; its error is lost (it was reported by `failed` before).
   ~CheckpointWriter();
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  /// Saves `state` and then deletes what `retention` lets go. Async: waits for the save before,
-  /// starts and returns. Collective. Errors: CheckpointError, CommError; those of an asynchronous
-  /// save leave the next save, take_finished or wait.
+  /// Saves `state` and then deletes what `retention` lets go. Async: waits for the save before (not
+  /// for its deletions), starts and returns. Collective. Errors: CheckpointError, CommError; those
+  /// of an asynchronous save leave the next save, take_finished or wait.
   void save(checkpoint::RunState state, checkpoint::Retention retention);
   /// Results of saves that ended since the last call. Errors: of a save that failed.
   [[nodiscard]] std::vector<SavedCheckpoint> take_finished();
-  /// Waits for a save under way.
+  /// Lines about deleted checkpoints since the last call.
+  [[nodiscard]] std::vector<std::string> take_notes() { return retention_.take_notes(); }
+  /// Waits for a save under way and for deletions. Errors: of a save or deletion that failed.
   void wait();
-  /// True when a save has failed in the background and nobody was told yet.
-  [[nodiscard]] bool failed() const { return failed_; }
+  /// True when a save or a deletion has failed in the background and nobody was told yet.
+  [[nodiscard]] bool failed() { return failed_ || retention_.failed(); }
   /// Seconds that training has waited for saves since the last call.
   [[nodiscard]] double take_blocked_seconds();
 
@@ -63,9 +67,9 @@ class CheckpointWriter {
   void collect();
 
   zero::Engine& engine_;
-  checkpoint::CheckpointStore& store_;
   checkpoint::RankExchange exchange_;
   CheckpointWriterOptions options_;
+  RetentionQueue retention_;
   std::vector<SavedCheckpoint> finished_;
   double blocked_ = 0;
   std::atomic<bool> failed_{false};

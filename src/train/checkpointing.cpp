@@ -121,6 +121,7 @@ void Checkpointing::report_finished() {
                                    saved.step, saved.seconds, blocked));
     for (const auto& note : saved.notes) log::info("train", note);
   }
+  for (const auto& note : parts_.writer->take_notes()) log::info("train", note);
 }
 
 }  // namespace zt::train

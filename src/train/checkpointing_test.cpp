@@ -90,7 +90,8 @@ class CheckpointingTest : public ::testing::Test {
       options.save.output_dir = (root_ / folder).string();
       options.save.tensors.dtype = DType::bf16;
       options.async = async;
-      CheckpointWriter writer(engine, checkpoints_of_run, exchange("save"), options);
+      CheckpointWriter writer(engine, checkpoints_of_run, exchange("save"), exchange("retain"),
+                              options);
       StepPlan plan;
       plan.total_steps = 100;
       plan.save_every = 2;

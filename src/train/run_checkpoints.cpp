@@ -45,6 +45,7 @@ RunCheckpoints::RunCheckpoints(comm::RankGroup& group, config::Config& config,
   };
   exchange_ = exchange("resume");
   save_exchange_ = exchange("save");
+  retain_exchange_ = exchange("retain");
   if (config.run.do_train) {
     store_.emplace(config.run.output_dir, exchange_);
     for (const auto& line : store_->removed()) say_(line);
@@ -135,7 +136,7 @@ CheckpointWriterOptions RunCheckpoints::writer_options(const Loop& loop) const {
 
 Checkpointing& RunCheckpoints::begin(const Loop& loop) {
   writer_ = std::make_unique<CheckpointWriter>(*loop.engine, *store_, save_exchange_,
-                                               writer_options(loop));
+                                               retain_exchange_, writer_options(loop));
   CheckpointingParts parts;
   parts.engine = loop.engine;
   parts.writer = writer_.get();

@@ -62,7 +62,7 @@ class RunCheckpoints {
   int rank_, world_;
   Say say_;
   std::unique_ptr<comm::Store> store_connection_;
-  checkpoint::RankExchange exchange_, save_exchange_;
+  checkpoint::RankExchange exchange_, save_exchange_, retain_exchange_;
   std::optional<checkpoint::CheckpointStore> store_;  ///< training runs only
   std::unique_ptr<Resume> resume_;
   std::unique_ptr<CheckpointWriter> writer_;
