@@ -1,7 +1,7 @@
 """Equal bits whatever the links do: bf16 training with every collective delayed at random, CUDA graphs on.
 
 usage: delays.py ZT SHIM WORK_DIR RANKS [SECONDS]
-SHIM is libdelay_shim.so (tests/tools), preloaded into zt: up to 3 ms before each collective on its stream, drawn
+SHIM is libdelay_shim.so (src/comm), preloaded into zt: up to 3 ms before each collective on its stream, drawn
 anew at each replay. Losses, norms and saved weights must equal those of a run without delays, for stages 1 to 3,
 both reduce_at, one micro-batch at a time. Exits with 1 when bits differ, a run fails or no delay took place.
 """
