@@ -5,15 +5,13 @@
 #include <ATen/ops/normal.h>
 #include <ATen/ops/zeros.h>
 
-#include <chrono>
+#include <algorithm>
 #include <set>
 
+#include "bench/calibrate_kernels.h"
 #include "bench/stopwatch.h"
-#include "kernels/adamw/adamw.h"
 #include "kernels/attention/attention.h"
 #include "kernels/gemm/gemm.h"
-#include "kernels/rms_norm/rms_norm.h"
-#include "kernels/swiglu/swiglu.h"
 #include "layer/tensor_view.h"
 #include "memory/arena.h"
 #include "model/qwen3.h"
@@ -37,7 +35,7 @@ class Calibration {
     device_.world = rank_.communicator->world();
     gemms();
     attention();
-    kernels();
+    device_.kernels = measure_kernels(*queues_, rank_.device_index);
     if (device_.world > 1) link();
     return device_;
   }
@@ -73,23 +71,25 @@ class Calibration {
   void gemm(std::int64_t rows, std::int64_t in, std::int64_t out) {
     constexpr int kSets = 4;  // more bytes than the L2 holds
     const auto x = random({rows, in}), y = random({rows, out});
-    std::vector<at::Tensor> weights, grads;
+    std::vector<at::Tensor> weights, grads, half_grads;
     for (int s = 0; s < (in * out > (1LL << 27) ? 1 : kSets); ++s) {
       weights.push_back(random({out, in}));
       grads.push_back(at::zeros({out, in}, options_.dtype(at::kFloat)));
+      half_grads.push_back(at::zeros({out, in}, options_));
     }
     const auto each = [&](auto call) {
       const auto all = [&](const Launch&) {
-        for (std::size_t s = 0; s < weights.size(); ++s) call(weights[s], grads[s]);
+        for (std::size_t s = 0; s < weights.size(); ++s) call(s);
       };
       return seconds(all) / static_cast<double>(weights.size());
     };
     plan::GemmTime time{rows, in, out};
-    time.forward = each([&](const auto& w, const auto&) { kernels::linear_forward(x, w, y); });
+    time.forward = each([&](auto s) { kernels::linear_forward(x, weights[s], y); });
     time.grad_input =
-        each([&](const auto& w, const auto&) { kernels::linear_backward_input(y, w, x, false); });
-    time.grad_weight =
-        each([&](const auto&, const auto& g) { kernels::linear_backward_weight(y, x, g); });
+        each([&](auto s) { kernels::linear_backward_input(y, weights[s], x, false); });
+    time.grad_weight = each([&](auto s) { kernels::linear_backward_weight(y, x, grads[s]); });
+    time.grad_weight_half =
+        each([&](auto s) { kernels::linear_backward_weight(y, x, half_grads[s]); });
     device_.gemms.push_back(time);
   }
 
@@ -98,69 +98,36 @@ class Calibration {
                                               {16, 512, 16, 8, 128}, {16, 1024, 16, 8, 128},
                                               {4, 2048, 32, 8, 128}, {2, 4096, 32, 8, 128}};
     for (const auto& shape : shapes) {
-      const auto heads = [&](std::int64_t count) {
-        return random({shape.batch, shape.sequence, count, shape.head_dim});
-      };
-      const auto q = heads(shape.q_heads), k = heads(shape.kv_heads), v = heads(shape.kv_heads);
-      const auto out = heads(shape.q_heads), grad = heads(shape.q_heads);
-      const auto lse =
-          at::zeros({shape.batch, shape.q_heads, shape.sequence}, options_.dtype(at::kFloat));
-      plan::AttentionTime time{shape.batch, shape.sequence, shape.q_heads, shape.kv_heads,
-                               shape.head_dim};
-      time.forward = seconds([&](const Launch& launch) {
-        kernels::attention_forward(q, k, v, {}, out, lse, shape, false, launch);
-      });
-      time.backward = seconds([&](const Launch& launch) {
-        (void)kernels::attention_backward({q, k, v, {}, out, lse, grad}, shape, false, launch);
-      });
-      device_.attention.push_back(time);
+      for (const bool deterministic : {false, true}) attention(shape, deterministic);
     }
   }
 
-  void kernels() {
-    const std::int64_t rows = 16384, ffn = 3072;
-    const auto gate_up = random({rows, 2 * ffn}), y = random({rows, ffn});
-    // SwiGLU, the norms and RoPE together, weighted by their bytes, reach this much of SwiGLU's
-    // rate.
-    constexpr double kOfRowKernels = 0.72, kBytes = 2;
-    const double swiglu = seconds([&](const Launch& launch) {
-      kernels::swiglu_forward(view_of(gate_up), view_of(y), rows, ffn, launch);
+  void attention(const kernels::AttentionShape& shape, bool deterministic) {
+    const auto heads = [&](std::int64_t count) {
+      return random({shape.batch, shape.sequence, count, shape.head_dim});
+    };
+    const auto q = heads(shape.q_heads), k = heads(shape.kv_heads), v = heads(shape.kv_heads);
+    const auto out = heads(shape.q_heads), grad = heads(shape.q_heads);
+    const auto lse =
+        at::zeros({shape.batch, shape.q_heads, shape.sequence}, options_.dtype(at::kFloat));
+    plan::AttentionTime time{shape.batch,    shape.sequence, shape.q_heads,
+                             shape.kv_heads, shape.head_dim, deterministic};
+    time.forward = seconds([&](const Launch& launch) {
+      kernels::attention_forward(q, k, v, {}, out, lse, shape, deterministic, launch);
     });
-    device_.row_rate = kOfRowKernels * kBytes * static_cast<double>(rows * 3 * ffn) / swiglu;
-    const std::int64_t numel = 1 << 26;
-    const auto flat = [&] { return at::zeros({numel}, options_.dtype(at::kFloat)); };
-    const auto master = flat(), exp_avg = flat(), exp_avg_sq = flat(), grad = flat();
-    const auto param = random({numel});
-    const auto factor = at::zeros({1}, options_.dtype(at::kFloat)).add_(1);
-    const double adamw = seconds([&](const Launch& launch) {
-      kernels::adamw(
-          {view_of(master), view_of(exp_avg), view_of(exp_avg_sq), view_of(grad), view_of(param)},
-          kernels::AdamWParams{.learning_rate = 1e-5}, view_of(factor), launch);
+    time.backward = seconds([&](const Launch& launch) {
+      (void)kernels::attention_backward({q, k, v, {}, out, lse, grad}, shape, deterministic,
+                                        launch);
     });
-    constexpr double kAdamWBytes = 30;
-    device_.flat_rate = kAdamWBytes * static_cast<double>(numel) / adamw;
-    // Kernels over few rows wait for memory once or twice, whatever their size.
-    constexpr int kMany = 50;
-    const auto x = random({512, 1024}), normed = random({512, 1024}), weight = random({1024});
-    const auto rstd = at::zeros({512}, options_.dtype(at::kFloat));
-    const double norms = seconds([&](const Launch& launch) {
-      for (int i = 0; i < kMany; ++i) {
-        kernels::rms_norm_forward({.x = view_of(x),
-                                   .weight = view_of(weight),
-                                   .y = view_of(normed),
-                                   .rstd = view_of(rstd)},
-                                  {512, 1024, 1e-6F}, launch);
-      }
-    });
-    device_.kernel_gap = norms / kMany;
+    device_.attention.push_back(time);
   }
 
   void link() {
     auto& communicator = *rank_.communicator;
     const auto world = communicator.world();
     const std::int64_t part = 32 << 20;
-    const auto whole = random({part * world});
-    const View all = view_of(whole);
+    const auto whole = random({part * world}), received = random({part * world});
+    const View all = view_of(whole), other = view_of(received);
     const auto gather = [&](std::int64_t count) {
       const View recv = all.slice(0, count * world);
       return stream_seconds(*queues_, [&](const Launch& launch) {
@@ -168,8 +135,57 @@ class Calibration {
       });
     };
     constexpr double kBytes = 2;
+    const double sent = kBytes * static_cast<double>(part * (world - 1));
     device_.link_latency = gather(64);
-    device_.link_rate = kBytes * static_cast<double>(part * (world - 1)) / gather(part);
+    device_.gather_rate = sent / gather(part);
+    device_.exchange_rate = sent / stream_seconds(*queues_, [&](const Launch& launch) {
+                              communicator.all_to_all(all, other, launch);
+                            });
+    const auto gather_all = [&](const Launch& launch) {
+      communicator.all_gather(all.slice(communicator.rank() * part, part), all, launch);
+    };
+    for (const std::int64_t rows : {512, 8192}) overlap(rows, gather_all);
+  }
+
+  /// Products beside gathers, which end first: what each loses by the other.
+  void overlap(std::int64_t rows, const memory::Queues::Work& gather) {
+    constexpr std::int64_t kWidth = 4096, kOps = 2;
+    constexpr int kGathers = 20;
+    const auto x = random({rows, kWidth}), weight = random({kWidth, kWidth}),
+               y = random({rows, kWidth});
+    const auto product = [&](const Launch&) { kernels::linear_forward(x, weight, y); };
+    const double one = seconds([&](const Launch& launch) {
+                         for (int i = 0; i < kGathers; ++i) product(launch);
+                       }) /
+                       kGathers;
+    const double link = kGathers * stream_seconds(*queues_, gather);
+    // Twice the time of the gathers, which may take longer beside products.
+    const int products = static_cast<int>(2.5 * link / one) + 1;
+    const memory::Queues::Work work[] = {[&](const Launch& launch) {
+                                           for (int i = 0; i < kGathers; ++i) gather(launch);
+                                         },
+                                         [&](const Launch& launch) {
+                                           for (int i = 0; i < products; ++i) product(launch);
+                                         }};
+    const auto issue = [&](bool beside) {
+      queues_->begin(kOps);
+      if (beside) queues_->submit(1, 0, {}, false, work[0]);
+      queues_->submit(0, 1, {}, false, work[1]);
+    };
+    const auto run = [&](bool beside) {  // seconds of both queues
+      const auto graph = queues_->capture(kOps, [&] { issue(beside); });
+      queues_->replay(*graph);
+      queues_->replay(*graph);
+      double queue_seconds[kOps] = {};
+      for (const auto& time : queues_->times()) queue_seconds[time.queue] += time.end - time.begin;
+      return std::pair(queue_seconds[0], queue_seconds[1]);
+    };
+    queues_->measure(true);
+    issue(true);  // warms up
+    const auto alone = run(false), both = run(true);
+    queues_->measure(false);
+    device_.overlaps.push_back(
+        {rows, std::max(0.0, (both.first - alone.first) / both.second), both.second / link});
   }
 
   const zero::RankContext& rank_;

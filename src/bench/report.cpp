@@ -68,7 +68,16 @@ std::string json_row(const RowSetup& setup, const RowResult& result) {
                              {"planned_bytes", result.planned.value},
                              {"used_bytes", result.used.value},
                              {"allocations_after_step_2", result.allocations}};
-  if (result.predicted > 0) row["predicted_seconds"] = result.predicted;
+  const auto& predicted = result.predicted;
+  if (predicted.total() > 0) {
+    row["predicted_seconds"] = predicted.total();
+    row["predicted_parts"] = {{"gemm", predicted.gemm},
+                              {"attention", predicted.attention},
+                              {"kernels", predicted.kernels},
+                              {"slowed", predicted.slowed},
+                              {"exposed", predicted.exposed}};
+    row["predicted_groups"] = predicted.groups;
+  }
   if (result.ceiling > 0) {
     row["ceiling_tokens_per_second_per_gpu"] = result.tokens_per_rank / result.ceiling;
     row["share_of_ceiling"] = result.ceiling / speed.step;
@@ -83,6 +92,7 @@ std::string json_row(const RowSetup& setup, const RowResult& result) {
       row["time_shares"]["attention"] = parts.attention;
     }
     row["communication_seconds"] = result.busy.communication;
+    row["measured_groups"] = result.groups;
   }
   return row.dump();
 }
@@ -109,9 +119,14 @@ std::string text_row(const RowSetup& setup, const RowResult& result) {
                     result.tokens_per_rank / result.ceiling, 1e3 * result.ceiling_gemm,
                     1e3 * result.ceiling_attention, 100 * result.ceiling / speed.step);
   }
-  if (result.predicted > 0) {
-    text += fmt::format("  predicted {:.2f} ms: {:+.1f} %\n", 1e3 * result.predicted,
-                        100 * (result.predicted / speed.step - 1));
+  const auto& predicted = result.predicted;
+  if (predicted.total() > 0) {
+    text += fmt::format(
+        "  predicted {:.2f} ms: {:+.1f} % (GEMM {:.2f}, attention {:.2f}, other kernels {:.2f}, "
+        "slowed by communication {:.2f}, exposed {:.2f})\n",
+        1e3 * predicted.total(), 100 * (predicted.total() / speed.step - 1), 1e3 * predicted.gemm,
+        1e3 * predicted.attention, 1e3 * predicted.kernels, 1e3 * predicted.slowed,
+        1e3 * predicted.exposed);
   }
   if (result.busy.length > 0) {
     const auto parts = shares(result, speed.step);
@@ -123,6 +138,15 @@ std::string text_row(const RowSetup& setup, const RowResult& result) {
     text += fmt::format(
         "kernels {:.1f} %, exposed communication {:.1f} % (of {:.2f} ms), idle {:.1f} %\n",
         100 * parts.other, 100 * parts.exposed, 1e3 * result.busy.communication, 100 * parts.idle);
+    text +=
+        "  operations, ms" + std::string(predicted.total() > 0 ? " (predicted alone)" : "") + ":";
+    for (const auto& [group, seconds] : result.groups) {
+      text += fmt::format(" {} {:.2f}", group, 1e3 * seconds);
+      const auto found = predicted.groups.find(group);
+      if (found != predicted.groups.end()) text += fmt::format(" ({:.2f})", 1e3 * found->second);
+      text += ',';
+    }
+    text.back() = '\n';
   }
   return text;
 }

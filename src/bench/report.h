@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,15 @@ struct RowSetup {
   bool retain = false, deterministic = false, graphs = false;
 };
 
+/// The prediction of a step from a device file, in seconds.
+struct Predicted {
+  double gemm = 0, attention = 0, kernels = 0;
+  double slowed = 0;                     ///< compute, beside communication
+  double exposed = 0;                    ///< communication that nothing hides
+  std::map<std::string, double> groups;  ///< operations of a kind together, each alone
+  [[nodiscard]] double total() const { return gemm + attention + kernels + slowed + exposed; }
+};
+
 /// What was measured.
 struct RowResult {
   std::vector<double> seconds;  ///< of each measured step
@@ -25,10 +35,11 @@ struct RowResult {
   double first_loss = 0, last_loss = 0;
   Bytes arena, library, planned, used;
   std::int64_t allocations = 0;  ///< of ATen at the driver after step 2
-  double predicted = 0;          ///< seconds of a step; 0: no device file
+  Predicted predicted;           ///< all 0: no device file
   double ceiling = 0;            ///< seconds of a step's GEMMs and attention alone; 0: not measured
   double ceiling_gemm = 0, ceiling_attention = 0;
-  Busy busy;  ///< of a measured step; length 0: none
+  Busy busy;                             ///< of a measured step; length 0: none
+  std::map<std::string, double> groups;  ///< of that step: seconds of operations of a kind together
 };
 
 [[nodiscard]] double median(std::vector<double> values);

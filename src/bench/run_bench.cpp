@@ -98,15 +98,17 @@ class Row {
     const auto& shape = planned_->options.shape;
     result.tokens_per_rank = static_cast<double>(shape.tokens() * planned_->options.micro_steps);
     result.flops_per_token = model::train_flops_per_token(model_, shape.sequence);
+    if (!flags_.device_file.empty()) {
+      const auto time = plan::predict_step(model_, planned_->options, engine_->program(),
+                                           context_.communicator->world(),
+                                           plan::read_device_file(flags_.device_file));
+      result.predicted = {time.gemm,   time.attention, time.kernels,
+                          time.slowed, time.exposed,   time.groups};
+    }
     if (flags_.profile) measure_operations(result);
     setup_graphs_ = engine_->uses_graphs();
     engine_.reset();
     if (flags_.ceiling) add_ceiling(result);
-    if (!flags_.device_file.empty()) {
-      result.predicted = plan::predict_step(model_, *planned_, context_.communicator->world(),
-                                            plan::read_device_file(flags_.device_file))
-                             .total();
-    }
     return result;
   }
 
@@ -158,6 +160,10 @@ class Row {
       std::vector<Interval> intervals;
       for (const auto& op : list.operations) {
         intervals.push_back({op.stream, op.begin, op.end});
+        if (op.end > op.begin) {
+          result.groups[plan::group_of(op.name, model_.layers + 1)] +=
+              (op.end - op.begin) / kMeasuredSteps;
+        }
         const double origin = list.begin - lists.front().begin;
         events.push_back(
             {op.name, op.stream, to_string(list.variant), origin + op.begin, origin + op.end});

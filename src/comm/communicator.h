@@ -34,6 +34,17 @@ class Communicator {
   virtual void reduce_scatter_sum(const View& send, const View& recv, const Launch& launch) = 0;
   /// In place. Shapes: data [n].
   virtual void broadcast(const View& data, int root, const Launch& launch) = 0;
+  /// Offers memory that operations move and that has the same layout on all ranks: where GPUs of
+  /// one machine reach each other's memory, operations that receive into it are copies by their
+  /// copy engines from now on. Collective, blocks the host. Returns whether that is so, the same on
+  /// every rank. `memory`: one whole allocation.
+  virtual bool share_memory(const View& memory) {
+    (void)memory;
+    return false;
+  }
+  /// Before that memory goes: no rank writes there any more. Collective; without effect when
+  /// nothing is shared.
+  virtual void unshare_memory() {}
   /// Returns on every rank after every rank has called it. Blocks the host.
   virtual void barrier() = 0;
   /// Throws CommError when an operation queued earlier has failed meanwhile. Cheap, does not wait;

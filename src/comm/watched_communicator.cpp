@@ -29,6 +29,14 @@ class WatchedCommunicator final : public Communicator {
   void broadcast(const View& data, int root, const Launch& launch) override {
     explain([&] { inner_->broadcast(data, root, launch); });
   }
+  bool share_memory(const View& memory) override {
+    bool shared = false;
+    explain([&] { shared = inner_->share_memory(memory); });
+    return shared;
+  }
+  void unshare_memory() override {
+    explain([&] { inner_->unshare_memory(); });
+  }
   void barrier() override {
     explain([&] { inner_->barrier(); });
   }

@@ -113,7 +113,8 @@ struct ZeroConfig {
   std::optional<Recompute> recompute;  ///< absent: auto
   Reduce reduce = Reduce::ordered;
   bool deterministic = false;
-  bool cuda_graphs = true;  ///< `--cuda_graphs auto|off`
+  bool cuda_graphs = true;    ///< `--cuda_graphs auto|off`
+  bool copy_engines = false;  ///< `--transfers nccl|copy`
 };
 
 struct RunConfig {

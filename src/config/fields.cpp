@@ -177,7 +177,8 @@ void add_zero_fields(std::vector<Field>& all) {
        field<zero, &Z::coalesce>("zero.coalesce", {0, 1 << 20}),
        field<zero, &Z::recompute>("zero.recompute"), field<zero, &Z::reduce>("zero.reduce"),
        field<zero, &Z::deterministic>("zero.deterministic"),
-       field<zero, &Z::cuda_graphs>("zero.cuda_graphs")});
+       field<zero, &Z::cuda_graphs>("zero.cuda_graphs"),
+       field<zero, &Z::copy_engines>("zero.copy_engines")});
 }
 
 void add_run_fields(std::vector<Field>& all) {

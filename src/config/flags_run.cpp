@@ -152,6 +152,9 @@ std::vector<Flag> tuning_flags() {
               "Run k accumulation micro-batches as one: auto, off or k"),
       special(kZero, "cuda_graphs", FlagType::text, "auto|off", "auto",
               "Run micro-steps and boundaries as CUDA graphs where all their work allows it"),
+      special(kZero, "transfers", FlagType::text, "nccl|copy", "nccl",
+              "copy: large collectives move by the GPUs' copy engines where all ranks are on one "
+              "machine and reach each other's memory"),
       applies(kZero, "reduce", "zero.reduce",
               "ordered: sum in rank order, same bits everywhere; native: the library's reduction"),
       applies(kZero, "deterministic", "zero.deterministic", "Deterministic kernels only"),

@@ -82,6 +82,7 @@ TEST_F(FlagsTest, WrongValuesNameFlagValueAndWhatIsValid) {
       {"--packing_rule", "x", "expected one of stream|hf"},
       {"--retain", "on", "expected one of auto|off"},
       {"--cuda_graphs", "on", "expected one of auto|off"},
+      {"--transfers", "ib", "expected one of nccl|copy"},
       {"--coalesce", "0", "expected auto, off or a whole number >= 1"},
       {"--coalesce", "x", "expected auto, off or a whole number >= 1"},
       {"--max_nonfinite_steps", "0", "expected a whole number >= 1"},
@@ -117,6 +118,8 @@ TEST_F(FlagsTest, FlagsReachTheirFields) {
                                   "boundary",
                                   "--cuda_graphs",
                                   "off",
+                                  "--transfers",
+                                  "copy",
                                   "--retain",
                                   "off",
                                   "--coalesce",
@@ -144,6 +147,7 @@ TEST_F(FlagsTest, FlagsReachTheirFields) {
   EXPECT_EQ(config.zero.reduce_at, ReduceAt::boundary);
   EXPECT_FALSE(config.zero.retain_auto);
   EXPECT_FALSE(config.zero.cuda_graphs);
+  EXPECT_TRUE(config.zero.copy_engines);
   EXPECT_EQ(config.zero.coalesce, 4);
   EXPECT_EQ(config.zero.recompute, Recompute::selective);
   EXPECT_EQ(config.zero.reduce, Reduce::native);

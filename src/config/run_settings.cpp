@@ -149,6 +149,10 @@ void resolve_memory_flags(Context& context) {
     zero.cuda_graphs = lower_case(*graphs) != "off";
     context.set_origin_flag("zero.cuda_graphs", "cuda_graphs");
   }
+  if (const std::string* transfers = context.flags.find("transfers")) {
+    zero.copy_engines = lower_case(*transfers) == "copy";
+    context.set_origin("zero.copy_engines", "--transfers", kCommandLine);
+  }
   if (const std::string* coalesce = context.flags.find("coalesce")) {
     const std::string text = *coalesce == "auto" ? "0" : *coalesce == "off" ? "1" : *coalesce;
     const bool is_zero = parse_integer(*coalesce) == 0;

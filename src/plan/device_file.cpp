@@ -7,19 +7,38 @@
 
 namespace zt::plan {
 
-void to_json(nlohmann::ordered_json& json, const GemmTime& time) {
-  json = {time.rows, time.in, time.out, time.forward, time.grad_input, time.grad_weight};
+using Json = nlohmann::ordered_json;
+
+void to_json(Json& json, const GemmTime& time) {
+  json = {time.rows,
+          time.in,
+          time.out,
+          time.forward,
+          time.grad_input,
+          time.grad_weight,
+          time.grad_weight_half};
 }
-void from_json(const nlohmann::ordered_json& json, GemmTime& time) {
-  time = {json.at(0), json.at(1), json.at(2), json.at(3), json.at(4), json.at(5)};
-}
-void to_json(nlohmann::ordered_json& json, const AttentionTime& time) {
-  json = {time.batch,    time.sequence, time.q_heads, time.kv_heads,
-          time.head_dim, time.forward,  time.backward};
-}
-void from_json(const nlohmann::ordered_json& json, AttentionTime& time) {
+void from_json(const Json& json, GemmTime& time) {
   time = {json.at(0), json.at(1), json.at(2), json.at(3), json.at(4), json.at(5), json.at(6)};
 }
+void to_json(Json& json, const AttentionTime& time) {
+  json = {time.batch,    time.sequence,      time.q_heads, time.kv_heads,
+          time.head_dim, time.deterministic, time.forward, time.backward};
+}
+void from_json(const Json& json, AttentionTime& time) {
+  time = {json.at(0), json.at(1), json.at(2), json.at(3),
+          json.at(4), json.at(5), json.at(6), json.at(7)};
+}
+void to_json(Json& json, const KernelTime& time) {
+  json = {time.name, time.width, time.bytes, time.seconds};
+}
+void from_json(const Json& json, KernelTime& time) {
+  time = {json.at(0), json.at(1), json.at(2), json.at(3)};
+}
+void to_json(Json& json, const OverlapTime& time) {
+  json = {time.rows, time.compute_lost, time.link_factor};
+}
+void from_json(const Json& json, OverlapTime& time) { time = {json.at(0), json.at(1), json.at(2)}; }
 
 DeviceFile read_device_file(const std::string& path) {
   std::ifstream file(path);
@@ -28,20 +47,20 @@ DeviceFile read_device_file(const std::string& path) {
                     ". zt bench --calibrate FILE writes such a file.");
   }
   try {
-    const auto json = nlohmann::ordered_json::parse(file);
+    const auto json = Json::parse(file);
     DeviceFile device;
     device.device = json.at("device");
     device.world = json.at("world");
     device.gemms = json.at("gemms").get<std::vector<GemmTime>>();
     device.attention = json.at("attention").get<std::vector<AttentionTime>>();
-    device.row_rate = json.at("row_bytes_per_second");
-    device.flat_rate = json.at("flat_bytes_per_second");
-    device.kernel_gap = json.at("kernel_seconds");
-    device.link_rate = json.at("link_bytes_per_second");
+    device.kernels = json.at("kernels").get<std::vector<KernelTime>>();
+    device.overlaps = json.at("overlaps").get<std::vector<OverlapTime>>();
+    device.gather_rate = json.at("gather_bytes_per_second");
+    device.exchange_rate = json.at("exchange_bytes_per_second");
     device.link_latency = json.at("link_seconds");
-    const bool usable = device.row_rate > 0 && device.flat_rate > 0 && !device.gemms.empty() &&
-                        !device.attention.empty();
-    if (!usable) throw FileError("[plan.device_file] " + path + " has no rates.");
+    const bool usable =
+        !device.kernels.empty() && !device.gemms.empty() && !device.attention.empty();
+    if (!usable) throw FileError("[plan.device_file] " + path + " has no times.");
     return device;
   } catch (const nlohmann::json::exception& error) {
     throw FileError("[plan.device_file] " + path + " is not what zt bench --calibrate writes: " +
@@ -50,19 +69,23 @@ DeviceFile read_device_file(const std::string& path) {
 }
 
 void write_device_file(const std::string& path, const DeviceFile& device) {
-  const nlohmann::ordered_json json{
+  const Json json{
       {"device", device.device},
       {"world", device.world},
-      {"row_bytes_per_second", device.row_rate},
-      {"flat_bytes_per_second", device.flat_rate},
-      {"kernel_seconds", device.kernel_gap},
-      {"link_bytes_per_second", device.link_rate},
+      {"gather_bytes_per_second", device.gather_rate},
+      {"exchange_bytes_per_second", device.exchange_rate},
       {"link_seconds", device.link_latency},
-      {"gemm_columns", {"rows", "in", "out", "forward", "grad_input", "grad_weight"}},
+      {"overlap_columns", {"rows", "compute_lost", "link_factor"}},
+      {"overlaps", device.overlaps},
+      {"gemm_columns",
+       {"rows", "in", "out", "forward", "grad_input", "grad_weight_fp32", "grad_weight_16bit"}},
       {"gemms", device.gemms},
       {"attention_columns",
-       {"batch", "sequence", "q_heads", "kv_heads", "head_dim", "forward", "backward"}},
-      {"attention", device.attention}};
+       {"batch", "sequence", "q_heads", "kv_heads", "head_dim", "deterministic", "forward",
+        "backward"}},
+      {"attention", device.attention},
+      {"kernel_columns", {"name", "width", "bytes", "seconds"}},
+      {"kernels", device.kernels}};
   std::ofstream file(path);
   file << json.dump(1) << '\n';
   if (!file.flush()) throw FileError("[plan.device_file] cannot write " + path + ".");

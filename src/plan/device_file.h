@@ -6,16 +6,33 @@
 
 namespace zt::plan {
 
-/// Seconds of one linear layer's three products: x [rows, in], weight [out, in].
+/// Seconds of one linear layer's three products: x [rows, in], weight [out, in]. The weight's
+/// gradient is added to an fp32 or to a 16-bit buffer.
 struct GemmTime {
   std::int64_t rows = 0, in = 0, out = 0;
-  double forward = 0, grad_input = 0, grad_weight = 0;
+  double forward = 0, grad_input = 0, grad_weight = 0, grad_weight_half = 0;
 };
 
 /// Seconds of causal attention.
 struct AttentionTime {
   std::int64_t batch = 0, sequence = 0, q_heads = 0, kv_heads = 0, head_dim = 0;
+  bool deterministic = false;
   double forward = 0, backward = 0;
+};
+
+/// Seconds of a kernel (plan/kernel_work.h) that reads and writes `bytes`; rows are `width`
+/// elements long, 0 for flat buffers.
+struct KernelTime {
+  std::string name;
+  std::int64_t width = 0;
+  double bytes = 0, seconds = 0;
+};
+
+/// What a collective beside products costs, for products of `rows` rows.
+struct OverlapTime {
+  std::int64_t rows = 0;
+  double compute_lost = 0;  ///< seconds of compute lost per second of communication beside it
+  double link_factor = 1;   ///< how much longer the communication takes
 };
 
 /// What `zt bench --calibrate` measured on one kind of device, in bf16.
@@ -24,11 +41,11 @@ struct DeviceFile {
   int world = 1;  ///< ranks that measured the link
   std::vector<GemmTime> gemms;
   std::vector<AttentionTime> attention;
-  double row_rate = 0;      ///< bytes/s, read and written, of kernels over rows of activations
-  double flat_rate = 0;     ///< bytes/s of kernels over flat buffers (AdamW)
-  double kernel_gap = 0;    ///< seconds that a small kernel takes inside of a graph
-  double link_rate = 0;     ///< bytes/s that a rank sends in large collectives; 0: one rank
-  double link_latency = 0;  ///< seconds of a small collective
+  std::vector<KernelTime> kernels;
+  std::vector<OverlapTime> overlaps;  ///< empty: one rank
+  double gather_rate = 0;    ///< bytes/s that a rank sends in a large all-gather; 0: one rank
+  double exchange_rate = 0;  ///< the same of an all-to-all
+  double link_latency = 0;   ///< seconds of a small collective
 };
 
 /// Errors: FileError when the file is missing, not JSON, or lacks a value.

@@ -99,21 +99,23 @@ std::vector<Candidate> rows_of(const Request& request, const Planner& planner) {
 }
 
 /// Steps/s, tokens/s and the time of --max_steps of a candidate.
-void show_time(const Request& request, const Candidate& chosen, std::ostream& out) {
+void show_time(const Request& request, const Planner& planner, const Candidate& chosen,
+               std::ostream& out) {
   if (request.flags.device_file.empty() || !request.model.sizes) return;
   const auto device = read_device_file(request.flags.device_file);
   const int world = request.target.world;
-  const auto time = predict_step(*request.model.sizes, chosen, world, device);
+  const auto time = predict_step(*request.model.sizes, chosen.options,
+                                 planner.program(chosen.options), world, device);
   const auto& options = chosen.options;
   const double step = time.total();
   const double tokens =
       static_cast<double>(options.shape.tokens() * options.micro_steps * world) / step;
   out << fmt::format(
       "predicted on {}: {:.2f} ms per step ({:.2f} steps/s), {:.0f} tokens/s, {:.0f} per rank\n"
-      "  GEMM {:.1f} ms, attention {:.1f} ms, other kernels {:.1f} ms, exposed communication "
-      "{:.1f} ms\n",
+      "  GEMM {:.1f} ms, attention {:.1f} ms, other kernels {:.1f} ms, slowed by communication "
+      "{:.1f} ms, exposed communication {:.1f} ms\n",
       request.flags.device_file, 1e3 * step, 1 / step, tokens, tokens / world, 1e3 * time.gemm,
-      1e3 * time.attention, 1e3 * time.kernels, 1e3 * time.exposed);
+      1e3 * time.attention, 1e3 * time.kernels, 1e3 * time.slowed, 1e3 * time.exposed);
   const auto steps = request.config.run.max_steps;
   if (steps > 0) {
     out << fmt::format("  --max_steps {}: {:.1f} min\n", steps,
@@ -136,7 +138,7 @@ void show_choice(const Request& request, const Planner& planner, const Candidate
       "zt train uses the room that is left: {} ({} per rank, {:.2f} GB sent per step)\n",
       describe_choices(chosen.options), format_bytes(chosen.memory.device_total()),
       static_cast<double>(chosen.costs.sent.value) / 1e9);
-  show_time(request, chosen, out);
+  show_time(request, planner, chosen, out);
   if (options.precision.compute != DType::f32) {
     out << arithmetic_line(zero, planner.num_params(), request.target.world);
   }
@@ -171,7 +173,7 @@ bool show_given(const Request& request, const Planner& planner, std::ostream& ou
                      given.options.zero.stage, offload_name(given.options.zero),
                      describe_choices(given.options), format_bytes(given.memory.device_total()),
                      suffices ? "fits" : "does not fit");
-  show_time(request, given, out);
+  show_time(request, planner, given, out);
   return suffices;
 }
 

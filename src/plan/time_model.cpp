@@ -2,157 +2,257 @@
 #include "plan/time_model.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
+#include "plan/device_times.h"
+#include "plan/kernel_work.h"
+#include "plan/step_clock.h"
 #include "zero/residency.h"
 
 namespace zt::plan {
 namespace {
 
+using schedule::BufferKind;
+using schedule::Operation;
+using schedule::OpKind;
+
 double as_double(std::int64_t value) { return static_cast<double>(value); }
 
-double distance(std::int64_t a, std::int64_t b) {
-  return std::abs(std::log2(as_double(a)) - std::log2(as_double(b)));
-}
+/// What one operation takes alone.
+struct Work {
+  double gemm = 0, attention = 0, kernels = 0, link = 0;
+  [[nodiscard]] double seconds() const { return gemm + attention + kernels + link; }
+};
 
-/// The three products of a linear layer: the time of the nearest one measured, scaled by the work.
-GemmTime gemm_time(const DeviceFile& device, std::int64_t rows, std::int64_t in, std::int64_t out) {
-  const GemmTime* best = nullptr;
-  double least = std::numeric_limits<double>::infinity();
-  for (const auto& time : device.gemms) {
-    const double far = distance(time.rows, rows) + distance(time.in, in) + distance(time.out, out);
-    if (far < least) least = far, best = &time;
-  }
-  const double scale = as_double(rows) * as_double(in) * as_double(out) /
-                       (as_double(best->rows) * as_double(best->in) * as_double(best->out));
-  return {
-      rows, in, out, best->forward * scale, best->grad_input * scale, best->grad_weight * scale};
-}
-
-AttentionTime attention_time(const DeviceFile& device, const layer::BatchShape& shape,
-                             const model::Qwen3Config& model) {
-  const AttentionTime* best = nullptr;
-  double least = std::numeric_limits<double>::infinity();
-  for (const auto& time : device.attention) {
-    const double far = 2 * distance(time.sequence, shape.sequence) +
-                       distance(time.batch * time.q_heads, shape.batch * model.heads) +
-                       distance(time.head_dim, model.head_dim);
-    if (far < least) least = far, best = &time;
-  }
-  const auto work = [](std::int64_t batch, std::int64_t heads, std::int64_t sequence,
-                       std::int64_t dim) {
-    return as_double(batch * heads) * as_double(sequence) * as_double(sequence) * as_double(dim);
-  };
-  const double scale = work(shape.batch, model.heads, shape.sequence, model.head_dim) /
-                       work(best->batch, best->q_heads, best->sequence, best->head_dim);
-  return {.forward = best->forward * scale, .backward = best->backward * scale};
-}
-
-/// Adds up one micro-step.
-class MicroStep {
+/// Times of the operations of one model on one device.
+class Costs {
  public:
-  MicroStep(const model::Qwen3Config& model, const zero::EngineOptions& options,
-            const DeviceFile& device, double grad_bytes)
-      : model_(model), shape_(options.shape), device_(device), grad_bytes_(grad_bytes) {
-    const auto recompute = options.zero.recompute.value_or(Recompute::none);
-    const auto layers = as_double(model.layers);
-    const auto N = shape_.tokens(), h = model.hidden, F = model.ffn;
-    const auto q = model.heads * model.head_dim, kv = model.kv_heads * model.head_dim;
-    const auto qkv = gemm_time(device, N, h, q + 2 * kv), o = gemm_time(device, N, q, h);
-    const auto gate_up = gemm_time(device, N, h, 2 * F), down = gemm_time(device, N, F, h);
-    const auto attention = attention_time(device, shape_, model);
-    const double inner = qkv.forward + o.forward + gate_up.forward;
-    const double forwards = recompute == Recompute::full ? 2 : 1;
-    time_.gemm += layers * (inner * forwards + down.forward);
-    if (recompute == Recompute::selective) time_.gemm += layers * gate_up.forward;
-    for (const auto& matrix : {qkv, o, gate_up, down}) {
-      time_.gemm += layers * (matrix.grad_input + matrix.grad_weight);
-    }
-    time_.attention += layers * (attention.forward * forwards + attention.backward);
-    // Elements that each kernel reads and writes, per token.
-    const auto forward = {2 * h, 2 * (q + 2 * kv), 2 * q, 4 * h, 3 * F, 2 * h};
-    const auto backward = {5 * F, 4 * h, 4 * h, 3 * (q + 2 * kv)};
-    for (const auto elements : forward) rows(elements, layers * forwards);
-    for (const auto elements : backward) rows(elements, layers);
-    constexpr double kColumnSums = 3, kLogSumExp = 1;
-    time_.kernels += layers * device.kernel_gap * (kColumnSums + kLogSumExp * forwards);
-    if (recompute == Recompute::selective) {
-      for (const auto elements : {2 * h, 2 * (q + 2 * kv), 2 * h, 3 * F}) rows(elements, layers);
-    }
-    ends();
-  }
+  Costs(const model::Qwen3Config& model, const zero::EngineOptions& options,
+        const schedule::Program& program, int world, const DeviceFile& device)
+      : model_(model),
+        options_(options),
+        program_(program),
+        device_(device),
+        build_(zero::build_options(options, world)),
+        world_(world),
+        tokens_(options.shape.tokens()) {}
 
-  [[nodiscard]] const StepTime& time() const { return time_; }
+  [[nodiscard]] Work of(const Operation& op) const {
+    switch (op.kind) {
+      case OpKind::forward:
+        return layer_forward(op, true);
+      case OpKind::recompute:
+        return layer_forward(op, false);
+      case OpKind::backward:
+        return layer_backward(op);
+      case OpKind::gather:
+      case OpKind::gather_grad:
+      case OpKind::publish:
+        return {.link = link(bytes_of(op.writes.front()), device_.gather_rate)};
+      case OpKind::reduce:
+        return reduce(op);
+      case OpKind::norm:
+        return {.kernels = flat(kernel::kNorm, flat_bytes::kNorm, numel_of(op.reads.front()))};
+      case OpKind::clip:
+        return {.link = device_.link_latency};
+      case OpKind::step:
+        return {.kernels = flat(kernel::kAdamW, flat_bytes::kAdamW, numel_of(op.writes.front()))};
+      case OpKind::fetch:
+      case OpKind::accumulate:
+      case OpKind::upload:
+      case OpKind::release:
+        return {};
+    }
+    return {};
+  }
 
  private:
-  void rows(std::int64_t elements, double times) {
-    constexpr double kBytes = 2;
-    const double bytes = kBytes * as_double(elements) * as_double(shape_.tokens());
-    time_.kernels += times * (device_.kernel_gap + bytes / device_.row_rate);
+  [[nodiscard]] double numel_of(schedule::BufferId id) const {
+    return as_double(program_.buffer(id).numel.value);
+  }
+  [[nodiscard]] double bytes_of(schedule::BufferId id) const {
+    return as_double(program_.buffer(id).bytes().value);
+  }
+  [[nodiscard]] double flat(const char* name, double bytes_each, double numel) const {
+    return kernel_seconds(device_, name, 0, bytes_each * numel);
+  }
+  /// A kernel over every token; `elements` of a row in the compute dtype.
+  [[nodiscard]] double rows(const char* name, std::int64_t width, std::int64_t elements) const {
+    const double bytes = as_double(size_of(build_.compute).value);
+    return kernel_seconds(device_, name, width, bytes * as_double(elements * tokens_));
+  }
+  /// `whole`: bytes of all ranks together, of which each rank sends all but its own.
+  [[nodiscard]] double link(double whole, double rate) const {
+    if (world_ == 1 || rate <= 0) return 0;
+    return device_.link_latency + whole * (world_ - 1) / world_ / rate;
+  }
+  [[nodiscard]] bool is_embedding(int layer) const { return layer == 0; }
+  [[nodiscard]] bool is_head(int layer) const { return layer == model_.layers + 1; }
+  [[nodiscard]] std::int64_t q() const { return model_.heads * model_.head_dim; }
+  [[nodiscard]] std::int64_t qkv() const { return q() + 2 * model_.kv_heads * model_.head_dim; }
+
+  [[nodiscard]] Work layer_forward(const Operation& op, bool whole) const {
+    const auto h = model_.hidden;
+    if (is_embedding(op.layer)) {
+      return {.kernels = rows(kernel::kEmbedding, h, row_elements::embedding(h))};
+    }
+    if (is_head(op.layer)) return head(false);
+    Work work;
+    const auto F = model_.ffn;
+    work.gemm = gemm_time(device_, tokens_, h, qkv()).forward +
+                gemm_time(device_, tokens_, q(), h).forward +
+                gemm_time(device_, tokens_, h, 2 * F).forward +
+                (whole ? gemm_time(device_, tokens_, F, h).forward : 0);
+    work.attention =
+        attention_time(device_, options_.shape, model_, options_.zero.deterministic).forward;
+    work.kernels = rows(kernel::kRmsNorm, h, row_elements::rms_norm(h)) +
+                   rows(kernel::kHeads, qkv(), row_elements::heads(qkv())) +
+                   rows(kernel::kRmsNormResidual, h, row_elements::rms_norm_residual(h)) +
+                   rows(kernel::kSwiglu, F, row_elements::swiglu(F));
+    return work;
   }
 
-  void ends() {
+  [[nodiscard]] Work layer_backward(const Operation& op) const {
+    const auto h = model_.hidden, F = model_.ffn;
+    Work work;
+    if (is_head(op.layer)) {
+      work = head(true);
+    } else if (is_embedding(op.layer)) {
+      work.kernels = rows(kernel::kEmbeddingBackward, h, row_elements::embedding(h));
+    } else {
+      for (const auto& time :
+           {gemm_time(device_, tokens_, h, qkv()), gemm_time(device_, tokens_, q(), h),
+            gemm_time(device_, tokens_, h, 2 * F), gemm_time(device_, tokens_, F, h)}) {
+        work.gemm += time.grad_input + grad_weight(time);
+      }
+      work.attention =
+          attention_time(device_, options_.shape, model_, options_.zero.deterministic).backward;
+      work.kernels = 2 * rows(kernel::kRmsNormBackward, h, row_elements::rms_norm_backward(h)) +
+                     rows(kernel::kHeadsBackward, qkv(), row_elements::heads_backward(qkv())) +
+                     rows(kernel::kSwigluBackward, F, row_elements::swiglu_backward(F));
+      if (build_.recompute == Recompute::selective) {
+        work.gemm += gemm_time(device_, tokens_, h, 2 * F).forward;
+        work.kernels += 2 * rows(kernel::kRmsNorm, h, row_elements::rms_norm(h)) +
+                        rows(kernel::kHeads, qkv(), row_elements::heads(qkv())) +
+                        rows(kernel::kSwiglu, F, row_elements::swiglu(F));
+      }
+    }
+    for (const auto id : op.starts) {  // gradients that begin here are zeroed
+      if (program_.buffer(id).kind == BufferKind::grad_full) {
+        work.kernels += kernel_seconds(device_, kernel::kFillZero, 0, bytes_of(id));
+      }
+    }
+    return work;
+  }
+
+  [[nodiscard]] double grad_weight(const GemmTime& time) const {
+    const bool half = build_.residency.reduce_at != ReduceAt::boundary;
+    return half && time.grad_weight_half > 0 ? time.grad_weight_half : time.grad_weight;
+  }
+
+  /// Chunks of logits of at most 2048 rows: product, loss, and with `backward` both gradients.
+  [[nodiscard]] Work head(bool backward) const {
+    constexpr std::int64_t kChunk = 2048;
     const auto h = model_.hidden, V = model_.vocab;
-    const auto head = gemm_time(device_, std::min<std::int64_t>(shape_.tokens(), 2048), h, V);
-    const double chunks = as_double(shape_.tokens()) / as_double(head.rows);
-    time_.gemm += chunks * (head.forward + head.grad_input + head.grad_weight);
-    rows(2 * h, 1);
-    rows(2 * V, 1);
-    rows(4 * h, 1);
-    rows(2 * h, 1);  // embedding forward
-    // Embedding backward: sort, then rows of the table's gradient read and written.
-    constexpr double kSortLaunches = 6;
-    time_.kernels += kSortLaunches * device_.kernel_gap +
-                     (2 + 2 * grad_bytes_) * as_double(h * shape_.tokens()) / device_.row_rate;
+    const auto chunk = std::min(tokens_, kChunk);
+    const double chunks = as_double(tokens_) / as_double(chunk);
+    const auto time = gemm_time(device_, chunk, h, V);
+    const double bytes = as_double(size_of(build_.compute).value);
+    Work work;
+    work.gemm = chunks * (time.forward + (backward ? time.grad_input + grad_weight(time) : 0));
+    work.kernels =
+        rows(kernel::kRmsNorm, h, row_elements::rms_norm(h)) +
+        chunks * kernel_seconds(device_, kernel::kCrossEntropy, V,
+                                bytes * as_double(row_elements::cross_entropy(V) * chunk));
+    if (backward) {
+      work.kernels += rows(kernel::kRmsNormBackward, h, row_elements::rms_norm_backward(h));
+    }
+    return work;
+  }
+
+  /// Packs where the gradient itself does not travel, exchanges and adds up.
+  [[nodiscard]] Work reduce(const Operation& op) const {
+    const double out = as_double(size_of(program_.buffer(op.writes.front()).dtype).value);
+    if (world_ == 1) {
+      const double numel = numel_of(op.reads.front());
+      return {.kernels = flat(kernel::kOrderedSum,
+                              flat_bytes::ordered_sum(1, as_double(size_of(build_.compute).value),
+                                                      out, !op.overwrite),
+                              numel)};
+    }
+    const double wire = as_double(size_of(build_.wire).value);
+    const double numel = numel_of(op.writes.back());
+    Work work;
+    work.link = link(numel * wire, device_.exchange_rate);
+    if (op.writes.size() > 2) {
+      const double from = as_double(size_of(program_.buffer(op.reads.front()).dtype).value);
+      work.kernels += kernel_seconds(device_, kernel::kPack, 0, numel * (from + wire));
+    }
+    work.kernels += flat(kernel::kOrderedSum,
+                         flat_bytes::ordered_sum(world_, wire, out, !op.overwrite), numel / world_);
+    return work;
   }
 
   const model::Qwen3Config& model_;
-  layer::BatchShape shape_;
+  const zero::EngineOptions& options_;
+  const schedule::Program& program_;
   const DeviceFile& device_;
-  double grad_bytes_;
-  StepTime time_;
+  schedule::BuildOptions build_;
+  int world_;
+  std::int64_t tokens_;
 };
 
-void add(StepTime& to, const StepTime& from, double times) {
-  to.gemm += from.gemm * times;
-  to.attention += from.attention * times;
-  to.kernels += from.kernels * times;
+/// How often a step runs a variant.
+int runs(schedule::VariantKind kind, int micro_steps) {
+  using schedule::VariantKind;
+  switch (kind) {
+    case VariantKind::only:
+      return micro_steps == 1 ? 1 : 0;
+    case VariantKind::first:
+    case VariantKind::last:
+      return micro_steps > 1 ? 1 : 0;
+    case VariantKind::middle:
+      return std::max(0, micro_steps - 2);
+    case VariantKind::boundary:
+      return 1;
+    case VariantKind::evaluation:
+      return 0;
+  }
+  return 0;
 }
 
 }  // namespace
 
-StepTime predict_step(const model::Qwen3Config& model, const Candidate& candidate, int world,
-                      const DeviceFile& device) {
-  const auto& options = candidate.options;
-  const auto build = zero::build_options(options, world);
-  const bool boundary = build.residency.reduce_at == ReduceAt::boundary;
-  const double params = as_double(model::num_params(model));
-  const double grad_bytes = as_double(size_of(boundary ? build.grad_accum : build.compute).value);
-  const double compute_bytes = as_double(size_of(build.compute).value);
-  const double wire_bytes = as_double(size_of(build.wire).value);
+std::string group_of(const std::string& operation, std::int64_t last) {
+  const auto space = operation.find(' ');
+  const auto kind = operation.substr(0, space);
+  if (space == std::string::npos) return kind;
+  const auto object = operation.substr(space + 1);
+  if (object == "L0") return kind + " embedding";
+  return object == "L" + std::to_string(last) ? kind + " head" : kind;
+}
+
+StepTime predict_step(const model::Qwen3Config& model, const zero::EngineOptions& options,
+                      const schedule::Program& program, int world, const DeviceFile& device) {
+  const Costs costs(model, options, program, world, device);
+  const auto contention = contention_of(device, options.shape.tokens());
   StepTime step;
-  const auto micro_steps = static_cast<double>(options.micro_steps);
-  add(step, MicroStep(model, options, device, grad_bytes).time(), micro_steps);
-  // Zeroing of gradients, and per reduction: packing, the sum of what arrived.
-  const double reductions = boundary ? 1 : micro_steps;
-  const double shard = params / world;
-  double flat = params * grad_bytes * (boundary ? 1 : micro_steps);
-  if (world > 1) {
-    flat += reductions * (shard * wire_bytes * world + shard * 4 * 2);
-    if (boundary) flat += params * (grad_bytes + wire_bytes);
-  }
-  // Norm; AdamW reads master, two moments and the gradient, writes three and the parameter.
-  const double owned = build.residency.states_sharded ? shard : params;
-  flat += shard * 4 + owned * (4 * 4 + 3 * 4 + compute_bytes);
-  step.kernels += flat / device.flat_rate;
-  if (world > 1 && device.link_rate > 0) {
-    const double sent = static_cast<double>(candidate.costs.sent.value) / device.link_rate;
-    // The first unit's gather, the last unit's reduction and publication have nothing beside them.
-    const double table = as_double(model.vocab * model.hidden) * (world - 1) / world;
-    const double ends = table * (wire_bytes + compute_bytes) / device.link_rate;
-    const double beside = step.gemm + step.attention + step.kernels;
-    step.exposed = std::max(sent - beside, std::min(sent, ends)) + 4 * device.link_latency;
+  for (const auto& variant : program.variants) {
+    const double times = runs(variant.kind, options.micro_steps);
+    if (times == 0) continue;
+    const auto clock = walk_clock(
+        variant, [&](const Operation& op) { return costs.of(op).seconds(); }, contention);
+    step.exposed += times * clock.exposed();
+    step.slowed += times * clock.slowed;
+    for (const auto& op : variant.operations) {
+      const auto work = costs.of(op);
+      if (work.seconds() > 0) {
+        step.groups[group_of(schedule::to_string(op), model.layers + 1)] += times * work.seconds();
+      }
+      if (op.stream != schedule::Stream::compute) continue;
+      step.gemm += times * work.gemm;
+      step.attention += times * work.attention;
+      step.kernels += times * work.kernels;
+    }
   }
   return step;
 }

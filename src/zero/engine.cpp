@@ -6,8 +6,10 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <limits>
 
+#include "base/log.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/cast/cast.h"
 #include "layer/tensor_view.h"
@@ -78,6 +80,13 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   machine.position = context.position;
   machine.device_arena =
       std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
+  if (options.zero.copy_engines && context.device == Device::cuda && world > 1) {
+    shared = machine.communicator->share_memory(
+        {machine.device_arena->at({0}), program.device_arena.value, DType::u8});
+    log::info("engine", shared ? "collectives are copies between the GPUs"
+                               : "--transfers copy: the ranks do not reach each other's memory; "
+                                 "NCCL moves everything");
+  }
   machine.host_arena =
       std::make_unique<memory::Arena>(Place::host, context.device, program.host_arena);
   memory::reset_library_peak(context.device);
@@ -191,7 +200,15 @@ void Engine::Impl::publish_optimizer_scalars(double learning_rate) {
 Engine::Engine(ModelParts model, EngineOptions options, const RankContext& context)
     : impl_(std::make_unique<Impl>(std::move(model), std::move(options), context)) {}
 
-Engine::~Engine() = default;
+Engine::~Engine() {
+  if (!impl_->shared || std::uncaught_exceptions() > 0) return;
+  try {
+    impl_->executor->synchronize();
+    impl_->machine.communicator->unshare_memory();
+  } catch (const Error& error) {  // a destructor's path: the run has failed elsewhere
+    log::warning("engine", error.what());
+  }
+}
 
 void Engine::begin_step(std::int64_t target_tokens) {
   auto& self = *impl_;

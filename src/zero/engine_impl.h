@@ -58,6 +58,7 @@ struct Engine::Impl {
   int micro = 0;                            ///< micro-steps done of the current step
   bool in_forward = false;                  ///< between forward and backward
   bool graphs = false;                      ///< variants may run as graphs
+  bool shared = false;                      ///< the communicator copies into the device arena
   std::int64_t steps = 0;                   ///< done, skipped ones too
   std::vector<layer::Batch> sources;  ///< whose copies may be on their way; until the step's end
   std::vector<MeasuredList> measured;

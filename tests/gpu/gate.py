@@ -13,6 +13,7 @@ Exits with 1 when a gate is broken, a run fails or a plan is off by more than 10
 
 import hashlib
 import json
+import os
 import pathlib
 import random
 import re
@@ -72,6 +73,7 @@ class Runner:
         self.zt, self.work, self.ranks = zt, work, ranks
         self.data = make_data(work / "data")
         self.problems = 0
+        self.log = ""  # of the last run
 
     def command(self, model, stage, steps, accumulation, offload, dtype, zero, flags, fp16):
         section = dict(stage=stage, **zero)
@@ -94,15 +96,16 @@ class Runner:
             *(["--bf16"] if dtype == "bf16" else []), *flags]
 
     def run(self, name, model, stage, steps, accumulation=16, offload=0, dtype="bf16", zero=None,
-            flags=(), fp16=None):
+            flags=(), fp16=None, environment=None):
         out, command = self.command(
             model, stage, steps, accumulation, offload, dtype, zero or {}, flags, fp16 or {})
         peak = Peak()
         peak.start()
-        done = subprocess.run([str(x) for x in command], capture_output=True, text=True, timeout=400)
+        done = subprocess.run([str(x) for x in command], capture_output=True, text=True, timeout=400,
+                              env={**os.environ, **(environment or {})})
         peak.stop.set()
         peak.join()
-        log = done.stdout + done.stderr
+        log = self.log = done.stdout + done.stderr
         if done.returncode != 0:
             print(f"FAIL {name}: exit code {done.returncode}\n{log[-1500:]}", flush=True)
             self.problems += 1

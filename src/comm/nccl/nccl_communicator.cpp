@@ -12,6 +12,7 @@
 #include "comm/checks.h"
 #include "comm/nccl/cuda_handles.h"
 #include "comm/nccl/nccl_connect.h"
+#include "comm/nccl/peer_copies.h"
 
 namespace zt::comm {
 namespace {
@@ -49,6 +50,7 @@ class NcclCommunicator final : public Communicator {
       : comm_(comm),
         rank_(options.rank),
         world_(options.world),
+        device_(options.device_index),
         barrier_stream_(new_stream()),
         barrier_word_(new_device_memory(sizeof(std::int32_t))) {
     check_cuda(cudaMemset(barrier_word_.get(), 0, sizeof(std::int32_t)), "cudaMemset");
@@ -67,6 +69,10 @@ class NcclCommunicator final : public Communicator {
 
   void all_gather(const View& send, const View& recv, const Launch& launch) override {
     check_all_gather(*this, send, recv);
+    if (copies_ && copies_->takes(recv)) {
+      if (aborted_) fail_aborted("all_gather");
+      return copies_->all_gather(send, recv, stream_of(launch));
+    }
     queue("all_gather", [&](ncclComm_t comm) {
       return ncclAllGather(send.data, recv.data, count_bytes(send), ncclUint8, comm,
                            stream_of(launch));
@@ -75,6 +81,10 @@ class NcclCommunicator final : public Communicator {
 
   void all_to_all(const View& send, const View& recv, const Launch& launch) override {
     check_all_to_all(*this, send, recv);
+    if (copies_ && copies_->takes(recv)) {
+      if (aborted_) fail_aborted("all_to_all");
+      return copies_->all_to_all(send, recv, stream_of(launch));
+    }
     queue("all_to_all",
           [&](ncclComm_t comm) { return exchange(send, recv, comm, stream_of(launch)); });
   }
@@ -100,16 +110,30 @@ class NcclCommunicator final : public Communicator {
       return ncclAllReduce(barrier_word_.get(), barrier_word_.get(), 1, ncclInt32, ncclSum, comm,
                            barrier_stream_.get());
     });
-    for (cudaError_t state = cudaErrorNotReady; state != cudaSuccess;) {
-      state = cudaStreamQuery(barrier_stream_.get());
-      if (state == cudaErrorNotReady) {
-        check();
-        std::this_thread::sleep_for(std::chrono::microseconds(20));
-      } else {
-        check_cuda(state, "cudaStreamQuery");
-      }
+    wait_for_barrier_stream();
+  }
+
+  bool share_memory(const View& memory) override {
+    if (world_ == 1 || memory.numel == 0) return false;
+    auto copies =
+        PeerCopies::connect(memory, rank_, world_, [this](const void* mine, std::size_t num_bytes) {
+          return exchange_bytes(mine, num_bytes);
+        });
+    const std::lock_guard lock(reason_mutex_);
+    copies_ = std::move(copies);
+    return copies_ != nullptr;
+  }
+
+  void unshare_memory() override {
+    if (!copies_) return;
+    if (!aborted_) barrier();  // every rank's copies are done
+    std::unique_ptr<PeerCopies> gone;
+    {
+      const std::lock_guard lock(reason_mutex_);
+      gone = std::move(copies_);
     }
-    check();
+    gone.reset();
+    if (!aborted_) barrier();  // no rank maps this one's memory
   }
 
   void check() override {
@@ -136,6 +160,8 @@ class NcclCommunicator final : public Communicator {
       }
       abort_reason_ = reason;
       aborted_ = true;
+      (void)cudaSetDevice(device_);  // the thread may be one that never used the GPU
+      if (copies_) copies_->release();
     }
     // Normally no call is in progress, only kernels. A call that is stuck keeps the lock: aborting
     // beside it is what makes it return.
@@ -166,6 +192,35 @@ class NcclCommunicator final : public Communicator {
     }
     const ncclResult_t ended = ncclGroupEnd();
     return result == ncclSuccess ? ended : result;
+  }
+
+  /// Blocks the host, but leaves when the communicator fails.
+  void wait_for_barrier_stream() {
+    for (cudaError_t state = cudaErrorNotReady; state != cudaSuccess;) {
+      state = cudaStreamQuery(barrier_stream_.get());
+      if (state == cudaErrorNotReady) {
+        check();
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+      } else {
+        check_cuda(state, "cudaStreamQuery");
+      }
+    }
+    check();
+  }
+
+  /// Every rank's bytes, in rank order.
+  std::vector<std::byte> exchange_bytes(const void* mine, std::size_t num_bytes) {
+    const auto all = static_cast<std::size_t>(world_) * num_bytes;
+    const auto memory = new_device_memory(all);
+    auto* own = static_cast<std::byte*>(memory.get()) + static_cast<std::size_t>(rank_) * num_bytes;
+    check_cuda(cudaMemcpy(own, mine, num_bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+    queue("share_memory", [&](ncclComm_t comm) {
+      return ncclAllGather(own, memory.get(), num_bytes, ncclUint8, comm, barrier_stream_.get());
+    });
+    wait_for_barrier_stream();
+    std::vector<std::byte> result(all);
+    check_cuda(cudaMemcpy(result.data(), memory.get(), all, cudaMemcpyDeviceToHost), "cudaMemcpy");
+    return result;
   }
 
   template <typename Call>
@@ -203,9 +258,12 @@ class NcclCommunicator final : public Communicator {
   ncclComm_t comm_;  // guarded by mutex_; null after an abort
   const int rank_;
   const int world_;
+  const int device_;
   std::atomic<bool> aborted_{false};
   std::mutex reason_mutex_;
   std::string abort_reason_;  // guarded by reason_mutex_
+  /// Set and taken under reason_mutex_ by the thread that also uses it; abort looks at it.
+  std::unique_ptr<PeerCopies> copies_;
   StreamHandle barrier_stream_;
   DeviceMemory barrier_word_;
 };

@@ -22,7 +22,8 @@ namespace zt::kernels {
 namespace {
 
 // Three library kernels, all on the layout [B, T, H, D]:
-//   cuDNN      16 bit, Hopper and later, one causal mask per sequence, not deterministic;
+//   cuDNN      16 bit, Hopper and later, one causal mask per sequence; its forward adds nothing up
+//              across blocks and gives the same bits every time, its backward does not;
 //   flash      16 bit, everything else, documents included; deterministic on request;
 //   efficient  fp32 and head sizes that flash refuses, with expanded key and value heads.
 // They share the natural-log log-sum-exp, so forward and backward need not choose alike.
@@ -259,8 +260,9 @@ void attention_forward_cuda(const at::Tensor& q, const at::Tensor& k, const at::
                             const at::Tensor& cu_seqlens, const at::Tensor& out,
                             const at::Tensor& log_sum_exp, const AttentionShape& shape,
                             bool deterministic, void* stream) {
-  const CallScope scope(q, stream, deterministic);
-  switch (choose(q, shape, cu_seqlens.defined(), deterministic)) {
+  const auto library = choose(q, shape, cu_seqlens.defined(), /*deterministic=*/false);
+  const CallScope scope(q, stream, deterministic && library != Library::cudnn);
+  switch (library) {
     case Library::cudnn:
       return cudnn_forward(q, k, v, out, log_sum_exp, shape);
     case Library::flash:

@@ -213,7 +213,7 @@ void expect_attention(const AttentionShape& shape, DType dtype, std::vector<int>
 TEST(CudaAttentionTest, CausalMatchesFp64) {
   const AttentionShape shapes[] = {{1, 1, 1, 1, 64},    {2, 33, 4, 2, 64},  {2, 128, 8, 2, 128},
                                    {1, 300, 6, 6, 80},  {2, 257, 4, 1, 96}, {1, 130, 2, 1, 256},
-                                   {2, 200, 4, 2, 128}, {3, 64, 4, 4, 32}};
+                                   {2, 200, 4, 2, 128}, {3, 64, 4, 4, 32},  {1, 1024, 8, 2, 128}};
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     for (const AttentionShape& shape : shapes) {
       for (const bool deterministic : {false, true}) {
