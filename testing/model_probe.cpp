@@ -14,7 +14,7 @@
 #include "kernels/gemm/gemm.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "layer/tensor_view.h"
-#include "model/qwen3.h"
+#include "model/family.h"
 #include "testing/run_layers.h"
 
 namespace zt::testing {
@@ -39,21 +39,21 @@ layer::Batch read_batch(const std::string& path, layer::BatchShape& shape) {
   return batch;
 }
 
-at::Tensor logits_of(const model::Qwen3Config& config, const at::Tensor& hidden,
+at::Tensor logits_of(const model::EndsConfig& config, const at::Tensor& hidden,
                      const at::Tensor& norm, const at::Tensor& head) {
-  const auto normed = at::empty_like(hidden);
+  const auto normed = at::empty_like(hidden, head.options());
   kernels::rms_norm_forward(
       {.x = layer::view_of(hidden), .weight = layer::view_of(norm), .y = layer::view_of(normed)},
       {hidden.size(0), config.hidden, static_cast<float>(config.rms_epsilon)}, Launch{});
-  const auto logits = at::empty({hidden.size(0), config.vocab}, hidden.options());
+  const auto logits = at::empty({hidden.size(0), config.vocab}, head.options());
   kernels::linear_forward(normed, head, logits);
   return logits.to(at::kFloat);
 }
 
 void run(const std::string& folder, const std::string& input, const std::string& output,
          const std::string& dtype, layer::Keep keep) {
-  const auto config = model::read_qwen3_config(folder);
-  const auto parts = model::make_qwen3(config);
+  const auto model = model::read_model(folder);
+  const auto parts = model.make();
   const checkpoint::HuggingFaceWeights weights(folder);
   weights.check(parts.params);
   const auto params = flatten_params(parts, dtype == "bf16"   ? at::kBFloat16
@@ -72,7 +72,7 @@ void run(const std::string& folder, const std::string& input, const std::string&
   const auto result = run_layers(parts, params, context, keep);
   const auto& head = parts.layers.back()->params();
   const auto at = [&](layout::ParamId id) { return params[static_cast<std::size_t>(id.value)]; };
-  const auto logits = logits_of(config, result.hidden, at(head[0]), at(head[1]));
+  const auto logits = logits_of(model.ends(), result.hidden, at(head[0]), at(head[1]));
   std::vector<checkpoint::SafetensorsWriter::Tensor> tensors{
       {"logits", DType::f32, logits.sizes().vec()}, {"loss_sum", DType::f32, {1}}};
   for (const auto& param : parts.params) tensors.push_back({param.name, DType::f32, param.shape});

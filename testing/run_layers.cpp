@@ -41,7 +41,7 @@ std::vector<at::Tensor> flatten_params(const layer::ModelParts& model, at::Scala
   const auto layout = layout::ModelLayout::make(model.params, model.units, 1);
   std::vector<at::Tensor> result(model.params.size());
   for (const auto& unit : layout.units) {
-    const auto flat = at::zeros({unit.padded().value}, dtype);
+    const auto flat = at::zeros({unit.padded().value}, unit.keep_fp32() ? at::kFloat : dtype);
     for (std::size_t i = 0; i < unit.unit().params.size(); ++i) {
       const auto p = static_cast<std::size_t>(unit.unit().params[i].value);
       result[p] =

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 
@@ -16,6 +15,7 @@
 #include "config/resolve.h"
 #include "config/text_values.h"
 #include "memory/arena.h"
+#include "model/family.h"
 #include "plan/choose.h"
 #include "plan/time_model.h"
 #include "train/run_parts.h"
@@ -46,16 +46,17 @@ const char* name_of(Recompute recompute) {
   return "";
 }
 
-model::Qwen3Config model_of(const std::string& folder_or_shape) {
-  if (const auto shape = model::named_shape(folder_or_shape)) return *shape;
-  std::error_code error;
-  if (std::filesystem::is_directory(folder_or_shape, error)) {
-    return model::read_qwen3_config(folder_or_shape);
-  }
-  std::string names;
-  for (const auto& name : model::shape_names()) names += " " + name;
-  throw ConfigError("[bench.model] --model: got '" + config::shown(folder_or_shape) +
-                    "', expected a folder with config.json or one of" + names + ".");
+model::Model model_of(const std::string& folder_or_shape) {
+  return model::find_model(folder_or_shape,
+                           "[bench.model] --model: got '" + config::shown(folder_or_shape) + "'");
+}
+
+/// What only transformers have a model of yet.
+const model::Qwen3Config& transformer_of(const model::Model& model, const char* flag) {
+  if (const auto* config = model.as<model::Qwen3Config>()) return *config;
+  throw ConfigError(
+      fmt::format("[bench.flags] {}: got a {} model, expected a Qwen3 one. Leave the flag out.",
+                  flag, model.architecture()));
 }
 
 /// One rank of a row.
@@ -64,7 +65,7 @@ class Row {
   Row(const BenchFlags& flags, const config::Config& config, zero::RankContext context,
       int local_world)
       : flags_(flags), context_(context), model_(model_of(flags.model)) {
-    auto parts = model::make_qwen3(model_);
+    auto parts = model_.make();
     const plan::Planner planner(parts, train::plan_target(config, context, local_world));
     planned_ = plan::choose(planner, train::engine_options(config, config.data.block_size));
     micro_batch_ = config.run.per_device_train_batch_size;
@@ -72,7 +73,7 @@ class Row {
     const auto values = random_params(parts.params);
     engine_ = std::make_unique<zero::Engine>(std::move(parts), planned_->options, context);
     engine_->load_params(values);
-    batches_ = random_batches(planned_->options.shape, model_.vocab, kBatches,
+    batches_ = random_batches(planned_->options.shape, model_.vocab(), kBatches,
                               context.communicator->rank(), context.device == Device::cuda);
   }
 
@@ -97,9 +98,9 @@ class Row {
     result.used = memory::device_used(context_.device);
     const auto& shape = planned_->options.shape;
     result.tokens_per_rank = static_cast<double>(shape.tokens() * planned_->options.micro_steps);
-    result.flops_per_token = model::train_flops_per_token(model_, shape.sequence);
+    result.flops_per_token = model_.train_flops_per_token(shape.sequence);
     if (!flags_.device_file.empty()) {
-      const auto time = plan::predict_step(model_, planned_->options, engine_->program(),
+      const auto time = plan::predict_step(transformer_of(model_, "--device_file"), planned_->options, engine_->program(),
                                            context_.communicator->world(),
                                            plan::read_device_file(flags_.device_file));
       result.predicted = {time.gemm,   time.attention, time.kernels,
@@ -179,7 +180,8 @@ class Row {
   }
 
   void add_ceiling(RowResult& result) const {
-    const auto once = measure_ceiling(model_, planned_->options, context_);
+    const auto once =
+        measure_ceiling(transformer_of(model_, "--ceiling"), planned_->options, context_);
     const auto times = static_cast<double>(planned_->options.micro_steps);
     result.ceiling = once.all * times;
     result.ceiling_gemm = once.gemm * times;
@@ -188,7 +190,7 @@ class Row {
 
   const BenchFlags& flags_;
   zero::RankContext context_;
-  model::Qwen3Config model_;
+  model::Model model_;
   std::optional<plan::Candidate> planned_;
   std::int64_t micro_batch_ = 1, accumulation_ = 1;
   std::unique_ptr<zero::Engine> engine_;
@@ -243,7 +245,7 @@ config::Config bench_config(const BenchFlags& flags, std::optional<int> world, b
   config::Facts facts;
   if (world) facts.world_size = *world;
   facts.has_gpu = has_gpu;
-  if (!flags.model.empty()) facts.hidden_size = model_of(flags.model).hidden;
+  if (!flags.model.empty()) facts.hidden_size = model_of(flags.model).hidden();
   facts.reads_data = false;
   facts.reads_model = false;
   facts.environment = config::all_variables();

@@ -1,39 +1,20 @@
 #include <algorithm>
-#include <array>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "base/units.h"
 #include "checkpoint/deepspeed_parts.h"
+#include "model/family.h"
 
 namespace zt::checkpoint {
 namespace {
 
-/// Order in which transformers' modules register what they hold. Names that are not here keep the
-/// order in which the model declares them, behind these.
-constexpr std::array<std::string_view, 19> kRegistered{"model",
-                                                       "embed_tokens",
-                                                       "layers",
-                                                       "self_attn",
-                                                       "q_proj",
-                                                       "k_proj",
-                                                       "v_proj",
-                                                       "o_proj",
-                                                       "q_norm",
-                                                       "k_norm",
-                                                       "mlp",
-                                                       "gate_proj",
-                                                       "up_proj",
-                                                       "down_proj",
-                                                       "input_layernorm",
-                                                       "post_attention_layernorm",
-                                                       "norm",
-                                                       "lm_head",
-                                                       "weight"};
+/// Names that are not in `parts` keep the order in which the model declares them, behind these.
+using Parts = std::span<const std::string_view>;
 
-std::size_t rank_of(std::string_view part) {
-  return static_cast<std::size_t>(std::find(kRegistered.begin(), kRegistered.end(), part) -
-                                  kRegistered.begin());
+std::size_t rank_of(std::string_view part, Parts parts) {
+  return static_cast<std::size_t>(std::find(parts.begin(), parts.end(), part) - parts.begin());
 }
 
 bool is_number(std::string_view part) {
@@ -49,14 +30,14 @@ std::string_view take_part(std::string_view& name) {
   return part;
 }
 
-bool registered_before(std::string_view a, std::string_view b) {
+bool registered_before(std::string_view a, std::string_view b, Parts parts) {
   while (!a.empty() && !b.empty()) {
     const auto left = take_part(a), right = take_part(b);
     if (left == right) continue;
     if (is_number(left) && is_number(right)) {
       return left.size() != right.size() ? left.size() < right.size() : left < right;
     }
-    return rank_of(left) < rank_of(right);
+    return rank_of(left, parts) < rank_of(right, parts);
   }
   return false;
 }
@@ -119,8 +100,9 @@ std::vector<DeepSpeedGroup> deepspeed_groups(const std::vector<layout::ParamSpec
                                              const DeepSpeedSave& save) {
   std::vector<const layout::ParamSpec*> order;
   for (const auto& param : params) order.push_back(&param);
-  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    return registered_before(a->name, b->name);
+  const auto parts = model::registered_parts(params);
+  std::stable_sort(order.begin(), order.end(), [parts](const auto* a, const auto* b) {
+    return registered_before(a->name, b->name, parts);
   });
   if (save.adam.one_group) return {{order, save.adam.weight_decay}};
   std::vector<DeepSpeedGroup> groups{{{}, save.adam.weight_decay}, {{}, 0.0}};

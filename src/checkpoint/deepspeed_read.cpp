@@ -10,6 +10,7 @@
 #include "checkpoint/deepspeed.h"
 #include "checkpoint/deepspeed_load.h"
 #include "checkpoint/deepspeed_parts.h"
+#include "model/family.h"
 #include "optim/param_groups.h"
 
 namespace zt::checkpoint {
@@ -101,6 +102,7 @@ void declare_params(DeepSpeedContent& content, const PickleValue& model) {
   for (const auto& name : content.pieces.names()) {
     layout::ParamSpec param{.name = name, .shape = content.pieces.shape(name)};
     param.decay = optim::is_decayed(name, false, false);
+    param.keep_fp32 = model::keeps_fp32(name);
     for (const auto& [alias, target] : shared) {
       if (target == name) param.aliases.push_back(alias);
     }

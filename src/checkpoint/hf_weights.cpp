@@ -4,6 +4,7 @@
 #include <set>
 
 #include "checkpoint/huggingface.h"
+#include "model/family.h"
 
 namespace zt::checkpoint {
 namespace {
@@ -36,7 +37,11 @@ TensorSet open_weights(const std::string& folder) {
 bool has_weights(const std::string& folder) { return TensorSet::exists(folder, kStem); }
 
 HuggingFaceWeights::HuggingFaceWeights(const std::string& folder)
-    : folder_(folder), tensors_(open_weights(folder)) {}
+    : folder_(folder), tensors_(open_weights(folder)) {
+  for (const auto& [name, place] : tensors_.tensors()) {
+    names_.emplace(model::current_name(name), name);
+  }
+}
 
 void HuggingFaceWeights::check(const std::vector<layout::ParamSpec>& params) const {
   std::string problems;
@@ -44,12 +49,12 @@ void HuggingFaceWeights::check(const std::vector<layout::ParamSpec>& params) con
   for (const auto& param : params) {
     known.insert(param.name);
     known.insert(param.aliases.begin(), param.aliases.end());
-    const auto* place = tensors_.find(param.name);
-    if (place == nullptr) {
+    const auto found = names_.find(param.name);
+    if (found == names_.end()) {
       problems += fmt::format("\n  missing: {} {}", param.name, shape_text(param.shape));
       continue;
     }
-    const auto& entry = *place->entry;
+    const auto& entry = *tensors_.find(found->second)->entry;
     if (entry.shape != param.shape) {
       problems += fmt::format("\n  {}: got {}, expected {}", param.name, shape_text(entry.shape),
                               shape_text(param.shape));
@@ -59,7 +64,7 @@ void HuggingFaceWeights::check(const std::vector<layout::ParamSpec>& params) con
                               to_string(entry.dtype));
     }
   }
-  for (const auto& [name, place] : tensors_.tensors()) {
+  for (const auto& [name, stored] : names_) {
     if (known.count(name) == 0 && !is_buffer(name))
       problems += fmt::format("\n  unexpected: {}", name);
   }
@@ -71,9 +76,9 @@ void HuggingFaceWeights::check(const std::vector<layout::ParamSpec>& params) con
 
 void HuggingFaceWeights::read(const layout::ParamSpec& param, std::int64_t begin,
                               std::span<float> values) const {
-  const auto* place = tensors_.find(param.name);
-  if (place == nullptr) fail(folder_, "has no tensor '" + param.name + "'.");
-  place->file->read(param.name, begin, values);
+  const auto found = names_.find(param.name);
+  if (found == names_.end()) fail(folder_, "has no tensor '" + param.name + "'.");
+  tensors_.find(found->second)->file->read(found->second, begin, values);
 }
 
 }  // namespace zt::checkpoint

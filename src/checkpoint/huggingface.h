@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,8 +12,8 @@
 
 namespace zt::checkpoint {
 
-/// The weights of a Hugging Face folder: model.safetensors, or the shards of its index.
-/// A rank reads only the slices it asks for. Errors: FileError.
+/// The weights of a Hugging Face folder: model.safetensors, or the shards of its index. Names of
+/// older folders are taken for today's (model::current_name). A rank reads only the slices it asks for. Errors: FileError.
 class HuggingFaceWeights {
  public:
   explicit HuggingFaceWeights(const std::string& folder);
@@ -26,6 +27,7 @@ class HuggingFaceWeights {
  private:
   std::string folder_;
   TensorSet tensors_;
+  std::map<std::string, std::string> names_;  ///< in the files, by today's name
 };
 
 /// True when the folder holds weights in a form that HuggingFaceWeights reads.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "checkpoint/file_io.h"
+#include "model/family.h"
 
 namespace zt::checkpoint {
 namespace {
@@ -34,12 +35,22 @@ const char* torch_name(DType dtype) {
   }
 }
 
-std::string config_text(const std::string& path, DType dtype) {
+/// config.json of a folder, or of a model by name; in Hugging Face's keys also where the folder has
+/// older ones.
+json model_config(const std::string& source) {
+  if (const auto named = model::named_model(source)) return json::parse(named->config_json());
+  const auto path = (fs::path(source) / "config.json").string();
   auto config = json::parse(read_text(path, kMaxSideFile), nullptr, false);
   if (config.is_discarded() || !config.is_object()) {
     throw FileError(
         fmt::format("[checkpoint.huggingface] {}: is not a JSON object. Restore the file.", path));
   }
+  if (config.contains("model_type")) return config;
+  return json::parse(model::read_model(source).config_json());
+}
+
+std::string config_text(const std::string& source, DType dtype) {
+  auto config = model_config(source);
   // Old-style keys: transformers 4 knows only them, 5 converts them.
   config["torch_dtype"] = torch_name(dtype);
   config.erase("dtype");
@@ -63,8 +74,7 @@ std::vector<SideFile> model_side_files(const std::string& source,
                                        const std::string& tokenizer_source, DType dtype) {
   std::vector<SideFile> files;
   if (!source.empty()) {
-    files.push_back(
-        {"config.json", config_text((fs::path(source) / "config.json").string(), dtype)});
+    files.push_back({"config.json", config_text(source, dtype)});
     add_if_there(files, source, "generation_config.json");
   }
   if (tokenizer_source.empty()) return files;

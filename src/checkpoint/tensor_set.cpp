@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "model/family.h"
 
 namespace zt::checkpoint {
 namespace {
@@ -94,11 +95,10 @@ DType TensorSet::weight_dtype() const {
 }
 
 std::vector<layout::ParamSpec> TensorSet::specs() const {
-  const bool narrow = weight_dtype() != DType::f32;
   std::vector<layout::ParamSpec> result;
   for (const auto& [name, place] : where_) {
     result.push_back({.name = name, .shape = place.entry->shape});
-    result.back().keep_fp32 = narrow && place.entry->dtype == DType::f32;
+    result.back().keep_fp32 = model::keeps_fp32(name);
   }
   return result;
 }

@@ -31,7 +31,7 @@ class TensorSet {
   [[nodiscard]] const Place* find(const std::string& name) const;
   /// The 16-bit dtype of the tensors when any has one, else fp32.
   [[nodiscard]] DType weight_dtype() const;
-  /// Names and shapes of all tensors; keep_fp32 for those that are fp32 beside 16-bit ones.
+  /// Names and shapes of all tensors; keep_fp32 as their model declares it.
   [[nodiscard]] std::vector<layout::ParamSpec> specs() const;
 
  private:

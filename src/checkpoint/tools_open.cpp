@@ -9,6 +9,7 @@
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/store.h"
 #include "checkpoint/tools.h"
+#include "model/family.h"
 
 namespace zt::checkpoint {
 namespace {
@@ -52,7 +53,7 @@ void add_tied_name(OpenedCheckpoint& opened) {
     if (param.name == "lm_head.weight") return;
   }
   for (auto& param : opened.params) {
-    if (param.name == "model.embed_tokens.weight") param.aliases = {"lm_head.weight"};
+    if (model::is_embedding(param.name)) param.aliases = {"lm_head.weight"};
   }
 }
 

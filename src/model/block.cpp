@@ -1,5 +1,6 @@
 // Shape legend: N tokens (B x T), h hidden, q = heads x head_dim, kv = kv_heads x head_dim, F ffn.
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/empty.h>
 
 #include "kernels/gemm/gemm.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -76,6 +77,16 @@ struct BlockLayer::Grads {
             scratch[i + 5], scratch[i + 6], scratch[i + 7], scratch[i + 8]};
   }
 };
+
+at::Tensor RopeTable::get(std::int64_t positions, const at::Tensor& like) {
+  const std::lock_guard lock(mutex_);
+  if (!table_.defined() || table_.size(0) < positions || table_.device() != like.device()) {
+    auto host = at::empty({positions, config_.head_dim}, at::kFloat);
+    kernels::rope_table(view_of(host), positions, config_.head_dim, config_.rope_theta);
+    table_ = host.to(like.device());
+  }
+  return table_;
+}
 
 BlockLayer::BlockLayer(const Qwen3Config& config, int index, std::vector<layout::ParamId> params,
                        std::shared_ptr<RopeTable> rope)

@@ -25,37 +25,6 @@ class RopeTable {
   at::Tensor table_;
 };
 
-/// Token embedding.
-class EmbeddingLayer final : public layer::Layer {
- public:
-  EmbeddingLayer(const Qwen3Config& config, layout::ParamId weight);
-  [[nodiscard]] std::string name() const override { return "embedding"; }
-  [[nodiscard]] const std::vector<layout::ParamId>& params() const override { return params_; }
-  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape& shape,
-                                         DType compute) const override;
-  [[nodiscard]] bool backward_reads_params() const override { return false; }
-  [[nodiscard]] std::vector<layer::TensorSpec> stash(const layer::BatchShape&, DType,
-                                                     layer::Keep) const override {
-    return {};
-  }
-  [[nodiscard]] std::vector<layer::TensorSpec> forward_scratch(const layer::BatchShape&, DType,
-                                                               layer::Keep) const override {
-    return {};
-  }
-  [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
-                                                                DType, layer::Keep) const override;
-  [[nodiscard]] Bytes library(const layer::BatchShape&, DType, Device) const override { return {}; }
-  [[nodiscard]] double forward_flops(const layer::BatchShape&) const override { return 0; }
-  void forward(const layer::Context& context, layer::Keep keep,
-               const layer::Forward& io) const override;
-  void backward(const layer::Context& context, layer::Keep keep,
-                const layer::Backward& io) const override;
-
- private:
-  Qwen3Config config_;
-  std::vector<layout::ParamId> params_;
-};
-
 /// Pre-norm transformer block: attention with QK-norm and RoPE, then SwiGLU.
 ///
 /// Parameters in order: input norm, q, k, v (adjacent), q norm, k norm, o, post-attention norm,
@@ -109,44 +78,6 @@ class BlockLayer final : public layer::Layer {
   int index_;
   std::vector<layout::ParamId> params_;
   std::shared_ptr<RopeTable> rope_;  ///< second owner: the other blocks of the model
-};
-
-/// Final norm, LM head and cross-entropy over chunks of rows: the logits are never whole.
-/// Parameters: norm, head (or the embedding when tied).
-class HeadLayer final : public layer::Layer {
- public:
-  HeadLayer(const Qwen3Config& config, layout::ParamId norm, layout::ParamId head);
-  [[nodiscard]] std::string name() const override { return "head"; }
-  [[nodiscard]] const std::vector<layout::ParamId>& params() const override { return params_; }
-  [[nodiscard]] layer::TensorSpec output(const layer::BatchShape&, DType) const override {
-    return {};
-  }
-  [[nodiscard]] bool gives_loss() const override { return true; }
-  [[nodiscard]] std::vector<layer::TensorSpec> stash(const layer::BatchShape&, DType,
-                                                     layer::Keep) const override {
-    return {};
-  }
-  [[nodiscard]] std::vector<layer::TensorSpec> forward_scratch(const layer::BatchShape& shape,
-                                                               DType compute,
-                                                               layer::Keep keep) const override;
-  [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
-                                                                DType compute,
-                                                                layer::Keep keep) const override;
-  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute,
-                              Device device) const override;
-  [[nodiscard]] double forward_flops(const layer::BatchShape& shape) const override;
-  [[nodiscard]] bool capturable() const override { return true; }
-  void forward(const layer::Context& context, layer::Keep keep,
-               const layer::Forward& io) const override;
-  void backward(const layer::Context& context, layer::Keep keep,
-                const layer::Backward& io) const override;
-
-  /// Rows of logits that exist at once.
-  [[nodiscard]] std::int64_t chunk_rows(const layer::BatchShape& shape, DType compute) const;
-
- private:
-  Qwen3Config config_;
-  std::vector<layout::ParamId> params_;
 };
 
 }  // namespace zt::model

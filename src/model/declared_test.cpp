@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/qwen3.h"
+#include "model/family.h"
 
 namespace zt::model {
 namespace {
@@ -86,16 +86,30 @@ struct Case {
   bool documents;
 };
 
-void expect_declared(const Case& c) {
+Model small_qwen3() {
+  return Qwen3Config{.hidden = 48,
+                     .layers = 1,
+                     .heads = 4,
+                     .kv_heads = 2,
+                     .head_dim = 16,
+                     .ffn = 96,
+                     .vocab = 211,
+                     .tied = true};
+}
+
+Model small_mamba() {
+  MambaConfig config;
+  config.hidden = 48;
+  config.layers = 1;
+  config.vocab = 211;
+  config.inner = 96;
+  config.rank = 3;
+  return config;
+}
+
+void expect_declared(const Model& family, const Case& c) {
   CountingAllocator memory;
-  const auto model = make_qwen3({.hidden = 48,
-                                 .layers = 1,
-                                 .heads = 4,
-                                 .kv_heads = 2,
-                                 .head_dim = 16,
-                                 .ffn = 96,
-                                 .vocab = 211,
-                                 .tied = true});
+  const auto model = family.make();
   layer::Batch batch;
   layer::Context context{.batch = &batch, .shape = {2, 33, c.documents}, .compute = c.compute};
   for (auto* ids : {&batch.input_ids, &batch.targets, &batch.position_ids})
@@ -109,8 +123,8 @@ void expect_declared(const Case& c) {
   const auto layout = layout::ModelLayout::make(model.params, model.units, 1);
   std::vector<at::Tensor> params(model.params.size()), grads(model.params.size());
   for (const auto& unit : layout.units) {
-    const auto flat =
-        at::full({unit.padded().value}, 0.02, at::TensorOptions(scalar_type(c.compute)));
+    const auto dtype = scalar_type(unit.keep_fp32() ? DType::f32 : c.compute);
+    const auto flat = at::full({unit.padded().value}, 0.02, at::TensorOptions(dtype));
     const auto flat_grads = at::zeros({unit.padded().value}, at::kFloat);
     for (std::size_t i = 0; i < unit.unit().params.size(); ++i) {
       const auto p = static_cast<std::size_t>(unit.unit().params[i].value);
@@ -120,7 +134,8 @@ void expect_declared(const Case& c) {
                      .view(model.params[p].shape);
     }
   }
-  const auto x = at::full({66, 48}, 0.5, at::TensorOptions(scalar_type(c.compute)));
+  const auto x =
+      at::full({66, 48}, 0.5, at::TensorOptions(scalar_type(family.ends().residual(c.compute))));
   for (int warm = 0; warm < 2; ++warm) {
     for (const auto& layer : model.layers) {
       Tensors own, own_grads;
@@ -157,12 +172,15 @@ void expect_declared(const Case& c) {
 }
 
 TEST(DeclaredTest, StashesAreFilledAndTheLibraryAllocatesNoMoreThanDeclared) {
-  for (const auto compute : {DType::f32, DType::bf16, DType::f16}) {
-    for (const auto keep : {Keep::all, Keep::selective}) {
-      for (const bool documents : {false, true}) {
-        SCOPED_TRACE(std::string(to_string(compute)) + (keep == Keep::all ? " all" : " selective") +
-                     (documents ? " documents" : ""));
-        expect_declared({compute, keep, documents});
+  for (const auto& family : {small_qwen3(), small_mamba()}) {
+    for (const auto compute : {DType::f32, DType::bf16, DType::f16}) {
+      for (const auto keep : {Keep::all, Keep::selective}) {
+        for (const bool documents : {false, true}) {
+          SCOPED_TRACE(std::string(family.architecture()) + " " + to_string(compute) +
+                       (keep == Keep::all ? " all" : " selective") +
+                       (documents ? " documents" : ""));
+          expect_declared(family, {compute, keep, documents});
+        }
       }
     }
   }

@@ -1,15 +1,16 @@
 // The two ends of the model: token embedding, and final norm + LM head + cross-entropy.
+#include "model/ends.h"
+
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 
+#include "kernels/cast/cast.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "layer/tensor_view.h"
-#include "model/blocks.h"
 
 namespace zt::model {
 
@@ -19,42 +20,51 @@ using layer::Keep;
 using layer::TensorSpec;
 using layer::view_of;
 
-at::Tensor RopeTable::get(std::int64_t positions, const at::Tensor& like) {
-  const std::lock_guard lock(mutex_);
-  if (!table_.defined() || table_.size(0) < positions || table_.device() != like.device()) {
-    auto host = at::empty({positions, config_.head_dim}, at::kFloat);
-    kernels::rope_table(view_of(host), positions, config_.head_dim, config_.rope_theta);
-    table_ = host.to(like.device());
-  }
-  return table_;
-}
-
-EmbeddingLayer::EmbeddingLayer(const Qwen3Config& config, layout::ParamId weight)
+EmbeddingLayer::EmbeddingLayer(const EndsConfig& config, layout::ParamId weight)
     : config_(config), params_{weight} {}
 
 TensorSpec EmbeddingLayer::output(const BatchShape& shape, DType compute) const {
-  return {"x", {shape.tokens(), config_.hidden}, compute};
+  return {"x", {shape.tokens(), config_.hidden}, config_.residual(compute)};
 }
 
-std::vector<TensorSpec> EmbeddingLayer::backward_scratch(const BatchShape& shape, DType /*compute*/,
+std::vector<TensorSpec> EmbeddingLayer::narrow_rows(const BatchShape& shape, DType compute) const {
+  if (config_.residual(compute) == compute) return {};
+  return {{"rows", {shape.tokens(), config_.hidden}, compute}};
+}
+
+std::vector<TensorSpec> EmbeddingLayer::forward_scratch(const BatchShape& shape, DType compute,
+                                                        Keep /*keep*/) const {
+  return narrow_rows(shape, compute);
+}
+
+std::vector<TensorSpec> EmbeddingLayer::backward_scratch(const BatchShape& shape, DType compute,
                                                          Keep /*keep*/) const {
-  return {{"order", {kernels::embedding_workspace(shape.tokens())}, DType::i64}};
+  std::vector<TensorSpec> specs{
+      {"order", {kernels::embedding_workspace(shape.tokens())}, DType::i64}};
+  for (auto& spec : narrow_rows(shape, compute)) specs.push_back(std::move(spec));
+  return specs;
 }
 
 void EmbeddingLayer::forward(const Context& context, Keep /*keep*/,
                              const layer::Forward& io) const {
+  const bool widen = !io.scratch.empty();
+  const auto& rows = widen ? io.scratch[0] : io.y;
   kernels::embedding_forward(view_of(context.batch->input_ids), view_of(io.params[0]),
-                             view_of(io.y), config_.vocab, config_.hidden, context.launch);
+                             view_of(rows), config_.vocab, config_.hidden, context.launch);
+  if (widen) kernels::cast(view_of(rows), view_of(io.y), context.launch);
 }
 
 void EmbeddingLayer::backward(const Context& context, Keep /*keep*/,
                               const layer::Backward& io) const {
-  kernels::embedding_backward(view_of(context.batch->input_ids), view_of(io.grad_y),
+  const bool widened = io.scratch.size() > 1;
+  const auto& grad = widened ? io.scratch[1] : io.grad_y;
+  if (widened) kernels::cast(view_of(io.grad_y), view_of(grad), context.launch);
+  kernels::embedding_backward(view_of(context.batch->input_ids), view_of(grad),
                               view_of(io.grads[0]), view_of(io.scratch[0]), config_.vocab,
                               config_.hidden, context.launch);
 }
 
-HeadLayer::HeadLayer(const Qwen3Config& config, layout::ParamId norm, layout::ParamId head)
+HeadLayer::HeadLayer(const EndsConfig& config, layout::ParamId norm, layout::ParamId head)
     : config_(config), params_{norm, head} {}
 
 std::int64_t HeadLayer::chunk_rows(const BatchShape& shape, DType compute) const {

@@ -4,41 +4,11 @@
 #include <utility>
 
 #include "model/blocks.h"
+#include "model/ends.h"
+#include "model/parameters.h"
 
 namespace zt::model {
 namespace {
-
-/// Collects parameters and hands out their ids.
-class Parameters {
- public:
-  explicit Parameters(const Qwen3Config& config) : config_(config) {}
-
-  layout::ParamId matrix(std::string name, std::int64_t rows, std::int64_t cols,
-                         bool adjacent = false) {
-    return add({.name = std::move(name),
-                .shape = {rows, cols},
-                .init = layout::Init::normal,
-                .init_scale = config_.init_range,
-                .decay = true,
-                .adjacent = adjacent});
-  }
-  layout::ParamId norm(std::string name, std::int64_t size) {
-    return add(
-        {.name = std::move(name), .shape = {size}, .init = layout::Init::ones, .decay = false});
-  }
-  std::vector<layout::ParamSpec> take() { return std::move(specs_); }
-  layout::ParamSpec& at(layout::ParamId id) {
-    return specs_.at(static_cast<std::size_t>(id.value));
-  }
-
- private:
-  layout::ParamId add(layout::ParamSpec spec) {
-    specs_.push_back(std::move(spec));
-    return {static_cast<int>(specs_.size()) - 1};
-  }
-  const Qwen3Config& config_;
-  std::vector<layout::ParamSpec> specs_;
-};
 
 std::vector<layout::ParamId> add_block(Parameters& params, const Qwen3Config& config,
                                        std::int64_t index) {
@@ -46,28 +16,33 @@ std::vector<layout::ParamId> add_block(Parameters& params, const Qwen3Config& co
   const auto q = config.heads * config.head_dim;
   const auto kv = config.kv_heads * config.head_dim;
   const auto h = config.hidden;
+  const auto matrix = [&](const char* name, std::int64_t rows, std::int64_t cols,
+                          bool adjacent = false) {
+    return params.matrix(prefix + name, rows, cols, config.init_range, adjacent);
+  };
   return {params.norm(prefix + "input_layernorm.weight", h),
-          params.matrix(prefix + "self_attn.q_proj.weight", q, h),
-          params.matrix(prefix + "self_attn.k_proj.weight", kv, h, true),
-          params.matrix(prefix + "self_attn.v_proj.weight", kv, h, true),
+          matrix("self_attn.q_proj.weight", q, h),
+          matrix("self_attn.k_proj.weight", kv, h, true),
+          matrix("self_attn.v_proj.weight", kv, h, true),
           params.norm(prefix + "self_attn.q_norm.weight", config.head_dim),
           params.norm(prefix + "self_attn.k_norm.weight", config.head_dim),
-          params.matrix(prefix + "self_attn.o_proj.weight", h, q),
+          matrix("self_attn.o_proj.weight", h, q),
           params.norm(prefix + "post_attention_layernorm.weight", h),
-          params.matrix(prefix + "mlp.gate_proj.weight", config.ffn, h),
-          params.matrix(prefix + "mlp.up_proj.weight", config.ffn, h, true),
-          params.matrix(prefix + "mlp.down_proj.weight", h, config.ffn)};
+          matrix("mlp.gate_proj.weight", config.ffn, h),
+          matrix("mlp.up_proj.weight", config.ffn, h, true),
+          matrix("mlp.down_proj.weight", h, config.ffn)};
 }
 
 }  // namespace
 
 layer::ModelParts make_qwen3(const Qwen3Config& config) {
   layer::ModelParts model;
-  Parameters params(config);
-  const auto embedding = params.matrix("model.embed_tokens.weight", config.vocab, config.hidden);
+  Parameters params;
+  const auto embedding =
+      params.matrix("model.embed_tokens.weight", config.vocab, config.hidden, config.init_range);
   if (config.tied) params.at(embedding).aliases.push_back("lm_head.weight");
   model.units.push_back({"embedding", {embedding}});
-  model.layers.push_back(std::make_unique<EmbeddingLayer>(config, embedding));
+  model.layers.push_back(std::make_unique<EmbeddingLayer>(config.ends(), embedding));
   const auto rope = std::make_shared<RopeTable>(config);
   for (std::int64_t i = 0; i < config.layers; ++i) {
     const auto ids = add_block(params, config, i);
@@ -78,11 +53,11 @@ layer::ModelParts make_qwen3(const Qwen3Config& config) {
   std::vector<layout::ParamId> head_unit{norm};
   auto head = embedding;
   if (!config.tied) {
-    head = params.matrix("lm_head.weight", config.vocab, config.hidden);
+    head = params.matrix("lm_head.weight", config.vocab, config.hidden, config.init_range);
     head_unit.push_back(head);
   }
   model.units.push_back({"head", head_unit});
-  model.layers.push_back(std::make_unique<HeadLayer>(config, norm, head));
+  model.layers.push_back(std::make_unique<HeadLayer>(config.ends(), norm, head));
   model.params = params.take();
   return model;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "layer/model_parts.h"
+#include "model/ends.h"
 
 namespace zt::model {
 
@@ -18,6 +19,8 @@ struct Qwen3Config {
   double rms_epsilon = 1e-6;
   double init_range = 0.02;
   bool tied = false;  ///< the head uses the embedding
+
+  [[nodiscard]] EndsConfig ends() const { return {hidden, vocab, rms_epsilon}; }
 };
 
 /// Reads `folder`/config.json (keys of transformers 4 and 5).
@@ -29,6 +32,9 @@ Qwen3Config read_qwen3_config(const std::string& folder);
 std::optional<Qwen3Config> named_shape(const std::string& name);
 /// Names that named_shape knows, smallest first.
 std::vector<std::string> shape_names();
+
+/// config.json as `transformers` reads it.
+[[nodiscard]] std::string qwen3_config_json(const Qwen3Config& config);
 
 /// The model as a list of layers: embedding, blocks, and norm + head + loss. Units: the embedding,
 /// each block, and the norm with the head. A tied head uses the embedding's parameter.

@@ -1,11 +1,6 @@
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "model/config_reader.h"
 #include "model/qwen3.h"
 
 namespace zt::model {
@@ -13,89 +8,8 @@ namespace {
 
 using nlohmann::json;
 
-/// Reads keys of config.json and collects what is wrong with them.
-class Reader {
- public:
-  Reader(const json& root, std::string path) : root_(root), path_(std::move(path)) {}
-
-  /// `limit` keeps products of sizes far from overflow.
-  std::int64_t positive(const char* key, std::int64_t fallback = 0, std::int64_t limit = 1 << 24) {
-    const auto* value = find(key);
-    if (value == nullptr) {
-      if (fallback == 0) problem(key, "is missing", "a positive integer");
-      return std::max<std::int64_t>(fallback, 1);
-    }
-    if (!value->is_number_integer() || value->get<std::int64_t>() < 1 ||
-        value->get<std::int64_t>() > limit) {
-      problem(key, "got " + value->dump(), fmt::format("an integer from 1 to {}", limit));
-      return 1;
-    }
-    return value->get<std::int64_t>();
-  }
-
-  double positive_number(const char* key, double fallback) { return number(root_, key, fallback); }
-
-  double number(const json& object, const char* key, double fallback) {
-    const auto found = object.find(key);
-    if (found == object.end() || found->is_null()) return fallback;
-    const bool good =
-        found->is_number() && std::isfinite(found->get<double>()) && found->get<double>() > 0;
-    if (!good) {
-      problem(key, "got " + found->dump(), "a positive finite number");
-      return fallback;
-    }
-    return found->get<double>();
-  }
-
-  bool boolean(const char* key, bool fallback) {
-    const auto* value = find(key);
-    if (value == nullptr) return fallback;
-    if (!value->is_boolean()) problem(key, "got " + value->dump(), "true or false");
-    return value->is_boolean() && value->get<bool>();
-  }
-
-  void refuse(bool condition, const char* key, const std::string& why) {
-    if (condition) problem(key, why, "a plain Qwen3 dense model");
-  }
-
-  void problem(const char* key, const std::string& what, const std::string& expected) {
-    problems_ +=
-        fmt::format("[model.config] {}: {}: {}, expected {}.\n", path_, key, what, expected);
-  }
-
-  const json* find(const char* key) const {
-    const auto found = root_.find(key);
-    return found == root_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  void finish() const {
-    if (!problems_.empty()) throw ConfigError(problems_.substr(0, problems_.size() - 1));
-  }
-
- private:
-  const json& root_;
-  std::string path_;
-  std::string problems_;
-};
-
-json load(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    throw FileError(
-        fmt::format("[model.config] {}: cannot be read. Give the folder of a Hugging Face "
-                    "model with its config.json.",
-                    path));
-  }
-  auto root = json::parse(file, nullptr, false);
-  if (root.is_discarded() || !root.is_object()) {
-    throw FileError(
-        fmt::format("[model.config] {}: is not a JSON object. Restore the file.", path));
-  }
-  return root;
-}
-
 /// RoPE of transformers 4 (rope_theta, rope_scaling) or 5 (rope_parameters).
-double read_rope(Reader& reader) {
+double read_rope(ConfigReader& reader) {
   double theta = reader.positive_number("rope_theta", 0);
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const auto* section = reader.find(key);
@@ -106,13 +20,13 @@ double read_rope(Reader& reader) {
     }
     const auto kind = section->value("rope_type", section->value("type", json("default")));
     reader.refuse(kind != "default", key, "rope_type " + kind.dump() + " is not built");
-    theta = reader.number(*section, "rope_theta", theta);
+    theta = reader.positive_number(*section, "rope_theta", theta);
   }
   constexpr double kHuggingFaceDefault = 1e4;
   return theta == 0 ? kHuggingFaceDefault : theta;
 }
 
-void refuse_unsupported(Reader& reader) {
+void refuse_unsupported(ConfigReader& reader) {
   const auto* type = reader.find("model_type");
   const bool qwen3 = type != nullptr && type->is_string() && *type == "qwen3";
   reader.refuse(
@@ -136,15 +50,8 @@ void refuse_unsupported(Reader& reader) {
 }  // namespace
 
 Qwen3Config read_qwen3_config(const std::string& folder) {
-  if (!std::filesystem::is_directory(folder)) {
-    throw FileError(
-        fmt::format("[model.config] --model_name_or_path: '{}' is not a folder. Give the "
-                    "folder of a Hugging Face model; nothing is downloaded.",
-                    folder));
-  }
-  const auto path = (std::filesystem::path(folder) / "config.json").string();
-  const auto root = load(path);
-  Reader reader(root, path);
+  const auto root = load_model_config(folder);
+  ConfigReader reader(root, model_config_path(folder), "a plain Qwen3 dense model");
   refuse_unsupported(reader);
   Qwen3Config config;
   config.hidden = reader.positive("hidden_size");
@@ -169,6 +76,26 @@ Qwen3Config read_qwen3_config(const std::string& folder) {
                 "is odd or above 512");
   reader.finish();
   return config;
+}
+
+std::string qwen3_config_json(const Qwen3Config& c) {
+  const json root = {{"architectures", {"Qwen3ForCausalLM"}},
+                     {"model_type", "qwen3"},
+                     {"hidden_size", c.hidden},
+                     {"intermediate_size", c.ffn},
+                     {"num_hidden_layers", c.layers},
+                     {"num_attention_heads", c.heads},
+                     {"num_key_value_heads", c.kv_heads},
+                     {"head_dim", c.head_dim},
+                     {"vocab_size", c.vocab},
+                     {"max_position_embeddings", c.max_position},
+                     {"rope_theta", c.rope_theta},
+                     {"rms_norm_eps", c.rms_epsilon},
+                     {"initializer_range", c.init_range},
+                     {"hidden_act", "silu"},
+                     {"attention_bias", false},
+                     {"tie_word_embeddings", c.tied}};
+  return root.dump(2) + "\n";
 }
 
 }  // namespace zt::model

@@ -7,7 +7,11 @@
 namespace zt::optim {
 namespace {
 
-bool is_norm_part(std::string_view part) { return part == "norm" || part.ends_with("_norm"); }
+/// A part of a lower-case name. Mamba's authors mark A_log and D besides norms.
+bool is_undecayed_part(std::string_view part) {
+  return part == "norm" || part.ends_with("_norm") || part == "norm_f" || part == "a_log" ||
+         part == "d";
+}
 
 }  // namespace
 
@@ -28,7 +32,7 @@ bool is_decayed(std::string_view name, bool owner_is_layer_norm, bool decay_all)
   }
   for (std::size_t begin = 0; begin <= lower.size();) {
     const std::size_t end = std::min(lower.find('.', begin), lower.size());
-    if (is_norm_part(std::string_view(lower).substr(begin, end - begin))) {
+    if (is_undecayed_part(std::string_view(lower).substr(begin, end - begin))) {
       return false;
     }
     begin = end + 1;

@@ -102,9 +102,14 @@ std::vector<Candidate> rows_of(const Request& request, const Planner& planner) {
 void show_time(const Request& request, const Planner& planner, const Candidate& chosen,
                std::ostream& out) {
   if (request.flags.device_file.empty() || !request.model.sizes) return;
+  const auto* sizes = request.model.sizes->as<model::Qwen3Config>();
+  if (sizes == nullptr) {
+    out << "times are predicted for Qwen3 models only\n";
+    return;
+  }
   const auto device = read_device_file(request.flags.device_file);
   const int world = request.target.world;
-  const auto time = predict_step(*request.model.sizes, chosen.options,
+  const auto time = predict_step(*sizes, chosen.options,
                                  planner.program(chosen.options), world, device);
   const auto& options = chosen.options;
   const double step = time.total();

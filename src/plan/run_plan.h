@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/qwen3.h"
+#include "model/family.h"
 #include "zero/engine.h"
 
 namespace zt::plan {
@@ -16,7 +16,7 @@ struct NamedModel {
   std::string name;
   std::int64_t hidden_size = 0;  ///< what DeepSpeed's `"auto"` bucket sizes are computed from
   zero::ModelParts parts;
-  std::optional<model::Qwen3Config> sizes;  ///< for the time of a step; absent: not predicted
+  std::optional<model::Model> sizes;  ///< for the time of a step; absent: not predicted
 };
 
 /// Finds a model by folder or shape name. Errors: ConfigError or FileError.

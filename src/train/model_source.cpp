@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "base/error.h"
@@ -32,9 +34,25 @@ zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
   // Shared: the copies of the returned function own the mapped files together.
   const auto weights = std::make_shared<const checkpoint::HuggingFaceWeights>(folder);
   weights->check(params);
-  return [params, weights](layout::ParamId id, std::int64_t begin, std::span<float> values) {
-    weights->read(params.at(static_cast<std::size_t>(id.value)), begin, values);
+  return [params, weights, folder](layout::ParamId id, std::int64_t begin,
+                                   std::span<float> values) {
+    const auto& param = params.at(static_cast<std::size_t>(id.value));
+    weights->read(param, begin, values);
+    require_finite(param, folder, begin, values);
   };
+}
+
+/// A weight that is no number would spread through every state after it (NaN in A_log), or stop the
+/// run in its first steps without saying where it came from.
+void require_finite(const layout::ParamSpec& param, const std::string& folder, std::int64_t begin,
+                    std::span<const float> values) {
+  const auto bad = std::find_if_not(values.begin(), values.end(),
+                                    [](float value) { return std::isfinite(value); });
+  if (bad == values.end()) return;
+  throw FileError(fmt::format(
+      "[train.model] {}: '{}' has a value that is not finite: got {} at element {}. Restore the "
+      "weights.",
+      folder, param.name, *bad, begin + (bad - values.begin())));
 }
 
 template <typename Source>
@@ -65,8 +83,8 @@ zero::ParamSource checkpoint_values(const std::vector<layout::ParamSpec>& params
 OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed,
                        const std::string& init_from) {
   OpenedModel opened;
-  opened.config = model::read_qwen3_config(options.model_name_or_path);
-  opened.parts = model::make_qwen3(opened.config);
+  opened.config = model::read_model(options.model_name_or_path);
+  opened.parts = opened.config.make();
   const auto& params = opened.parts.params;
   opened.values = !init_from.empty()     ? checkpoint_values(params, init_from)
                   : options.from_scratch ? scratch_values(params, seed)

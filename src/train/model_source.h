@@ -4,14 +4,14 @@
 #include <string>
 
 #include "config/config.h"
-#include "model/qwen3.h"
+#include "model/family.h"
 #include "zero/engine.h"
 
 namespace zt::train {
 
 /// A model folder, opened: sizes, layers, and where the initial values come from.
 struct OpenedModel {
-  model::Qwen3Config config;
+  model::Model config;
   zero::ModelParts parts;
   zero::ParamSource values;  ///< of parts.params; reads only what it is asked for
 };

@@ -90,11 +90,11 @@ void RankRun::open_data() {
   const auto tokenizer =
       data::Tokenizer::load(model.tokenizer_name_or_path.empty() ? model.model_name_or_path
                                                                  : model.tokenizer_name_or_path);
-  if (tokenizer.vocab_size() > model_.config.vocab) {
+  if (tokenizer.vocab_size() > model_.config.vocab()) {
     throw FileError(fmt::format(
         "[train.data] the tokenizer has more tokens than the model's embedding has rows: got {}, "
         "expected at most vocab_size {}. Use the model's own tokenizer.",
-        tokenizer.vocab_size(), model_.config.vocab));
+        tokenizer.vocab_size(), model_.config.vocab()));
   }
   data_.sets = prepare_data(config_, tokenizer, group_, {rank(), input_.rank.local_rank});
   check_data(tokenizer);
@@ -119,18 +119,19 @@ void RankRun::open_data() {
 }
 
 void RankRun::check_data(const data::Tokenizer&) const {
-  if (data_.sets.block_size > model_.config.max_position) {
+  const auto longest = model_.config.max_position();
+  if (longest > 0 && data_.sets.block_size > longest) {
     throw ConfigError(fmt::format(
         "[train.data] --block_size is longer than the model's positions: got {}, expected at most "
         "max_position_embeddings {}.",
-        data_.sets.block_size, model_.config.max_position));
+        data_.sets.block_size, longest));
   }
   for (const auto* set : {&data_.sets.train, &data_.sets.eval}) {
-    if (*set && (*set)->max_id() >= model_.config.vocab) {
+    if (*set && (*set)->max_id() >= model_.config.vocab()) {
       throw FileError(
           fmt::format("[train.data] the data has a token id beyond the model's vocabulary: got {}, "
                       "expected below {}.",
-                      (*set)->max_id(), model_.config.vocab));
+                      (*set)->max_id(), model_.config.vocab()));
     }
   }
 }
@@ -291,7 +292,7 @@ config::Config resolve_with_model(const RunInput& input, const OpenedModel& mode
   facts.has_gpu = input.has_gpu;
   facts.environment = input.environment;
   facts.task = input.task;
-  facts.hidden_size = model.config.hidden;
+  facts.hidden_size = model.config.hidden();
   return config::resolve(input.arguments, facts);
 }
 

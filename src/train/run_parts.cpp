@@ -41,8 +41,8 @@ RunSummary summarise(const config::Config& config, const OpenedModel& model, con
                      const plan::Candidate& planned, const zero::RankContext& rank) {
   RunSummary summary;
   summary.model = config.model.model_name_or_path;
-  summary.architecture = "Qwen3ForCausalLM";
-  summary.num_params = model::num_params(model.config);
+  summary.architecture = model.config.architecture();
+  summary.num_params = model.config.num_params();
   summary.num_units = static_cast<int>(model.parts.units.size());
   summary.num_layers = static_cast<int>(model.parts.layers.size());
   summary.world = rank.communicator->world();
@@ -58,7 +58,7 @@ RunSummary summarise(const config::Config& config, const OpenedModel& model, con
 }
 
 double flops_per_token(const OpenedModel& model, std::int64_t sequence) {
-  return model::train_flops_per_token(model.config, sequence);
+  return model.config.train_flops_per_token(sequence);
 }
 
 double total_flos_per_token(const zero::Engine& engine) {

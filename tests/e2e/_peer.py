@@ -35,6 +35,10 @@ def make_model(folder, seed=0, **changes):
     torch.manual_seed(seed)
     config = AutoConfig.from_pretrained(EXAMPLE, **changes)
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    copy_tokenizer(folder)
+
+
+def copy_tokenizer(folder):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(EXAMPLE / name, folder / name)
 

@@ -32,10 +32,13 @@ def step_rows(count, step):
 
 
 def groups(network):
-    """Two groups as the Trainer makes them: no decay on norms and biases."""
-    plain = [p for n, p in network.named_parameters() if "norm" in n or n.endswith("bias")]
-    rest = [p for n, p in network.named_parameters() if not ("norm" in n or n.endswith("bias"))]
-    return [{"params": rest, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}]
+    """Two groups as the Trainer makes them: no decay on norms and biases; nor on Mamba's A_log and D."""
+    def plain(name):
+        return "norm" in name or name.endswith(("bias", ".A_log", ".D"))
+
+    named = list(network.named_parameters())
+    return [{"params": [p for n, p in named if not plain(n)], "weight_decay": DECAY},
+            {"params": [p for n, p in named if plain(n)], "weight_decay": 0.0}]
 
 
 def pytorch_loop(folder, rows, half=None, infected=()):

@@ -77,6 +77,38 @@ TEST(CudaRmsNormTest, ForwardMatchesTheCpu) {
   }
 }
 
+TEST(CudaRmsNormTest, RowsInFp32GoWithWeightsIn16Bits) {
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const RowCase& c : kRowCases) {
+      if (c.cols == 1) continue;  // a gradient of roundings only
+      const std::int64_t numel = c.rows * c.cols;
+      const RmsNormShape shape{c.rows, c.cols, 1e-6F};
+      Buffer x(normal(numel, 1, 2.0), DType::f32, c.shift);
+      Buffer weight(normal(c.cols, 3, 0.3, 1.0), dtype);
+      Buffer y(zeros(numel), dtype, c.shift);
+      Buffer rstd(zeros(c.rows), DType::f32);
+      SCOPED_TRACE(testing::Message() << c.rows << " x " << c.cols);
+      run_and_compare({&y}, dtype, [&](bool on) {
+        rms_norm_forward(
+            {side(x, on), View{}, View{}, side(weight, on), side(y, on), side(rstd, on)}, shape,
+            where(on));
+      });
+      rstd.upload();
+      Buffer grad_y(normal(numel, 4), dtype, c.shift);
+      Buffer grad_residual(normal(numel, 5), DType::f32, c.shift);
+      Buffer grad_x(zeros(numel), DType::f32, c.shift);
+      Buffer grad_weight(normal(c.cols, 6), DType::f32);
+      Buffer workspace(zeros(rms_norm_workspace(shape)), DType::f32);
+      run_and_compare({&grad_x, &grad_weight}, DType::f32, [&](bool on) {
+        rms_norm_backward(
+            {side(x, on), side(weight, on), side(rstd, on), side(grad_y, on),
+             side(grad_residual, on), side(grad_x, on), side(grad_weight, on), side(workspace, on)},
+            shape, where(on));
+      });
+    }
+  }
+}
+
 TEST(CudaRmsNormTest, ForwardMayWriteTheSumOverTheResidual) {
   Buffer x(normal(6 * 256, 1), DType::bf16);
   Buffer residual(normal(6 * 256, 2), DType::bf16);

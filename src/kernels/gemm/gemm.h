@@ -9,7 +9,8 @@ namespace zt::kernels {
 /// y = x W^T. Shapes: x [n, in], weight [out, in], y [n, out]; one dtype.
 void linear_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& y);
 
-/// y = residual + x W^T, rounded once. Shapes: residual and y [n, out].
+/// y = residual + x W^T, rounded once. Shapes: residual and y [n, out], of one dtype: that of x, or
+/// fp32 beside 16-bit x and W.
 void linear_forward_residual(const at::Tensor& x, const at::Tensor& weight,
                              const at::Tensor& residual, const at::Tensor& y);
 

@@ -18,7 +18,10 @@ void multiply(const at::Tensor& a, const at::Tensor& b, const at::Tensor& start,
               const at::Tensor& to) {
   const at::AutoDispatchBelowAutograd below_autograd;
   at::Tensor out = to;
-  if (a.scalar_type() == at::kHalf) {
+  if (a.scalar_type() != to.scalar_type()) {  // a wider sum: so are the operands
+    const auto product = at::mm(a.to(to.scalar_type()), b.to(to.scalar_type()));
+    out.copy_(start.defined() ? product.add_(start) : product);
+  } else if (a.scalar_type() == at::kHalf) {
     const auto product = at::mm(operand(a), operand(b));
     out.copy_(start.defined() ? product.add_(start) : product);
   } else if (start.defined()) {

@@ -25,7 +25,7 @@ cudaDataType_t element_type(const at::Tensor& tensor) {
 
 void check_cublas(cublasStatus_t status) {
   if (status != CUBLAS_STATUS_SUCCESS) {
-    throw DeviceError(std::string("[kernels.gemm] cuBLAS refused the weight gradient: got ") +
+    throw DeviceError(std::string("[kernels.gemm] cuBLAS refused a product: got ") +
                       cublasGetStatusName(status) +
                       ", expected success. Check the shapes and free device memory.");
   }
@@ -37,6 +37,27 @@ int row_stride(const at::Tensor& matrix) {
             "gemm operands are row-major matrices");
   return checked_narrow<int>(matrix.size(0) <= 1 ? std::max<std::int64_t>(matrix.size(1), 1)
                                                  : matrix.stride(0));
+}
+
+/// A row-major matrix as cuBLAS, which sees columns, takes it.
+struct Operand {
+  const at::Tensor& matrix;
+  cublasOperation_t operation;
+};
+
+/// out += (left right)^T in cuBLAS's columns, over `inner` terms, with fp32 sums that land in out's
+/// dtype with one rounding; fp32 operands do not go through TF32 unless ATen was told so. The
+/// handle carries ATen's current stream and workspace.
+void add_product(const Operand& left, const Operand& right, std::int64_t inner,
+                 const at::Tensor& out) {
+  const float one = 1.0F;
+  check_cublas(cublasGemmEx(at::cuda::getCurrentCUDABlasHandle(), left.operation, right.operation,
+                            checked_narrow<int>(out.size(1)), checked_narrow<int>(out.size(0)),
+                            checked_narrow<int>(inner), &one, left.matrix.const_data_ptr(),
+                            element_type(left.matrix), row_stride(left.matrix),
+                            right.matrix.const_data_ptr(), element_type(right.matrix),
+                            row_stride(right.matrix), &one, out.data_ptr(), element_type(out),
+                            row_stride(out), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
 }
 
 }  // namespace
@@ -51,7 +72,12 @@ void linear_forward_residual_cuda(const at::Tensor& x, const at::Tensor& weight,
                                   const at::Tensor& residual, const at::Tensor& y) {
   const at::AutoDispatchBelowAutograd below_autograd;
   at::Tensor out = y;
-  at::addmm_out(out, residual, x, weight.t());
+  if (x.scalar_type() == y.scalar_type()) {
+    at::addmm_out(out, residual, x, weight.t());
+    return;
+  }
+  out.copy_(residual);
+  add_product({weight, CUBLAS_OP_T}, {x, CUBLAS_OP_N}, x.size(1), y);
 }
 
 void linear_backward_input_cuda(const at::Tensor& grad_y, const at::Tensor& weight,
@@ -74,17 +100,7 @@ void linear_backward_weight_cuda(const at::Tensor& grad_y, const at::Tensor& x,
     return;
   }
   // cuBLAS sees columns: the row-major [n, in] is [in, n], so this is grad_weight^T += x^T grad_y.
-  // fp32 sums of 16-bit products land in grad_weight's dtype with one rounding; fp32 operands do
-  // not go through TF32 unless ATen was told so. The handle carries ATen's current stream and
-  // workspace.
-  const float one = 1.0F;
-  check_cublas(cublasGemmEx(at::cuda::getCurrentCUDABlasHandle(), CUBLAS_OP_N, CUBLAS_OP_T,
-                            checked_narrow<int>(x.size(1)), checked_narrow<int>(grad_y.size(1)),
-                            checked_narrow<int>(x.size(0)), &one, x.const_data_ptr(),
-                            element_type(x), row_stride(x), grad_y.const_data_ptr(),
-                            element_type(grad_y), row_stride(grad_y), &one, grad_weight.data_ptr(),
-                            element_type(grad_weight), row_stride(grad_weight), CUBLAS_COMPUTE_32F,
-                            CUBLAS_GEMM_DEFAULT));
+  add_product({x, CUBLAS_OP_N}, {grad_y, CUBLAS_OP_T}, x.size(0), grad_weight);
 }
 
 }  // namespace zt::kernels

@@ -57,6 +57,19 @@ struct Case {
 };
 constexpr Case kCases[] = {{1, 1, 1}, {3, 7, 5}, {33, 65, 17}};
 
+TEST(GemmTest, ASumInFp32TakesOperandsOf16Bits) {
+  const std::int64_t rows = 7, in = 33, out = 21;
+  for (const auto dtype : {at::kBFloat16, at::kHalf}) {
+    const auto x = tensor_of(normal(rows * in, 1), rows, in, dtype);
+    const auto weight = tensor_of(normal(out * in, 2), out, in, dtype);
+    const auto residual = tensor_of(normal(rows * out, 3), rows, out, at::kFloat);
+    const auto y = at::empty({rows, out}, at::kFloat);
+    linear_forward_residual(x, weight, residual, y);
+    expect_close(y, Product{rows, in, out, in, 1, 1, in}.of(x, weight, doubles(residual)),
+                 tolerance(DType::f32, 1, 32 * in));
+  }
+}
+
 TEST(GemmTest, ForwardAndBothBackwardsMatchTheReference) {
   for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     for (const auto grad_dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {

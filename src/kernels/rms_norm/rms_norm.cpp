@@ -11,6 +11,12 @@ void check(const View& view, std::int64_t numel, DType dtype) {
   ZT_ASSERT(view.numel == numel && view.dtype == dtype, "rms_norm view of a wrong size or dtype");
 }
 
+/// The norm's two dtypes: of the weight and what is multiplied by it, and of x.
+void check_dtypes(const View& x, const View& weight) {
+  ZT_ASSERT(x.dtype == weight.dtype || x.dtype == DType::f32,
+            "rms_norm takes x in the dtype of its weight or in fp32");
+}
+
 }  // namespace
 
 std::int64_t rms_norm_workspace(const RmsNormShape& shape) {
@@ -24,9 +30,10 @@ std::int64_t rms_norm_workspace(const RmsNormShape& shape) {
 
 void rms_norm_forward(const RmsNormForward& io, const RmsNormShape& shape, const Launch& launch) {
   const auto numel = shape.rows * shape.cols;
+  check_dtypes(io.x, io.weight);
   check(io.x, numel, io.x.dtype);
-  check(io.y, numel, io.x.dtype);
-  check(io.weight, shape.cols, io.x.dtype);
+  check(io.y, numel, io.weight.dtype);
+  check(io.weight, shape.cols, io.weight.dtype);
   if (io.residual.numel > 0) {
     check(io.residual, numel, io.x.dtype);
     check(io.sum, numel, io.x.dtype);
@@ -43,10 +50,11 @@ void rms_norm_forward(const RmsNormForward& io, const RmsNormShape& shape, const
 
 void rms_norm_backward(const RmsNormBackward& io, const RmsNormShape& shape, const Launch& launch) {
   const auto numel = shape.rows * shape.cols;
+  check_dtypes(io.x, io.weight);
   check(io.x, numel, io.x.dtype);
-  check(io.grad_y, numel, io.x.dtype);
+  check(io.grad_y, numel, io.weight.dtype);
   check(io.grad_x, numel, io.x.dtype);
-  check(io.weight, shape.cols, io.x.dtype);
+  check(io.weight, shape.cols, io.weight.dtype);
   check(io.rstd, shape.rows, DType::f32);
   if (io.grad_residual.numel > 0) check(io.grad_residual, numel, io.x.dtype);
   ZT_ASSERT(io.grad_weight.numel == shape.cols, "rms_norm weight gradient of a wrong size");

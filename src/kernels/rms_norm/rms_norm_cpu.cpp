@@ -13,7 +13,19 @@ using cpu::to_float;
 
 constexpr std::int64_t kRowChunk = 16;
 
-template <typename T>
+/// Calls visit.template operator()<X, T>() with the storage types of x and of the weight.
+template <typename Visit>
+void with_dtypes(const View& x, const View& weight, const Visit& visit) {
+  cpu::with_activation(weight.dtype, [&]<typename T>() {
+    if (x.dtype == weight.dtype) {
+      visit.template operator()<T, T>();
+    } else {
+      visit.template operator()<float, T>();
+    }
+  });
+}
+
+template <typename X, typename T>
 struct ForwardRows {
   RmsNormForward io;
   RmsNormShape shape;
@@ -22,12 +34,12 @@ struct ForwardRows {
     const auto cols = shape.cols;
     const T* __restrict weight = io.weight.as<T>();
     for (std::int64_t row = begin; row < end; ++row) {
-      const T* x = io.x.as<T>() + row * cols;
+      const X* x = io.x.as<X>() + row * cols;
       if (io.residual.numel > 0) {
-        const T* residual = io.residual.as<T>() + row * cols;
-        T* sum = io.sum.as<T>() + row * cols;
+        const X* residual = io.residual.as<X>() + row * cols;
+        X* sum = io.sum.as<X>() + row * cols;
         for (std::int64_t c = 0; c < cols; ++c) {
-          sum[c] = from_float<T>(to_float(x[c]) + to_float(residual[c]));
+          sum[c] = from_float<X>(to_float(x[c]) + to_float(residual[c]));
         }
         x = sum;
       }
@@ -46,7 +58,7 @@ struct ForwardRows {
 
 /// One call per partial: kRmsNormRowsPerPartial rows, whose weight gradient goes to
 /// workspace[partial].
-template <typename T>
+template <typename X, typename T>
 struct BackwardRows {
   RmsNormBackward io;
   RmsNormShape shape;
@@ -57,11 +69,11 @@ struct BackwardRows {
     float* __restrict partial = io.workspace.as<float>() + begin / kRmsNormRowsPerPartial * cols;
     for (std::int64_t c = 0; c < cols; ++c) partial[c] = 0.0F;
     for (std::int64_t row = begin; row < end; ++row) {
-      const T* x = io.x.as<T>() + row * cols;
+      const X* x = io.x.as<X>() + row * cols;
       const T* grad_y = io.grad_y.as<T>() + row * cols;
-      const T* residual =
-          io.grad_residual.numel > 0 ? io.grad_residual.as<T>() + row * cols : nullptr;
-      T* grad_x = io.grad_x.as<T>() + row * cols;
+      const X* residual =
+          io.grad_residual.numel > 0 ? io.grad_residual.as<X>() + row * cols : nullptr;
+      X* grad_x = io.grad_x.as<X>() + row * cols;
       const float rstd = io.rstd.as<float>()[row];
       const float dot = cpu::lane_sum(cols, [=](std::int64_t c) [[gnu::always_inline]] {
         return to_float(grad_y[c]) * to_float(weight[c]) * (to_float(x[c]) * rstd);
@@ -73,17 +85,17 @@ struct BackwardRows {
       }
       if (residual == nullptr) {
         for (std::int64_t c = 0; c < cols; ++c)
-          grad_x[c] = from_float<T>(input_grad(grad_y, weight, x, c, rstd, mean));
+          grad_x[c] = from_float<X>(input_grad(grad_y, weight, x, c, rstd, mean));
       } else {
         for (std::int64_t c = 0; c < cols; ++c) {
-          grad_x[c] = from_float<T>(to_float(residual[c]) +
-                                    rounded<T>(input_grad(grad_y, weight, x, c, rstd, mean)));
+          grad_x[c] = from_float<X>(to_float(residual[c]) +
+                                    rounded<X>(input_grad(grad_y, weight, x, c, rstd, mean)));
         }
       }
     }
   }
 
-  [[gnu::always_inline]] static float input_grad(const T* grad_y, const T* weight, const T* x,
+  [[gnu::always_inline]] static float input_grad(const T* grad_y, const T* weight, const X* x,
                                                  std::int64_t c, float rstd, float mean) {
     return rstd * (to_float(grad_y[c]) * to_float(weight[c]) - to_float(x[c]) * rstd * mean);
   }
@@ -103,14 +115,14 @@ void add_partials(const View& workspace, std::int64_t partials, const View& grad
 }  // namespace
 
 void rms_norm_forward_cpu(const RmsNormForward& io, const RmsNormShape& shape) {
-  cpu::with_activation(io.x.dtype, [&]<typename T>() {
-    cpu::row_loop(ForwardRows<T>{io, shape}, shape.rows, kRowChunk);
+  with_dtypes(io.x, io.weight, [&]<typename X, typename T>() {
+    cpu::row_loop(ForwardRows<X, T>{io, shape}, shape.rows, kRowChunk);
   });
 }
 
 void rms_norm_backward_cpu(const RmsNormBackward& io, const RmsNormShape& shape) {
-  cpu::with_activation(io.x.dtype, [&]<typename T>() {
-    cpu::row_loop(BackwardRows<T>{io, shape}, shape.rows, kRmsNormRowsPerPartial);
+  with_dtypes(io.x, io.weight, [&]<typename X, typename T>() {
+    cpu::row_loop(BackwardRows<X, T>{io, shape}, shape.rows, kRmsNormRowsPerPartial);
   });
   const auto partials = (shape.rows + kRmsNormRowsPerPartial - 1) / kRmsNormRowsPerPartial;
   cpu::with_activation(io.grad_weight.dtype, [&]<typename G>() {

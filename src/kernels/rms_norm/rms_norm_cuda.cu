@@ -16,22 +16,23 @@ constexpr int kNarrowThreads = 1024;
 constexpr std::int64_t kMaxCols = static_cast<std::int64_t>(kWide) * kWideThreads;
 constexpr std::int64_t kMaxPartials = 1024;
 
-template <typename T>
+/// X: type of x and of what is added to it; T: of the weight and of what it is multiplied with.
+template <typename X, typename T>
 struct Forward {
-  const T* x;
-  const T* residual;  ///< may be null
-  T* sum;
+  const X* x;
+  const X* residual;  ///< may be null
+  X* sum;
   const T* weight;
   T* y;
   float* rstd;  ///< may be null
 };
 
-template <typename T, int kCount, int kTurns>
+template <typename X, typename T, int kCount, int kTurns>
 __global__ void __launch_bounds__(kWideThreads)
-    forward_kernel(Forward<T> io, int cols, float epsilon) {
+    forward_kernel(Forward<X, T> io, int cols, float epsilon) {
   __shared__ float scratch[kWarp];
   const std::int64_t base = static_cast<std::int64_t>(blockIdx.x) * cols;
-  Pack<T, kCount> held[kTurns];
+  Pack<X, kCount> held[kTurns];
   float squares = 0.0F;
 #pragma unroll
   for (int turn = 0; turn < kTurns; ++turn) {
@@ -39,12 +40,12 @@ __global__ void __launch_bounds__(kWideThreads)
     if (col >= cols) {
       continue;
     }
-    held[turn] = load_pack<T, kCount>(io.x + base + col);
+    held[turn] = load_pack<X, kCount>(io.x + base + col);
     if (io.residual != nullptr) {
-      const auto other = load_pack<T, kCount>(io.residual + base + col);
+      const auto other = load_pack<X, kCount>(io.residual + base + col);
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
-        held[turn].at[j] = from_float<T>(to_float(held[turn].at[j]) + to_float(other.at[j]));
+        held[turn].at[j] = from_float<X>(to_float(held[turn].at[j]) + to_float(other.at[j]));
       }
       store_pack(io.sum + base + col, held[turn]);
     }
@@ -66,30 +67,31 @@ __global__ void __launch_bounds__(kWideThreads)
       continue;
     }
     const auto weight = load_pack<T, kCount>(io.weight + col);
+    Pack<T, kCount> y;
 #pragma unroll
     for (int j = 0; j < kCount; ++j) {
       const float normed = round_through<T>(to_float(held[turn].at[j]) * rstd);
-      held[turn].at[j] = from_float<T>(to_float(weight.at[j]) * normed);
+      y.at[j] = from_float<T>(to_float(weight.at[j]) * normed);
     }
-    store_pack(io.y + base + col, held[turn]);
+    store_pack(io.y + base + col, y);
   }
 }
 
-template <typename T>
+template <typename X, typename T>
 struct Backward {
-  const T* x;
+  const X* x;
   const T* weight;
   const float* rstd;
   const T* grad_y;
-  const T* grad_residual;  ///< may be null
-  T* grad_x;
+  const X* grad_residual;  ///< may be null
+  X* grad_x;
   float* partials;  ///< [gridDim.x x cols]
 };
 
 /// Block b takes rows b, b + gridDim.x, ... and keeps their weight gradient in registers.
-template <typename T, int kCount, int kTurns, int kThreads>
+template <typename X, typename T, int kCount, int kTurns, int kThreads>
 __global__ void __launch_bounds__(kThreads)
-    backward_kernel(Backward<T> io, std::int64_t rows, int cols) {
+    backward_kernel(Backward<X, T> io, std::int64_t rows, int cols) {
   __shared__ float scratch[kWarp];
   float grad_weight[kTurns][kCount] = {};
   for (std::int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
@@ -97,7 +99,7 @@ __global__ void __launch_bounds__(kThreads)
     const float rstd = io.rstd[row];
     float normed[kTurns][kCount];
     float grad[kTurns][kCount];  // grad_y * weight
-    Pack<T, kCount> other[kTurns];
+    Pack<X, kCount> other[kTurns];
     float dot = 0.0F;
 #pragma unroll
     for (int turn = 0; turn < kTurns; ++turn) {
@@ -106,11 +108,11 @@ __global__ void __launch_bounds__(kThreads)
       if (col >= cols) {
         continue;
       }
-      const auto x = load_pack<T, kCount>(io.x + base + col);
+      const auto x = load_pack<X, kCount>(io.x + base + col);
       const auto grad_y = load_pack<T, kCount>(io.grad_y + base + col);
       const auto weight = load_pack<T, kCount>(io.weight + col);
       if (io.grad_residual != nullptr) {
-        other[turn] = load_pack<T, kCount>(io.grad_residual + base + col);
+        other[turn] = load_pack<X, kCount>(io.grad_residual + base + col);
       }
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
@@ -128,12 +130,12 @@ __global__ void __launch_bounds__(kThreads)
       if (col >= cols) {
         continue;
       }
-      Pack<T, kCount> grad_x;
+      Pack<X, kCount> grad_x;
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
         const float value = rstd * (grad[turn][j] - normed[turn][j] * mean);
-        grad_x.at[j] = from_float<T>(io.grad_residual != nullptr
-                                         ? to_float(other[turn].at[j]) + round_through<T>(value)
+        grad_x.at[j] = from_float<X>(io.grad_residual != nullptr
+                                         ? to_float(other[turn].at[j]) + round_through<X>(value)
                                          : value);
       }
       store_pack(io.grad_x + base + col, grad_x);
@@ -162,13 +164,32 @@ void check_cols(const RmsNormShape& shape) {
   }
 }
 
-template <typename T, int kElements, int kThreads>
-void launch_backward(const Backward<T>& at, const RmsNormShape& shape, std::int64_t partials,
+/// Whether rows of packs of T lie so in memory that a pack of X is moved by whole instructions.
+template <typename X, typename T>
+bool packs_align(const X* pointer) {
+  return reinterpret_cast<std::uintptr_t>(pointer) % (sizeof(X) * kPack<T>) == 0;
+}
+
+/// Calls visit with tags of the types of x and of the weight.
+template <typename Visit>
+void with_dtypes(const View& x, const View& weight, const char* name, const Visit& visit) {
+  dispatch_float(weight.dtype, name, [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    if (x.dtype == weight.dtype) {
+      visit(TypeTag<T>{}, tag);
+    } else {
+      visit(TypeTag<float>{}, tag);
+    }
+  });
+}
+
+template <typename X, typename T, int kElements, int kThreads>
+void launch_backward(const Backward<X, T>& at, const RmsNormShape& shape, std::int64_t partials,
                      bool packed, void* stream) {
   constexpr int kCount = kPack<T>;
   launch_kernel("rms_norm_backward",
-                packed ? backward_kernel<T, kCount, kElements / kCount, kThreads>
-                       : backward_kernel<T, 1, kElements, kThreads>,
+                packed ? backward_kernel<X, T, kCount, kElements / kCount, kThreads>
+                       : backward_kernel<X, T, 1, kElements, kThreads>,
                 dim3(static_cast<unsigned>(partials)), dim3(threads_for(shape.cols, kElements)), 0,
                 stream, at, shape.rows, static_cast<int>(shape.cols));
 }
@@ -180,19 +201,22 @@ void rms_norm_forward_cuda(const RmsNormForward& io, const RmsNormShape& shape, 
   if (shape.rows == 0) {
     return;
   }
-  dispatch_float(io.x.dtype, "rms_norm_forward", [&](auto tag) {
+  with_dtypes(io.x, io.weight, "rms_norm_forward", [&](auto x_tag, auto tag) {
+    using X = typename decltype(x_tag)::Type;
     using T = typename decltype(tag)::Type;
     constexpr int kCount = kPack<T>;
     const bool fused = io.residual.numel != 0;
-    const Forward<T> at{io.x.as<T>(),   fused ? io.residual.as<T>() : nullptr,
-                        io.sum.as<T>(), io.weight.as<T>(),
-                        io.y.as<T>(),   io.rstd.numel != 0 ? io.rstd.as<float>() : nullptr};
-    const bool packed = shape.cols % kCount == 0 && aligned16(at.x, at.weight, at.y) &&
-                        (!fused || aligned16(at.residual, at.sum));
-    launch_kernel("rms_norm_forward",
-                  packed ? forward_kernel<T, kCount, kWide / kCount> : forward_kernel<T, 1, kWide>,
-                  dim3(static_cast<unsigned>(shape.rows)), dim3(threads_for(shape.cols, kWide)), 0,
-                  stream, at, static_cast<int>(shape.cols), shape.epsilon);
+    const Forward<X, T> at{io.x.as<X>(),   fused ? io.residual.as<X>() : nullptr,
+                           io.sum.as<X>(), io.weight.as<T>(),
+                           io.y.as<T>(),   io.rstd.numel != 0 ? io.rstd.as<float>() : nullptr};
+    const bool packed = shape.cols % kCount == 0 && aligned16(at.weight, at.y) &&
+                        packs_align<X, T>(at.x) &&
+                        (!fused || (packs_align<X, T>(at.residual) && packs_align<X, T>(at.sum)));
+    launch_kernel(
+        "rms_norm_forward",
+        packed ? forward_kernel<X, T, kCount, kWide / kCount> : forward_kernel<X, T, 1, kWide>,
+        dim3(static_cast<unsigned>(shape.rows)), dim3(threads_for(shape.cols, kWide)), 0, stream,
+        at, static_cast<int>(shape.cols), shape.epsilon);
   });
 }
 
@@ -205,21 +229,23 @@ void rms_norm_backward_cuda(const RmsNormBackward& io, const RmsNormShape& shape
   // everywhere.
   const std::int64_t partials =
       std::min({shape.rows, kMaxPartials, rms_norm_workspace(shape) / shape.cols});
-  dispatch_float(io.x.dtype, "rms_norm_backward", [&](auto tag) {
+  with_dtypes(io.x, io.weight, "rms_norm_backward", [&](auto x_tag, auto tag) {
+    using X = typename decltype(x_tag)::Type;
     using T = typename decltype(tag)::Type;
-    const Backward<T> at{io.x.as<T>(),
-                         io.weight.as<T>(),
-                         io.rstd.as<float>(),
-                         io.grad_y.as<T>(),
-                         io.grad_residual.numel != 0 ? io.grad_residual.as<T>() : nullptr,
-                         io.grad_x.as<T>(),
-                         io.workspace.as<float>()};
-    const bool packed = shape.cols % kPack<T> == 0 &&
-                        aligned16(at.x, at.weight, at.grad_y, at.grad_residual, at.grad_x);
+    const Backward<X, T> at{io.x.as<X>(),
+                            io.weight.as<T>(),
+                            io.rstd.as<float>(),
+                            io.grad_y.as<T>(),
+                            io.grad_residual.numel != 0 ? io.grad_residual.as<X>() : nullptr,
+                            io.grad_x.as<X>(),
+                            io.workspace.as<float>()};
+    const bool packed = shape.cols % kPack<T> == 0 && aligned16(at.weight, at.grad_y) &&
+                        packs_align<X, T>(at.x) && packs_align<X, T>(at.grad_residual) &&
+                        packs_align<X, T>(at.grad_x);
     if (shape.cols <= static_cast<std::int64_t>(kNarrow) * kNarrowThreads) {
-      launch_backward<T, kNarrow, kNarrowThreads>(at, shape, partials, packed, stream);
+      launch_backward<X, T, kNarrow, kNarrowThreads>(at, shape, partials, packed, stream);
     } else {
-      launch_backward<T, kWide, kWideThreads>(at, shape, partials, packed, stream);
+      launch_backward<X, T, kWide, kWideThreads>(at, shape, partials, packed, stream);
     }
   });
   add_column_sums("rms_norm_backward", io.workspace.as<float>(), partials, shape.cols,

@@ -147,6 +147,40 @@ TEST(RmsNormTest, OneColumnLeavesOnlyRoundings) {
   }
 }
 
+// The residual stream in fp32, the weight and what goes into the layer in 16 bits.
+TEST(RmsNormTest, RowsInFp32GoWithWeightsIn16Bits) {
+  const Case c{33, 129};
+  const RmsNormShape shape{c.rows, c.cols};
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    Values x(normal(c.rows * c.cols, 1, 2), DType::f32);
+    Values weight(normal(c.cols, 2, 0.3, 1), dtype);
+    Values grad(normal(c.rows * c.cols, 3), dtype);
+    Values residual(normal(c.rows * c.cols, 4), DType::f32);
+    Values y(zeros(c.rows * c.cols), dtype);
+    Values rstd(zeros(c.rows), DType::f32);
+    const auto reference = reference_of(c);
+    rms_norm_forward({.x = x.view(), .weight = weight.view(), .y = y.view(), .rstd = rstd.view()},
+                     shape, {});
+    EXPECT_TRUE(close(y, reference.forward(x.get(), weight.get()), tolerance(dtype, 2, c.cols)));
+    Values grad_x(zeros(c.rows * c.cols), DType::f32), grad_weight(zeros(c.cols), DType::f32);
+    Values workspace(zeros(rms_norm_workspace(shape)), DType::f32);
+    rms_norm_backward({.x = x.view(),
+                       .weight = weight.view(),
+                       .rstd = rstd.view(),
+                       .grad_y = grad.view(),
+                       .grad_residual = residual.view(),
+                       .grad_x = grad_x.view(),
+                       .grad_weight = grad_weight.view(),
+                       .workspace = workspace.view()},
+                      shape, {});
+    auto want = reference.backward(x.get(), weight.get(), grad.get());
+    const auto added = residual.get();
+    for (std::size_t i = 0; i < added.size(); ++i) want.x[i] += added[i];
+    EXPECT_TRUE(close(grad_x, want.x, tolerance(DType::f32, 8, c.cols)));
+    EXPECT_TRUE(close(grad_weight, want.weight, tolerance(dtype, 2, c.rows)));
+  }
+}
+
 TEST(RmsNormTest, BitsDoNotDependOnTheNumberOfThreads) {
   const Case c{211, 160};
   Values x(normal(c.rows * c.cols, 1), DType::f32);

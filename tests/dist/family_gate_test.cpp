@@ -1,4 +1,4 @@
-// The equivalence gate on the real layers: Qwen3 on in-process ranks, every stage, offload, bucket
+// The equivalence gate on the real layers: Qwen3 and Mamba on in-process ranks, every stage, offload, bucket
 // size and recompute mode gives the same loss, gradient norm and parameters to the bit.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
@@ -7,15 +7,15 @@
 #include <cmath>
 #include <mutex>
 
+#include "model/family.h"
 #include "model/init.h"
-#include "model/qwen3.h"
 #include "testing/rank_launcher.h"
 #include "zero/engine.h"
 
 namespace zt {
 namespace {
 
-model::Qwen3Config small_config(bool tied) {
+model::Model small_qwen3(bool tied) {
   model::Qwen3Config config;
   config.hidden = 40;
   config.layers = 3;
@@ -23,6 +23,20 @@ model::Qwen3Config small_config(bool tied) {
   config.kv_heads = 2;
   config.head_dim = 16;
   config.ffn = 56;
+  config.vocab = 101;
+  config.tied = tied;
+  return config;
+}
+
+/// Channels, states and taps that are no powers of two.
+model::Model small_mamba(bool tied) {
+  model::MambaConfig config;
+  config.hidden = 24;
+  config.layers = 3;
+  config.inner = 44;
+  config.state = 5;
+  config.conv = 3;
+  config.rank = 3;
   config.vocab = 101;
   config.tied = tied;
   return config;
@@ -49,11 +63,10 @@ layer::Batch make_batch(const layer::BatchShape& shape, std::uint64_t seed, std:
   return batch;
 }
 
-Run train(int world, bool tied, const zero::EngineOptions& options) {
-  const auto config = small_config(tied);
+Run train(int world, const model::Model& model, const zero::EngineOptions& options) {
   Run run;
   testing::run_threads(world, [&](comm::Communicator& communicator) {
-    zero::Engine engine(model::make_qwen3(config), options, {&communicator, Device::cpu, 0});
+    zero::Engine engine(model.make(), options, {&communicator, Device::cpu, 0});
     const auto params = engine.layout().params;
     engine.load_params([&](layout::ParamId id, std::int64_t begin, std::span<float> values) {
       model::fill_initial(params.at(static_cast<std::size_t>(id.value)), id.value, 5, begin,
@@ -63,7 +76,7 @@ Run train(int world, bool tied, const zero::EngineOptions& options) {
       engine.begin_step(world * options.micro_steps * (options.shape.tokens() - 1));
       for (int m = 0; m < options.micro_steps; ++m) {
         const auto seed = step * 100 + static_cast<std::uint64_t>(m * world + communicator.rank());
-        engine.micro_step(make_batch(options.shape, seed, config.vocab));
+        engine.micro_step(make_batch(options.shape, seed, model.vocab()));
       }
       const auto result = engine.step(1e-2);
       if (communicator.rank() != 0) continue;
@@ -80,12 +93,12 @@ struct Case {
   DType dtype;
   int world;
   ReduceAt at;
-  bool tied;
+  model::Model model;
 };
 
-class Qwen3GateTest : public ::testing::TestWithParam<Case> {};
+class FamilyGateTest : public ::testing::TestWithParam<Case> {};
 
-TEST_P(Qwen3GateTest, StagesOffloadBucketsAndRecomputeGiveTheSameBits) {
+TEST_P(FamilyGateTest, StagesOffloadBucketsAndRecomputeGiveTheSameBits) {
   const auto& param = GetParam();
   zero::EngineOptions base;
   base.shape = {2, 9, false};
@@ -94,7 +107,7 @@ TEST_P(Qwen3GateTest, StagesOffloadBucketsAndRecomputeGiveTheSameBits) {
   base.optimizer.weight_decay = 0.1;
   base.zero.reduce_at = param.at;
   base.zero.param_persistence_threshold = 0;
-  const auto expected = train(param.world, param.tied, base);
+  const auto expected = train(param.world, param.model, base);
   ASSERT_EQ(expected.losses.size(), 2U);
   for (const double norm : expected.norms) ASSERT_TRUE(std::isfinite(norm)) << "a step was skipped";
   for (int stage = 0; stage <= 3; ++stage) {
@@ -107,7 +120,7 @@ TEST_P(Qwen3GateTest, StagesOffloadBucketsAndRecomputeGiveTheSameBits) {
         options.zero.reduce_bucket_size = recompute == Recompute::selective ? 1 : 3000;
         options.zero.optimizer_place = offload ? Place::host : Place::device;
         options.zero.param_place = offload && stage == 3 ? Place::host : Place::device;
-        EXPECT_EQ(train(param.world, param.tied, options), expected)
+        EXPECT_EQ(train(param.world, param.model, options), expected)
             << "stage " << stage << " offload " << offload << " recompute "
             << static_cast<int>(recompute);
       }
@@ -115,17 +128,22 @@ TEST_P(Qwen3GateTest, StagesOffloadBucketsAndRecomputeGiveTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Gate, Qwen3GateTest,
-                         ::testing::Values(Case{DType::f32, 2, ReduceAt::micro_step, true},
-                                           Case{DType::f32, 4, ReduceAt::boundary, false},
-                                           Case{DType::bf16, 2, ReduceAt::boundary, true},
-                                           Case{DType::bf16, 4, ReduceAt::micro_step, true},
-                                           Case{DType::f16, 2, ReduceAt::micro_step, true}),
-                         [](const ::testing::TestParamInfo<Case>& it) {
-                           return std::string(to_string(it.param.dtype)) + "World" +
-                                  std::to_string(it.param.world) +
-                                  (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Gate, FamilyGateTest,
+    ::testing::Values(Case{DType::f32, 2, ReduceAt::micro_step, small_qwen3(true)},
+                      Case{DType::f32, 4, ReduceAt::boundary, small_qwen3(false)},
+                      Case{DType::bf16, 2, ReduceAt::boundary, small_qwen3(true)},
+                      Case{DType::bf16, 4, ReduceAt::micro_step, small_qwen3(true)},
+                      Case{DType::f16, 2, ReduceAt::micro_step, small_qwen3(true)},
+                      Case{DType::f32, 2, ReduceAt::micro_step, small_mamba(false)},
+                      Case{DType::bf16, 2, ReduceAt::boundary, small_mamba(true)},
+                      Case{DType::bf16, 4, ReduceAt::micro_step, small_mamba(true)},
+                      Case{DType::f16, 2, ReduceAt::micro_step, small_mamba(true)}),
+    [](const ::testing::TestParamInfo<Case>& it) {
+      return (it.param.model.as<model::MambaConfig>() != nullptr ? "Mamba" : "Qwen3") +
+             std::string(to_string(it.param.dtype)) + "World" + std::to_string(it.param.world) +
+             (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep");
+    });
 
 }  // namespace
 }  // namespace zt
