@@ -7,6 +7,8 @@
 #include <memory>
 #include <random>
 
+#include "model/init.h"
+
 namespace zt::bench {
 
 zero::ParamSource random_params(const std::vector<layout::ParamSpec>& params) {
@@ -19,8 +21,8 @@ zero::ParamSource random_params(const std::vector<layout::ParamSpec>& params) {
   for (auto& value : *table) value = normal(generator);
   return [params, table](layout::ParamId id, std::int64_t begin, std::span<float> values) {
     const auto index = static_cast<std::size_t>(id.value);
-    if (params.at(index).shape.size() == 1) {
-      std::fill(values.begin(), values.end(), 1.0F);
+    if (params.at(index).init != layout::Init::normal) {
+      model::fill_initial(params[index], id.value, 1, begin, values);
       return;
     }
     const auto shift = static_cast<std::int64_t>(index) * 1'299'709;

@@ -100,16 +100,17 @@ class Row {
     result.tokens_per_rank = static_cast<double>(shape.tokens() * planned_->options.micro_steps);
     result.flops_per_token = model_.train_flops_per_token(shape.sequence);
     if (!flags_.device_file.empty()) {
-      const auto time = plan::predict_step(transformer_of(model_, "--device_file"), planned_->options, engine_->program(),
-                                           context_.communicator->world(),
-                                           plan::read_device_file(flags_.device_file));
+      const auto time = plan::predict_step(
+          transformer_of(model_, "--device_file"), planned_->options, engine_->program(),
+          context_.communicator->world(), plan::read_device_file(flags_.device_file));
       result.predicted = {time.gemm,   time.attention, time.kernels,
                           time.slowed, time.exposed,   time.groups};
     }
     if (flags_.profile) measure_operations(result);
     setup_graphs_ = engine_->uses_graphs();
     engine_.reset();
-    if (flags_.ceiling) add_ceiling(result);
+    const auto* transformer = model_.as<model::Qwen3Config>();
+    if (flags_.ceiling && transformer != nullptr) add_ceiling(*transformer, result);
     return result;
   }
 
@@ -179,9 +180,8 @@ class Row {
     std::ofstream(flags_.trace) << train::chrome_trace(events, 0);
   }
 
-  void add_ceiling(RowResult& result) const {
-    const auto once =
-        measure_ceiling(transformer_of(model_, "--ceiling"), planned_->options, context_);
+  void add_ceiling(const model::Qwen3Config& model, RowResult& result) const {
+    const auto once = measure_ceiling(model, planned_->options, context_);
     const auto times = static_cast<double>(planned_->options.micro_steps);
     result.ceiling = once.all * times;
     result.ceiling_gemm = once.gemm * times;

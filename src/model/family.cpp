@@ -126,6 +126,29 @@ std::string Model::config_json() const {
                           : qwen3_config_json(std::get<Qwen3Config>(config_));
 }
 
+Model reduced(const Model& model) {
+  constexpr std::int64_t kWidth = 64, kLayers = 2, kVocab = 256;
+  const auto shrink = [](auto& config) {
+    config.hidden = std::min(config.hidden, kWidth);
+    config.layers = std::min(config.layers, kLayers);
+    config.vocab = std::min(config.vocab, kVocab);
+  };
+  if (const auto* mamba = model.as<MambaConfig>()) {
+    auto config = *mamba;
+    shrink(config);
+    config.inner = std::max<std::int64_t>(1, config.hidden * mamba->inner / mamba->hidden);
+    config.rank = default_time_step_rank(config.hidden);
+    return config;
+  }
+  auto config = *model.as<Qwen3Config>();
+  shrink(config);
+  config.heads = 4;
+  config.kv_heads = 2;
+  config.head_dim = 16;
+  config.ffn = std::min(config.ffn, 2 * kWidth);
+  return config;
+}
+
 Model read_model(const std::string& folder) {
   const auto root = load_model_config(folder);
   const auto type = root.find("model_type");

@@ -48,6 +48,9 @@ class Model {
   std::variant<Qwen3Config, MambaConfig> config_;
 };
 
+/// The same family and settings with sizes that a CPU trains in milliseconds, for trying them out.
+[[nodiscard]] Model reduced(const Model& model);
+
 /// Reads `folder`/config.json of any family. Errors: FileError when it is missing or not JSON;
 /// ConfigError for an unknown `model_type`, and listing every missing, wrong or unsupported value.
 [[nodiscard]] Model read_model(const std::string& folder);
