@@ -13,7 +13,8 @@
 namespace zt::checkpoint {
 
 /// The weights of a Hugging Face folder: model.safetensors, or the shards of its index. Names of
-/// older folders are taken for today's (model::current_name). A rank reads only the slices it asks for. Errors: FileError.
+/// older folders are taken for today's (model::current_name). A rank reads only the slices it asks
+/// for. Errors: FileError.
 class HuggingFaceWeights {
  public:
   explicit HuggingFaceWeights(const std::string& folder);

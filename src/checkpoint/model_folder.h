@@ -14,9 +14,9 @@ struct SideFile {
 };
 
 /// What a Hugging Face model folder holds beside its weights: config.json of `source` (a folder, or
-/// a name that model::named_model knows) with the saved dtype, generation_config.json, and the tokenizer's files byte for byte. What the sources
-/// do not have is left out, except config.json. `tokenizer_source` may be empty.
-/// Errors: FileError.
+/// a name that model::named_model knows) with the saved dtype, generation_config.json, and the
+/// tokenizer's files byte for byte. What the sources do not have is left out, except config.json.
+/// `tokenizer_source` may be empty. Errors: FileError.
 [[nodiscard]] std::vector<SideFile> model_side_files(const std::string& source,
                                                      const std::string& tokenizer_source,
                                                      DType dtype);

@@ -127,7 +127,7 @@ std::string Model::config_json() const {
 }
 
 Model reduced(const Model& model) {
-  constexpr std::int64_t kWidth = 64, kLayers = 2, kVocab = 256;
+  static constexpr std::int64_t kWidth = 64, kLayers = 2, kVocab = 256;
   const auto shrink = [](auto& config) {
     config.hidden = std::min(config.hidden, kWidth);
     config.layers = std::min(config.layers, kLayers);

@@ -34,12 +34,12 @@ zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
   // Shared: the copies of the returned function own the mapped files together.
   const auto weights = std::make_shared<const checkpoint::HuggingFaceWeights>(folder);
   weights->check(params);
-  return [params, weights, folder](layout::ParamId id, std::int64_t begin,
-                                   std::span<float> values) {
-    const auto& param = params.at(static_cast<std::size_t>(id.value));
-    weights->read(param, begin, values);
-    require_finite(param, folder, begin, values);
-  };
+  return
+      [params, weights, folder](layout::ParamId id, std::int64_t begin, std::span<float> values) {
+        const auto& param = params.at(static_cast<std::size_t>(id.value));
+        weights->read(param, begin, values);
+        require_finite(param, folder, begin, values);
+      };
 }
 
 /// A weight that is no number would spread through every state after it (NaN in A_log), or stop the
@@ -90,6 +90,17 @@ OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed,
                   : options.from_scratch ? scratch_values(params, seed)
                                          : folder_values(params, options.model_name_or_path);
   return opened;
+}
+
+void require_length(const model::Model& model, std::int64_t tokens) {
+  const auto longest = model.max_position();
+  if (longest == 0 || tokens <= longest) return;
+  throw ConfigError(fmt::format(
+      "[train.model] --block_size is longer than the model's positions: got {}, expected at most "
+      "{} ({}).",
+      tokens, longest,
+      model.as<model::MambaConfig>() != nullptr ? "max_seq_length of the preset"
+                                                : "max_position_embeddings"));
 }
 
 }  // namespace zt::train

@@ -23,4 +23,7 @@ struct OpenedModel {
 [[nodiscard]] OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed,
                                      const std::string& init_from = {});
 
+/// Errors: ConfigError when a block of `tokens` is longer than the model's positions.
+void require_length(const model::Model& model, std::int64_t tokens);
+
 }  // namespace zt::train

@@ -11,6 +11,7 @@
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/store.h"
 #include "config/fields.h"
+#include "train/checkpoint_folders.h"
 #include "zero/state_io.h"
 
 namespace zt::train {
@@ -59,9 +60,10 @@ std::unique_ptr<Resume> open_newest(const std::string& output_dir,
   return found.folder.empty() ? nullptr : open_native(found.folder, params);
 }
 
-std::unique_ptr<Resume> open_named(const std::string& path,
+std::unique_ptr<Resume> open_named(const std::string& given,
                                    const std::vector<layout::ParamSpec>& params,
                                    const checkpoint::RankExchange& exchange, const Say& say) {
+  const auto path = locate_checkpoint(given);
   if (checkpoint::is_native(path)) {
     checkpoint::require_whole(path, exchange);
     return open_native(path, params);
@@ -73,7 +75,8 @@ std::unique_ptr<Resume> open_named(const std::string& path,
   }
   throw CheckpointError(fmt::format(
       "[train.resume] --resume_from_checkpoint {}: got a folder without a whole checkpoint, "
-      "expected a checkpoint-N folder, an output folder with some, or a DeepSpeed checkpoint. To "
+      "expected a checkpoint-N folder, an output folder with some, or a DeepSpeed checkpoint, also "
+      "in step_N, checkpoints/step_N or final. To "
       "take weights alone, use --init_from.",
       path));
 }

@@ -119,13 +119,7 @@ void RankRun::open_data() {
 }
 
 void RankRun::check_data(const data::Tokenizer&) const {
-  const auto longest = model_.config.max_position();
-  if (longest > 0 && data_.sets.block_size > longest) {
-    throw ConfigError(fmt::format(
-        "[train.data] --block_size is longer than the model's positions: got {}, expected at most "
-        "max_position_embeddings {}.",
-        data_.sets.block_size, longest));
-  }
+  require_length(model_.config, data_.sets.block_size);
   for (const auto* set : {&data_.sets.train, &data_.sets.eval}) {
     if (*set && (*set)->max_id() >= model_.config.vocab()) {
       throw FileError(

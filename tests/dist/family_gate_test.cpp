@@ -1,5 +1,6 @@
-// The equivalence gate on the real layers: Qwen3 and Mamba on in-process ranks, every stage, offload, bucket
-// size and recompute mode gives the same loss, gradient norm and parameters to the bit.
+// The equivalence gate on the real layers: Qwen3 and Mamba on in-process ranks, every stage,
+// offload, bucket size and recompute mode gives the same loss, gradient norm and parameters to the
+// bit.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>

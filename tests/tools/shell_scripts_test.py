@@ -8,7 +8,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GUIDES = ["guide_common.sh", "deepspeed_multi_node_multi_gpu.sh", "deepspeed_muti_node_muti_gpu.sh",
-          "torchrun_multi_node_multi_gpu.sh"]
+          "torchrun_multi_node_multi_gpu.sh", "install_deepspeed.sh", "launch_deepspeed.sh"]
 
 
 def main():

@@ -1,0 +1,67 @@
+#include "plan/roofline.h"
+
+#include <algorithm>
+
+#include "zero/residency.h"
+
+namespace zt::plan {
+namespace {
+
+double as_double(std::int64_t value) { return static_cast<double>(value); }
+
+// Shares of the data sheet's rates that are reached.
+constexpr double kProducts = 0.65;  ///< large GEMMs of a step, launch gaps included
+constexpr double kMemory = 0.75;    ///< kernels that read and write activations
+constexpr double kLink = 0.6;       ///< large collectives
+/// fp32 operations of scan forward and backward per token, channel and state, its exponentials and
+/// recomputed forward included, and the share of the fp32 peak at which they run.
+constexpr double kScanForward = 16, kScanBackward = 60, kScanShare = 0.45;
+/// Elements that the kernels beside products and scan read and write, per token and inner channel.
+constexpr double kRowElements = 26;
+constexpr double kHostSecondsPerParam = 0.25e-9;  ///< AdamW on a machine of 32 cores
+
+double forwards(Recompute recompute) { return recompute == Recompute::full ? 2 : 1; }
+
+/// Width that stands for what one layer's small kernels move.
+double inner_width(const model::Model& model) {
+  if (const auto* mamba = model.as<model::MambaConfig>()) return as_double(mamba->inner);
+  return 2 * as_double(model.hidden());
+}
+
+}  // namespace
+
+RooflineTime predict_roofline(const model::Model& model, const Candidate& candidate, int world,
+                              const DeviceLimits& device) {
+  const auto& options = candidate.options;
+  const auto build = zero::build_options(options, world);
+  const double tokens = as_double(options.shape.tokens() * options.micro_steps);
+  const double params = as_double(model.num_params());
+  const auto width = as_double(size_of(build.compute).value);
+  const double repeats = forwards(build.recompute);
+  RooflineTime time;
+  const double rate = build.compute == DType::f32 ? device.scalar_rate : device.matrix_rate;
+  const double flops = model.train_flops_per_token(options.shape.sequence);
+  time.products = tokens * flops * (2 + repeats) / 3 / (rate * kProducts);
+  if (const auto* mamba = model.as<model::MambaConfig>()) {
+    const double cells = tokens * as_double(mamba->layers * mamba->inner * mamba->state);
+    time.scan =
+        cells * (kScanForward * repeats + kScanBackward) / (device.scalar_rate * kScanShare);
+  }
+  const double rows = tokens * as_double(model.layers()) * inner_width(model) * kRowElements;
+  // AdamW reads and writes three fp32 states, reads the gradient and writes the parameter.
+  const double owned = params / (build.residency.states_sharded ? world : 1);
+  const bool on_host = build.residency.state_place != Place::device;
+  const double optimizer = on_host ? 0 : owned * (7 * 4 + width);
+  const double moved = rows * width * (2 + repeats) / 3 + optimizer + params * 8;
+  time.memory = moved / (device.memory_rate * kMemory);
+  if (on_host) time.host = owned * kHostSecondsPerParam;
+  if (world > 1) {
+    const double link = as_double(candidate.costs.sent.value) / (device.link_rate * kLink);
+    const double table = as_double(model.vocab() * model.hidden()) * 2 * width;
+    const double ends = table / (device.link_rate * kLink);  // nothing runs beside the last unit's
+    time.exposed = std::max(link - time.products - time.scan - time.memory, std::min(link, ends));
+  }
+  return time;
+}
+
+}  // namespace zt::plan

@@ -1,0 +1,54 @@
+#include "plan/roofline.h"
+
+#include <gtest/gtest.h>
+
+#include "plan/device_limits.h"
+
+namespace zt::plan {
+namespace {
+
+TEST(DeviceLimitsTest, NamesOfUsersAndDriversAreFound) {
+  ASSERT_NE(find_device("h200"), nullptr);
+  EXPECT_EQ(find_device("a100_40gb"), find_device("A100-40GB"));
+  EXPECT_EQ(find_device("GTX999"), nullptr);
+  EXPECT_EQ(device_of_driver_name("NVIDIA H200"), find_device("H200"));
+  EXPECT_EQ(device_of_driver_name("NVIDIA A100-SXM4-80GB"), find_device("A100-80GB"));
+  EXPECT_EQ(device_of_driver_name("NVIDIA GeForce RTX 4090"), find_device("RTX4090"));
+  EXPECT_EQ(device_of_driver_name("NVIDIA L40S"), find_device("L40S"));
+  EXPECT_EQ(device_of_driver_name("Radeon"), nullptr);
+}
+
+Candidate candidate_of(const model::Model& model, int world, int stage) {
+  const auto parts = model.make();
+  const Planner planner(parts, {.device = Device::cuda, .world = world, .local_world = world});
+  zero::EngineOptions options;
+  options.precision.compute = DType::bf16;
+  options.zero.stage = stage;
+  options.zero.recompute = Recompute::full;
+  options.shape = {1, 2048, false};
+  options.micro_steps = 4;
+  return planner.measure(options);
+}
+
+TEST(RooflineTest, MoreWorkTakesMoreTimeAndSlowerDevicesLonger) {
+  const auto small = *model::named_model("mamba-130m"), large = *model::named_model("1b_mamba");
+  const auto& h200 = *find_device("H200");
+  const auto& l4 = *find_device("L4");
+  const auto few = predict_roofline(small, candidate_of(small, 1, 1), 1, h200);
+  const auto many = predict_roofline(large, candidate_of(large, 1, 1), 1, h200);
+  EXPECT_GT(few.scan, 0);
+  EXPECT_EQ(few.exposed, 0);
+  EXPECT_GT(many.total(), few.total());
+  EXPECT_GT(predict_roofline(small, candidate_of(small, 1, 1), 1, l4).total(), few.total());
+  EXPECT_GT(predict_roofline(large, candidate_of(large, 4, 3), 4, l4).exposed, 0);
+}
+
+TEST(RooflineTest, ATransformerHasNoScan) {
+  const auto qwen = *model::named_model("Qwen3-0.6B");
+  const auto time = predict_roofline(qwen, candidate_of(qwen, 2, 2), 2, *find_device("A100-40GB"));
+  EXPECT_EQ(time.scan, 0);
+  EXPECT_GT(time.products, 0);
+}
+
+}  // namespace
+}  // namespace zt::plan

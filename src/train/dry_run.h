@@ -1,0 +1,28 @@
+#pragma once
+
+#include <iosfwd>
+#include <string>
+
+#include "config/config.h"
+#include "model/family.h"
+
+namespace zt::train {
+
+/// What a dry run is told beside the run's configuration.
+struct DryRun {
+  int world = 1;       ///< ranks that the run would have
+  std::string device;  ///< a name of plan::device_names; empty: this machine's GPU, if it has one
+};
+
+/// `zt train --dry_run`: what the run would be, without its devices, data or output: parameters,
+/// batch, the schedule of all ranks (built and proven), memory per GPU by item and whether it fits,
+/// seconds per step and days for --max_steps, and one real step of the same settings at reduced
+/// width on threads of this process. Writes no files.
+/// Errors: ConfigError for an unknown device and for settings that contradict each other.
+void dry_run(const config::Config& config, const DryRun& request, std::ostream& out);
+
+/// `zt train --check_memory`: what every device of this machine has used and free, what each preset
+/// needs per GPU, and which fit. Without a GPU it says so and compares with GPUs by name.
+void check_memory(std::ostream& out);
+
+}  // namespace zt::train

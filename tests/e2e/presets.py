@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Presets as users of the older scripts type them: dry run, memory check, clear errors, a small run of the same form."""
+
+import json
+import shutil
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+import _peer
+
+PRESETS = {"1b_mamba": ("737,529,856", 100000), "3b_mamba": ("2,761,866,240", 150000),
+           "7b_mamba": ("6,922,702,592", 200000)}
+SMALL = """model_type: "mamba"
+num_gpus: 2
+model:
+  vocab_size: {vocab}
+  max_seq_length: 64
+  d_model: 24
+  n_layers: 2
+  d_state: 4
+  d_conv: 3
+  expand: 1.5
+  dropout: 0.1
+training:
+  batch_size: 2
+  gradient_accumulation_steps: 2
+  max_length: 64
+  learning_rate: 1.0e-3
+  max_steps: 3
+  logging_steps: 1
+"""
+
+
+def files_below(folder):
+    return sorted(str(path) for path in folder.rglob("*"))
+
+
+def dry_runs(checks, root):
+    for preset, (count, steps) in PRESETS.items():
+        before = files_below(root)
+        done = subprocess.run([_peer.ZT, "train", "--preset", preset, "--num_gpus", "4", "--dry_run", "--device", "H200"],
+                              capture_output=True, text=True, cwd=root, check=False, timeout=120)
+        text = done.stdout
+        wanted = (f"{count} parameters", "proven", "GiB per GPU of 140.00 GiB: fits", "time on H200", "loss", "exp_avg",
+                  f"days for --max_steps {steps:,}")
+        missing = [part for part in wanted if part not in text]
+        checks.check(done.returncode == 0 and not missing, f"{preset} --dry_run tells all {missing}")
+        if missing:
+            print(text, done.stderr)
+        checks.check(files_below(root) == before, f"{preset} --dry_run writes nothing")
+    small = _peer.run_zt("train", "--preset", "7b_mamba", "--num_gpus", 4, "--dry_run", "--device", "RTX4090")
+    checks.check("DOES NOT FIT" in small.stdout, "ZeRO-2 of the 7B does not fit 24 GB, and the dry run says so")
+
+
+def memory(checks):
+    text = _peer.run_zt("train", "--check_memory").stdout
+    checks.check("GPU" in text and all(preset in text for preset in PRESETS), "--check_memory compares the presets")
+
+
+def errors(checks, root):
+    train = ["train", "--num_gpus", 4, "--dry_run"]
+    cases = (
+        ("an unknown preset", [*train, "--preset", "9b_mamba"], 2, ("9b_mamba", "7b_mamba")),
+        ("a sequence beyond the preset's", [*train, "--preset", "1b_mamba", "--block_size", 4096], 2, ("2048", "block_size")),
+        ("no ranks", ["train", "--num_gpus", 0, "--dry_run", "--preset", "1b_mamba"], 2, ("num_gpus",)),
+        ("an impossible number of GPUs", ["train", "--num_gpus", 100000, "--dry_run", "--preset", "1b_mamba"], 2, ("num_gpus",)),
+        ("an unknown device", [*train, "--preset", "1b_mamba", "--device", "GTX999"], 2, ("GTX999", "H200")),
+        ("sizes that are no numbers", [*train, "--model_name_or_path", "mamba:d_model=x", "--from_scratch"], 2, ("d_model",)),
+    )
+    for name, flags, code, words in cases:
+        done = _peer.run_zt(*flags, expect=code)
+        text = done.stdout + done.stderr
+        checks.check(all(word in text for word in words), f"{name}: exit code {code}, named")
+
+
+def own_sizes(checks, root):
+    vocab = json.loads((_peer.EXAMPLE / "config.json").read_text())["vocab_size"]
+    (root / "small.yaml").write_text(SMALL.format(vocab=vocab))
+    data = ["--train_file_dir", _peer.EXAMPLE / "valid", "--tokenizer_name_or_path", _peer.EXAMPLE, "--use_cpu",
+            "--do_train", "--validation_split_percentage", 0]
+    done = _peer.run_zt("train", "--config", root / "small.yaml", *data, "--output_dir", root / "small")
+    losses = [record["loss"] for record in _peer.metrics(root / "small")]
+    checks.check(len(losses) == 3 and losses[2] < losses[0], f"sizes of a YAML file train: {losses}")
+    checks.check("dropout" in done.stdout + done.stderr, "dropout is noted, as it has no effect")
+    config = json.loads((root / "small" / "config.json").read_text())
+    checks.check(config["model_type"] == "mamba" and config["state_size"] == 4, "config.json of the saved folder")
+    weights = root / "small" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + size])
+    at = 8 + size + header["backbone.layers.1.mixer.A_log"]["data_offsets"][0]
+    content[at:at + 4] = struct.pack("<f", float("nan"))
+    weights.write_bytes(content)
+    _peer.copy_tokenizer(root / "small")
+    done = _peer.run_zt("train", "--model_name_or_path", root / "small", *data, "--max_steps", 1, "--block_size", 64,
+                        "--output_dir", root / "nan", expect=3)
+    text = done.stdout + done.stderr
+    checks.check("layers.1.mixer.A_log" in text and "not finite" in text, "NaN in A is an error that names the tensor")
+
+
+def main():
+    checks = _peer.Checks()
+    root = Path(tempfile.mkdtemp(prefix="zt_presets_"))
+    try:
+        dry_runs(checks, root)
+        memory(checks)
+        errors(checks, root)
+        own_sizes(checks, root)
+    finally:
+        shutil.rmtree(root)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
