@@ -36,6 +36,12 @@ struct Machine {
   /// The memory of a whole buffer, or of the rank's own slice of it.
   [[nodiscard]] View view(schedule::BufferId id) const;
   [[nodiscard]] View view(const schedule::Ref& ref) const;
+  /// The part's elements of something that holds the part, or all of which it is a part.
+  [[nodiscard]] View view(const schedule::Ref& ref, const schedule::StatePart& part) const;
+  /// True when every rank updates the whole unit.
+  [[nodiscard]] bool updates_all(int unit) const;
+  /// Where in the unit that begins which this rank updates.
+  [[nodiscard]] std::int64_t first_updated(int unit) const;
   /// A tensor over planned memory.
   [[nodiscard]] at::Tensor tensor(void* data, const std::vector<std::int64_t>& shape,
                                   DType dtype) const;

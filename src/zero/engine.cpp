@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "kernels/adamw/adamw.h"
 #include "kernels/cast/cast.h"
@@ -116,7 +117,7 @@ schedule::VariantKind Engine::Impl::variant() const {
 std::vector<double> Engine::Impl::read(double* device_values, std::int64_t count) {
   std::vector<double> values(static_cast<std::size_t>(count));
   const auto launch = executor->queues().compute();
-  executor->synchronize();
+  executor->synchronize_device();
   memory::copy(double_view(device_values, count), double_view(values.data(), count), launch);
   memory::synchronize(launch);
   machine.communicator->check();  // after an abort the device's values are not what they should be
@@ -126,7 +127,7 @@ std::vector<double> Engine::Impl::read(double* device_values, std::int64_t count
 void Engine::Impl::upload_inverse_scale() {
   double inverse = 1.0 / (scaler ? scaler->scale() : 1.0);
   const auto launch = executor->queues().compute();
-  executor->synchronize();
+  executor->synchronize_device();
   memory::copy(double_view(&inverse, 1), double_view(scalars().inverse_scale(), 1), launch);
   memory::synchronize(launch);
 }
@@ -166,7 +167,12 @@ void Engine::Impl::publish_loss_scale() {
   memory::copy({&value, 1, DType::f32}, scalars().loss_scale(), executor->queues().compute());
 }
 
+void Engine::Impl::settle() {
+  if (std::exchange(unpublished, false)) executor->run(schedule::VariantKind::settle);
+}
+
 void Engine::Impl::publish_optimizer_scalars(double learning_rate) {
+  executor->synchronize_host();  // the step before reads its own
   const auto& optimizer = options.optimizer;
   kernels::AdamWParams params;
   params.learning_rate = learning_rate;
@@ -214,6 +220,7 @@ void Engine::micro_step(const layer::Batch& batch) {
   if (self.machine.position != nullptr) self.machine.position->begin_micro_step(self.micro);
   self.set_batch(batch, self.scalars().losses() + self.machine.rank());
   self.run(self.variant());
+  self.unpublished = false;
   ++self.micro;
 }
 
@@ -237,6 +244,7 @@ void Engine::backward(double loss) {
   self.require(loss == self.forward_loss || (std::isnan(loss) && std::isnan(self.forward_loss)),
                "backward takes only the loss that the last forward returned");
   self.executor->run_after_loss(self.variant());
+  self.unpublished = false;
   self.in_forward = false;
   ++self.micro;
 }
@@ -272,6 +280,7 @@ StepResult Engine::step(double learning_rate) {
   self.wait_for_snapshot();
   self.publish_optimizer_scalars(learning_rate);
   self.run(schedule::VariantKind::boundary);
+  self.unpublished = true;
   const auto world = self.machine.world();
   const auto values = self.read(self.scalars().losses(), world + 1);  // losses, then the norm
   StepResult result;
@@ -292,6 +301,7 @@ StepResult Engine::step(double learning_rate) {
 double Engine::evaluate(const layer::Batch& batch) {
   auto& self = *impl_;
   self.require(self.micro == 0 && !self.in_forward, "evaluate inside a step");
+  self.settle();
   auto* loss = self.scalars().evaluation_loss();
   kernels::fill_zero(double_view(loss, 1), self.executor->queues().compute());
   self.set_batch(batch, loss);
