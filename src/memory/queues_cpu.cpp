@@ -29,12 +29,12 @@ class CpuQueues final : public Queues {
  public:
   void begin(int count, bool overlap) override {
     if (overlap) {
-      wait_all(older());
+      wait_all(before());
       wait_for_comm(current());
     } else {
       synchronize();
     }
-    current_ = 1 - current_;
+    ++number_;
     current().progress.begin(count);
     current().submitted = 0;
     current().last_comm = kNone;
@@ -47,7 +47,7 @@ class CpuQueues final : public Queues {
               const Work& work) override {
     ++current().submitted;
     if (queue == kCompute) {
-      wait_for(after, current(), older());
+      wait_for(after, current(), before());
       run(queue, index, work);
       current().progress.complete(index);
       return;
@@ -55,9 +55,9 @@ class CpuQueues final : public Queues {
     if (queue == kComm) current().last_comm = index;
     current().progress.throw_if_failed();
     auto& worker = workers_.at(static_cast<std::size_t>(queue - 1));
-    worker.post([this, queue, index, after, &work, &mine = current(), &before = older()] {
+    worker.post([this, queue, index, after, &work, &mine = current(), &earlier = before()] {
       try {
-        wait_for(after, mine, before);
+        wait_for(after, mine, earlier);
         run(queue, index, work);
         mine.progress.complete(index);
       } catch (...) {
@@ -98,8 +98,8 @@ class CpuQueues final : public Queues {
     int last_comm = kNone;
   };
 
-  [[nodiscard]] List& current() { return lists_.at(static_cast<std::size_t>(current_)); }
-  [[nodiscard]] List& older() { return lists_.at(static_cast<std::size_t>(1 - current_)); }
+  [[nodiscard]] List& current() { return lists_.at(number_ % lists_.size()); }
+  [[nodiscard]] List& before() { return lists_.at((number_ + lists_.size() - 1) % lists_.size()); }
 
   static void wait_all(List& list) { list.progress.wait_all(list.submitted); }
 
@@ -108,9 +108,9 @@ class CpuQueues final : public Queues {
     if (list.last_comm != kNone) list.progress.wait(list.last_comm);
   }
 
-  static void wait_for(const After& after, List& mine, List& before) {
+  static void wait_for(const After& after, List& mine, List& earlier) {
     for (const int wait : after.waits) mine.progress.wait(wait);
-    for (const int wait : after.carried) before.progress.wait(wait);
+    for (const int wait : after.carried) earlier.progress.wait(wait);
   }
 
   void run(int queue, int index, const Work& work) {
@@ -122,8 +122,10 @@ class CpuQueues final : public Queues {
     times_.push_back({index, queue, begin - began_, end - began_});
   }
 
-  std::array<List, 2> lists_;  ///< the one that is submitted and the one before
-  int current_ = 0;
+  /// The one that is submitted, the one before, and one whose operations are all done but may still
+  /// be asked for by those of the list before.
+  std::array<List, 3> lists_;
+  std::size_t number_ = 0;  ///< of the list that is submitted
   bool measured_ = false;
   double began_ = 0;
   std::mutex mutex_;

@@ -106,7 +106,7 @@ class CudaQueues final : public Queues {
 
   void begin(int count, bool overlap) override {
     if (!overlap || capturing_) wait_for_threads(current());
-    wait_for_threads(older());
+    wait_for_threads(before());
     ++number_;
     prepare(count);
     auto& began = current().began;
@@ -139,15 +139,15 @@ class CudaQueues final : public Queues {
       list.progress.throw_if_failed();
       ++list.posted;
       auto& worker = queue == kHostQueue ? host_worker_ : upload_worker_;
-      worker.post([this, queue, index, after, waited_on, &work, &list, &before = older(),
+      worker.post([this, queue, index, after, waited_on, &work, &list, &earlier = before(),
                    &older_tail = tail(2)] {
-        run_on_thread(queue, index, after, waited_on, work, list, before, older_tail);
+        run_on_thread(queue, index, after, waited_on, work, list, earlier, older_tail);
       });
       return;
     }
     const auto stream = streams_.at(static_cast<std::size_t>(queue));
     for (const int wait : after.waits) wait_on_stream(list, wait, stream);
-    for (const int wait : after.carried) wait_on_stream(older(), wait, stream);
+    for (const int wait : after.carried) wait_on_stream(before(), wait, stream);
     // ATen operations of the compute queue run on the thread's current stream.
     if (queue == kComputeQueue) make_current();
     if (measured_) spans_[i].begin.record(stream, capturing_);
@@ -251,7 +251,7 @@ class CudaQueues final : public Queues {
   }
 
   [[nodiscard]] List& current() { return lists_[number_ % lists_.size()]; }
-  [[nodiscard]] List& older() { return lists_[(number_ + 1) % lists_.size()]; }
+  [[nodiscard]] List& before() { return lists_[(number_ + lists_.size() - 1) % lists_.size()]; }
   /// The end of the download stream's part of the list `ago` lists before the current one.
   [[nodiscard]] Event<false>& tail(std::size_t ago) {
     return tails_[(number_ + tails_.size() - ago) % tails_.size()];
@@ -300,7 +300,7 @@ class CudaQueues final : public Queues {
   }
 
   void run_on_thread(int queue, int index, const After& after, bool waited_on, const Work& work,
-                     List& list, List& before, Event<false>& older_tail) {
+                     List& list, List& earlier, Event<false>& older_tail) {
     try {
       check(cudaSetDevice(device_index_), "cudaSetDevice");
       const auto stream = streams_.at(static_cast<std::size_t>(queue));
@@ -308,10 +308,10 @@ class CudaQueues final : public Queues {
         for (const auto& event : list.began) event.synchronize();
         older_tail.synchronize();
         for (const int wait : after.waits) wait_on_host(list, wait);
-        for (const int wait : after.carried) wait_on_host(before, wait);
+        for (const int wait : after.carried) wait_on_host(earlier, wait);
       } else {
         for (const int wait : after.waits) wait_on_stream(list, wait, stream);
-        for (const int wait : after.carried) wait_on_stream(before, wait, stream);
+        for (const int wait : after.carried) wait_on_stream(earlier, wait, stream);
       }
       record_span(index, stream, true);
       work(queue == kHostQueue ? Launch{} : Launch{Device::cuda, stream});
@@ -336,7 +336,9 @@ class CudaQueues final : public Queues {
 
   int device_index_;
   std::array<cudaStream_t, kNumQueues> streams_{};
-  std::array<List, 2> lists_;            ///< the one that is submitted and the one before
+  /// The one that is submitted, the one before, and one whose operations are all done but may still
+  /// be asked for by those of the list before.
+  std::array<List, 3> lists_;
   std::array<Event<false>, 3> tails_;
   std::size_t number_ = 0;               ///< of the list that is submitted
   bool capturing_ = false;

@@ -202,10 +202,10 @@ Queues::Work bind_step(const Machine& machine, const Operation& op) {
         {{cut(master), cut(exp_avg), cut(exp_avg_sq), cut(grad), cut(param)}, range.decay});
   }
   const bool l2 = machine.options->optimizer.l2_adam;
-  return [parts, scalars, factor, on_host, l2](const Launch& launch) {
+  const Launch host{Device::cpu, nullptr, machine.pool.get()};
+  return [parts, scalars, factor, on_host, host, l2](const Launch& launch) {
     for (const auto& part : parts) {
-      kernels::adamw(part.spans, scalars.adamw(part.decay), l2, factor,
-                     on_host ? Launch{} : launch);
+      kernels::adamw(part.spans, scalars.adamw(part.decay), l2, factor, on_host ? host : launch);
     }
   };
 }

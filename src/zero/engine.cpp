@@ -77,6 +77,10 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   machine.device = context.device;
   machine.device_index = context.device_index;
   machine.position = context.position;
+  if (context.device == Device::cuda && program.host_scalars.valid()) {
+    machine.pool = std::make_unique<memory::HostPool>(
+        memory::share_of_rank(memory::host_topology(), context.local_rank, context.local_world));
+  }
   machine.device_arena =
       std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
   machine.host_arena =
