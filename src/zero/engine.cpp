@@ -47,9 +47,13 @@ void compare_schedules(const Machine& machine, const schedule::Program& program,
 }
 
 void require_valid(const EngineOptions& options, int world) {
-  if (options.precision.grad_accum != DType::f32) {
+  const auto sums = options.precision.grad_accum;
+  const bool narrow = sums == DType::bf16 && options.precision.compute == DType::bf16;
+  if (sums != DType::f32 && !narrow) {
     throw ConfigError(
-        "[zero.engine] data_types.grad_accum_dtype: only fp32 is built. Remove the key.");
+        fmt::format("[zero.engine] data_types.grad_accum_dtype: got {}, expected fp32, or bf16 in "
+                    "a bf16 run.",
+                    to_string(sums)));
   }
   if (options.micro_steps < 1 || world < 1 || options.shape.tokens() < 1) {
     throw ConfigError(
@@ -83,8 +87,8 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   }
   machine.device_arena =
       std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
-  machine.host_arena =
-      std::make_unique<memory::Arena>(Place::host, context.device, program.host_arena);
+  machine.host_arena = std::make_unique<memory::Arena>(Place::host, context.device,
+                                                       program.host_arena, host_memory());
   memory::reset_library_peak(context.device);
   state.context.batch = &state.batch;
   state.context.shape = options.shape;
@@ -98,6 +102,16 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   compare_schedules(machine, program, executor->queues());
   if (options.precision.compute == DType::f16) scaler.emplace(options.precision);
   upload_inverse_scale();
+}
+
+memory::HostMemory Engine::Impl::host_memory() const {
+  memory::HostMemory host{.pinned = options.zero.pin_memory, .pool = machine.pool.get()};
+  for (const auto& buffer : program.buffers) {
+    if (buffer.where == Place::host && buffer.lifetime == schedule::Lifetime::run) {
+      host.ranges.emplace_back(buffer.offset, buffer.bytes());
+    }
+  }
+  return host;
 }
 
 void Engine::Impl::require(bool condition, const char* what) const {

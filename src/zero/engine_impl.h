@@ -15,6 +15,7 @@ namespace zt::zero {
 struct Engine::Impl {
   Impl(ModelParts model_in, EngineOptions options_in, const RankContext& context);
 
+  [[nodiscard]] memory::HostMemory host_memory() const;
   void require(bool condition, const char* what) const;
   [[nodiscard]] schedule::VariantKind variant() const;
   [[nodiscard]] Scalars scalars() const { return scalars_of(machine, program.scalars); }

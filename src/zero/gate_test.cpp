@@ -78,6 +78,7 @@ struct Case {
   DType dtype;
   int world;
   ReduceAt at;
+  DType sums = DType::f32;
 };
 
 class GateTest : public ::testing::TestWithParam<Case> {};
@@ -85,6 +86,7 @@ class GateTest : public ::testing::TestWithParam<Case> {};
 TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
   const auto& param = GetParam();
   auto reference = base(param.dtype, param.world, param.at);
+  reference.options.precision.grad_accum = param.sums;
   const auto expected = train(reference);
   ASSERT_EQ(expected.losses.size(), 3U);
   EXPECT_LT(expected.losses.back(), expected.losses.front());
@@ -132,10 +134,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{DType::bf16, 2, ReduceAt::boundary}, Case{DType::bf16, 2, ReduceAt::micro_step},
         Case{DType::f32, 4, ReduceAt::micro_step}, Case{DType::f32, 3, ReduceAt::boundary},
         Case{DType::bf16, 4, ReduceAt::boundary}, Case{DType::bf16, 1, ReduceAt::boundary},
-        Case{DType::f16, 2, ReduceAt::boundary}, Case{DType::f16, 3, ReduceAt::micro_step}),
+        Case{DType::f16, 2, ReduceAt::boundary}, Case{DType::f16, 3, ReduceAt::micro_step},
+        Case{DType::bf16, 2, ReduceAt::micro_step, DType::bf16}),
     [](const ::testing::TestParamInfo<Case>& it) {
       return std::string(to_string(it.param.dtype)) + "World" + std::to_string(it.param.world) +
-             (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep");
+             (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep") +
+             (it.param.sums == DType::f32 ? "" : "NarrowSums");
     });
 
 /// Evaluation, export and saving between steps see what the step before them has left behind, and
