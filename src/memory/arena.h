@@ -13,8 +13,8 @@ namespace zt::memory {
 
 /// How a CUDA rank reserves host memory.
 struct HostMemory {
-  /// Page-locked: the GPU copies at full speed and beside everything else. Pageable memory is copied
-  /// through the driver's own buffers.
+  /// Page-locked: the GPU copies at full speed and beside everything else. Pageable memory is
+  /// copied through the driver's own buffers.
   bool pinned = true;
   HostPool* pool = nullptr;  ///< its threads make the pages appear; null: the caller does
   /// What is placed by itself over the pool's NUMA nodes; in order, the rest is one range each.

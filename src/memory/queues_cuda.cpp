@@ -129,8 +129,7 @@ class CudaQueues final : public Queues {
     if (measured_) list_began_.record(streams_[0]);
   }
 
-  void submit(int queue, int index, const After& after, bool waited_on,
-              const Work& work) override {
+  void submit(int queue, int index, const After& after, bool waited_on, const Work& work) override {
     const auto i = static_cast<std::size_t>(index);
     auto& list = current();
     list.queue_of[i] = queue;
@@ -340,14 +339,14 @@ class CudaQueues final : public Queues {
   /// be asked for by those of the list before.
   std::array<List, 3> lists_;
   std::array<Event<false>, 3> tails_;
-  std::size_t number_ = 0;               ///< of the list that is submitted
+  std::size_t number_ = 0;  ///< of the list that is submitted
   bool capturing_ = false;
   std::weak_ptr<const at::cuda::MempoolId_t> pool_;  ///< of the graphs that live
   bool measured_ = false;                            ///< lists from now on
   bool list_measured_ = false;                       ///< the last list
   Event<true> list_began_;
-  std::vector<Span> spans_;  ///< by operation
-  std::mutex host_mutex_;                            ///< guards spans of threads
+  std::vector<Span> spans_;                                     ///< by operation
+  std::mutex host_mutex_;                                       ///< guards spans of threads
   Worker host_worker_{"zt-host"}, upload_worker_{"zt-upload"};  // last: joined first
 };
 

@@ -99,8 +99,7 @@ Candidate send_less(const Planner& planner, const EngineOptions& asked, const Ca
     options.zero.grad_place = grads;
     auto candidate = planner.measure(options);
     if (!fits(candidate, planner.target(), kUsableShare)) return;
-    if (candidate.costs.sent + candidate.costs.host_link <
-        best.costs.sent + best.costs.host_link) {
+    if (candidate.costs.sent + candidate.costs.host_link < best.costs.sent + best.costs.host_link) {
       best = std::move(candidate);
     }
   };

@@ -41,7 +41,8 @@ void for_all(F&& visit) {
               options.persistence_threshold = {variant == 3 ? 128 * world : 0};
               auto& residency = options.residency;
               if (variant >= 3 && stage >= 1) residency.state_place = Place::host;
-              if (variant >= 4 && variant % 2 == 0 && stage == 3) residency.param_place = Place::host;
+              if (variant >= 4 && variant % 2 == 0 && stage == 3)
+                residency.param_place = Place::host;
               if (variant >= 5) residency.host_ratio = 0.4;
               if (variant >= 6) residency.grad_place = Place::device;
               visit(options, stage);

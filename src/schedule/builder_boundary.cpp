@@ -70,8 +70,8 @@ BufferId Builder::emit_gather_grad(std::vector<Operation>& out, int u) {
     }
     return grad_shard;
   }
-  const auto grad = add_buffer(BufferKind::grad_reduced, u, info.padded, options_.grad_accum,
-                               Lifetime::micro);
+  const auto grad =
+      add_buffer(BufferKind::grad_reduced, u, info.padded, options_.grad_accum, Lifetime::micro);
   out.push_back({.kind = OpKind::gather_grad,
                  .stream = Stream::comm,
                  .unit = u,
@@ -98,8 +98,8 @@ void Builder::emit_part(std::vector<Operation>& out, int u, StatePart& part) {
                  .reads = {part.grad.buffer, on_host ? program_.host_scalars : program_.scalars},
                  .writes = {part.exp_avg.buffer, part.exp_avg_sq.buffer, part.master.buffer}};
   if (!part.grad.buffer.valid()) {  // the device's part of a gradient that waited on the host
-    const auto grad = add_buffer(BufferKind::grad_part, u, part.numel, options_.grad_accum,
-                                 Lifetime::micro);
+    const auto grad =
+        add_buffer(BufferKind::grad_part, u, part.numel, options_.grad_accum, Lifetime::micro);
     part.grad = {grad, part.numel, false};
     out.push_back({.kind = OpKind::fetch_grad,
                    .stream = Stream::upload,

@@ -82,8 +82,8 @@ void Builder::add_unit_buffers(int u) {
     buffers.param_full = {id, info.padded, false};
     buffers.param_shard = {id, info.shard, true};
   } else {
-    const auto id = add_buffer(BufferKind::param_shard, u, info.shard, compute_of(u),
-                               Lifetime::run, residency.param_place);
+    const auto id = add_buffer(BufferKind::param_shard, u, info.shard, compute_of(u), Lifetime::run,
+                               residency.param_place);
     buffers.param_shard = {id, info.shard, false};
     if (buffers.retained) {
       buffers.param_full = {
@@ -152,8 +152,8 @@ void Builder::add_part(int u, UnitBuffers& buffers, Place where, Numel begin, Nu
   } else if (compute == DType::f32) {
     part.param = part.master;
   } else {
-    part.param = add(BufferKind::param_out, compute,
-                     where == Place::host ? Lifetime::run : Lifetime::micro);
+    part.param =
+        add(BufferKind::param_out, compute, where == Place::host ? Lifetime::run : Lifetime::micro);
   }
   buffers.parts.push_back(part);
 }

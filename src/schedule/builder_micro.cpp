@@ -101,8 +101,7 @@ void Builder::gather(MicroState& state, int u) {
   Operation op{.kind = OpKind::gather, .stream = Stream::comm, .unit = u};
   op.reads = {unit(u).param_shard.buffer};
   if (program_.buffer(op.reads.front()).where == Place::host) {
-    Operation fetch{
-        .kind = OpKind::fetch, .stream = Stream::upload, .unit = u, .reads = op.reads};
+    Operation fetch{.kind = OpKind::fetch, .stream = Stream::upload, .unit = u, .reads = op.reads};
     const auto target = options_.world == 1 ? full
                                             : add_buffer(BufferKind::param_stage, u, info.shard,
                                                          compute_of(u), Lifetime::micro);
@@ -211,8 +210,7 @@ BufferId Builder::grad_buffer(MicroState& state, int u, Operation& op) {
   BufferId id = unit(u).grad_full.buffer;
   const bool starts = reduce_each_micro_step() || state.first();
   if (reduce_each_micro_step()) {
-    id = add_buffer(BufferKind::grad_full, u, unit_info(u).padded, compute_of(u),
-                    Lifetime::micro);
+    id = add_buffer(BufferKind::grad_full, u, unit_info(u).padded, compute_of(u), Lifetime::micro);
   }
   if (starts) op.starts.push_back(id);
   state.grads[u] = id;

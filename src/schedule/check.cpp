@@ -18,8 +18,8 @@ struct Point {  ///< one operation of the variant
 
 struct BufferState {
   bool live = false, written = false;
-  bool shared = false;  ///< other ranks update parts of it, which publish brings
-  bool stale = false;   ///< such parts were updated and not published
+  bool shared = false;         ///< other ranks update parts of it, which publish brings
+  bool stale = false;          ///< such parts were updated and not published
   std::vector<Point> readers;  ///< since the last write
   std::vector<Point> writers;
 };

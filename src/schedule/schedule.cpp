@@ -21,9 +21,9 @@ const char* to_string(BufferKind kind) {
 
 const char* to_string(OpKind kind) {
   constexpr std::array<const char*, kNumOpKinds> kNames{
-      "fetch",  "gather", "release",  "forward", "recompute",   "backward", "fetch_grad",
-      "reduce", "norm",   "download", "clip",    "gather_grad", "step",     "store",
-      "upload", "publish"};
+      "fetch",      "gather", "release", "forward",  "recompute", "backward",
+      "fetch_grad", "reduce", "norm",    "download", "clip",      "gather_grad",
+      "step",       "store",  "upload",  "publish"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
@@ -34,8 +34,8 @@ const char* to_string(Stream stream) {
 }
 
 const char* to_string(VariantKind kind) {
-  constexpr std::array<const char*, kNumVariants> kNames{
-      "first", "middle", "last", "only", "boundary", "evaluation", "settle"};
+  constexpr std::array<const char*, kNumVariants> kNames{"first",    "middle",     "last",  "only",
+                                                         "boundary", "evaluation", "settle"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 

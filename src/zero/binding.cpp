@@ -117,9 +117,8 @@ Queues::Work bind_norm(const Machine& machine, const Operation& op) {
   const auto out = double_view(scalars.partials(machine.rank()), scalars.units);
   const auto workspace = machine.view(op.writes.back());
   const auto index = op.unit;
-  return [=](const Launch& launch) {
-    kernels::sum_of_squares(grad, out, index, workspace, launch);
-  };
+  return
+      [=](const Launch& launch) { kernels::sum_of_squares(grad, out, index, workspace, launch); };
 }
 
 /// Partial norms and losses of all ranks, then the clip factor, the same on every rank.

@@ -30,7 +30,7 @@ struct Machine {
   Device device = Device::cpu;
   int device_index = 0;
   comm::PositionWriter* position = nullptr;  ///< may be null
-  std::unique_ptr<memory::HostPool> pool;  ///< of the host's optimizer beside a GPU; else null
+  std::unique_ptr<memory::HostPool> pool;    ///< of the host's optimizer beside a GPU; else null
   std::unique_ptr<memory::Arena> device_arena, host_arena;
 
   [[nodiscard]] int rank() const { return communicator->rank(); }

@@ -35,7 +35,8 @@ struct Engine::Impl {
   /// Writes the loss scale of the step for captured launches.
   void publish_loss_scale();
 
-  /// Publishes what the last step updated, unless the step after it has done so already. Collective.
+  /// Publishes what the last step updated, unless the step after it has done so already.
+  /// Collective.
   void settle();
 
   // graphs.cpp

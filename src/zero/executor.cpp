@@ -128,16 +128,15 @@ void Executor::begin(schedule::VariantKind kind) {
 void Executor::issue(schedule::VariantKind kind, std::size_t begin, std::size_t end) {
   const auto& operations = program_.variant(kind).operations;
   const auto& work = bound(kind);
-  const auto* carried =
-      overlaps_ ? &work.carried.at(static_cast<std::size_t>(*before_)) : nullptr;
+  const auto* carried = overlaps_ ? &work.carried.at(static_cast<std::size_t>(*before_)) : nullptr;
   if (carried != nullptr && carried->empty()) carried = nullptr;
   for (std::size_t i = begin; i < end; ++i) {
     const auto& op = operations[i];
     stand_at(kind, i);
     memory::After after{op.waits, {}};
     if (carried != nullptr) after.carried = (*carried)[i];
-    queues_->submit(static_cast<int>(op.stream), static_cast<int>(i), after,
-                    work.waited_on[i] != 0, work.work[i]);
+    queues_->submit(static_cast<int>(op.stream), static_cast<int>(i), after, work.waited_on[i] != 0,
+                    work.work[i]);
   }
   if (end == work.work.size()) before_ = kind;
 }

@@ -75,8 +75,8 @@ class Executor {
 
   const schedule::Program& program_;
   std::array<Bound, schedule::kNumVariants> bound_;
-  std::optional<schedule::VariantKind> before_;  ///< issued last, operation by operation
-  bool overlaps_ = false;                        ///< the current list and that of `before_`
+  std::optional<schedule::VariantKind> before_;        ///< issued last, operation by operation
+  bool overlaps_ = false;                              ///< the current list and that of `before_`
   std::atomic<int> position_{-1};                      ///< variant x 2^20 + operation
   comm::PositionWriter* writer_;                       ///< may be null
   std::unique_ptr<memory::DeviceWords> device_words_;  ///< CUDA with a writer

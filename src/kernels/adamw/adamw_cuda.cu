@@ -38,8 +38,8 @@ struct Pointers {
 };
 
 template <typename Param, typename Grad, bool kL2, int kCount>
-__device__ __forceinline__ void step_at(const Pointers<Param, Grad>& at, const AdamWScalars& scalars,
-                                        float factor, std::int64_t i) {
+__device__ __forceinline__ void step_at(const Pointers<Param, Grad>& at,
+                                        const AdamWScalars& scalars, float factor, std::int64_t i) {
   auto p = load_pack<float, kCount>(at.master + i);
   auto m = load_pack<float, kCount>(at.exp_avg + i);
   auto v = load_pack<float, kCount>(at.exp_avg_sq + i);
@@ -95,10 +95,11 @@ void launch(const AdamWSpans& spans, const AdamWScalars& scalars, const void* on
   const bool packed = aligned16(at.master, at.exp_avg, at.exp_avg_sq) &&
                       fits(at.grad, alignof(Pack<Grad, kCount>)) &&
                       fits(at.param, alignof(Pack<Param, kCount>));
-  auto* kernel = packed ? (scalars.l2 ? adamw_kernel<Param, Grad, true, kCount>
-                                      : adamw_kernel<Param, Grad, false, kCount>)
-                        : (scalars.l2 ? adamw_kernel<Param, Grad, true, 1>
-                                      : adamw_kernel<Param, Grad, false, 1>);
+  auto* kernel =
+      packed
+          ? (scalars.l2 ? adamw_kernel<Param, Grad, true, kCount>
+                        : adamw_kernel<Param, Grad, false, kCount>)
+          : (scalars.l2 ? adamw_kernel<Param, Grad, true, 1> : adamw_kernel<Param, Grad, false, 1>);
   launch_kernel("adamw", kernel, dim3(grid_for(ceil_div(numel, packed ? kCount : 1), kThreads)),
                 dim3(kThreads), 0, stream, at, scalars, static_cast<const AdamWScalars*>(on_device),
                 grad_factor.as<float>(), numel);
