@@ -115,19 +115,15 @@ void Builder::emit_part(std::vector<Operation>& out, int u, StatePart& part) {
     if (shard.valid() && shard != part.grad.buffer) step.ends.push_back(shard);
   }
   if (part.param.buffer != part.master.buffer) step.writes.push_back(part.param.buffer);
-  const bool passing = program_.buffer(part.param.buffer).lifetime == Lifetime::micro;
-  if (passing) step.starts.push_back(part.param.buffer);
   out.push_back(std::move(step));
 
   const auto target = options_.residency.states_sharded ? buffers.param_shard : buffers.param_full;
   if (part.param.buffer == target.buffer) return;
-  Operation move{.kind = on_host ? OpKind::upload : OpKind::store,
+  out.push_back({.kind = on_host ? OpKind::upload : OpKind::store,
                  .stream = on_host ? Stream::upload : Stream::download,
                  .unit = u,
                  .reads = {part.param.buffer},
-                 .writes = {target.buffer}};
-  if (passing) move.ends.push_back(part.param.buffer);
-  out.push_back(std::move(move));
+                 .writes = {target.buffer}});
 }
 
 bool Builder::needs_publish(int u) const {

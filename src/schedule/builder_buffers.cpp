@@ -134,8 +134,8 @@ void Builder::add_state_buffers(int u, UnitBuffers& buffers) {
 }
 
 void Builder::add_part(int u, UnitBuffers& buffers, Place where, Numel begin, Numel numel) {
-  const auto add = [&](BufferKind kind, DType dtype, Lifetime lifetime = Lifetime::run) {
-    return Ref{add_buffer(kind, u, numel, dtype, lifetime, where), numel, false};
+  const auto add = [&](BufferKind kind, DType dtype) {
+    return Ref{add_buffer(kind, u, numel, dtype, Lifetime::run, where), numel, false};
   };
   const Ref stored = options_.residency.states_sharded ? buffers.param_shard : buffers.param_full;
   const auto compute = compute_of(u);
@@ -152,8 +152,7 @@ void Builder::add_part(int u, UnitBuffers& buffers, Place where, Numel begin, Nu
   } else if (compute == DType::f32) {
     part.param = part.master;
   } else {
-    part.param =
-        add(BufferKind::param_out, compute, where == Place::host ? Lifetime::run : Lifetime::micro);
+    part.param = add(BufferKind::param_out, compute);  // kept: a step that is left out writes none
   }
   buffers.parts.push_back(part);
 }

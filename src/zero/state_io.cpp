@@ -109,8 +109,7 @@ struct UnitLoad {
          {part.master, part.param, full ? buffers.param_full : buffers.param_shard}) {
       const bool known = std::any_of(result.begin(), result.end(),
                                      [&](const auto& other) { return other.buffer == ref.buffer; });
-      const bool stays = machine.program->buffer(ref.buffer).lifetime == schedule::Lifetime::run;
-      if (stays && !known) result.push_back(ref);
+      if (!known) result.push_back(ref);
     }
     return result;
   }
