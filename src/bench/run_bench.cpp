@@ -223,7 +223,9 @@ void run_in_group(const BenchFlags& flags, const config::Config& config,
                   const config::RankEnvironment& rank, Device device) {
   const auto group = comm::rendezvous(rendezvous_options(rank), device);
   try {
-    const zero::RankContext context{&group->communicator(), device, rank.local_rank};
+    const zero::RankContext context{&group->communicator(), device,
+                                    rank.local_rank,        nullptr,
+                                    rank.local_rank,        rank.local_world_size};
     if (flags.calibrate.empty()) {
       Row row(flags, config, context, rank.local_world_size);
       const auto result = row.run();

@@ -103,6 +103,9 @@ struct ZeroConfig {
   Place optimizer_place = Place::device;
   Place param_place = Place::device;
   bool pin_memory = true;
+  double offload_ratio = 1;  ///< share of the optimizer states that goes to `optimizer_place`
+  /// Where reduced gradients of offloaded states wait between micro-steps; absent: with the states.
+  std::optional<Place> grad_place;
   std::int64_t prefetch_bucket_size = 50'000'000;
   std::int64_t max_live_parameters = 1'000'000'000;
   std::int64_t param_persistence_threshold = 100'000;

@@ -40,6 +40,8 @@ std::vector<DsKey> ds_zero_keys() {
              "gather the weights to save them in 16 bits"),
       effect("offload_optimizer.device", T::text, "", "cpu: optimizer states in host memory"),
       effect("offload_optimizer.pin_memory", T::boolean, "", "page-locked host memory"),
+      effect("offload_optimizer.ratio", T::real, "zero.offload_ratio",
+             "share of each unit's optimizer states that leaves the GPU"),
       effect("offload_param.device", T::text, "", "cpu: parameter shards in host memory"),
       effect("offload_param.pin_memory", T::boolean, "", "page-locked host memory"),
       notice("contiguous_gradients", T::boolean, "true", kNoSwitch),
@@ -93,7 +95,6 @@ std::vector<DsKey> ds_zero_keys() {
       notice("offload_optimizer.pipeline_read", T::boolean, "", kNoNvme),
       notice("offload_optimizer.pipeline_write", T::boolean, "", kNoNvme),
       notice("offload_optimizer.fast_init", T::boolean, "", kNoNvme),
-      refused("offload_optimizer.ratio", T::real, "1", "all optimizer states go to one place"),
       refused("offload_optimizer.super_offload", T::boolean, "false", "SuperOffload is not built"),
       notice("offload_optimizer.cpuadam_cores_perc", T::real, "", "SuperOffload is not built"),
   };

@@ -168,6 +168,7 @@ void add_zero_fields(std::vector<Field>& all) {
        field<zero, &Z::optimizer_place>("zero.optimizer_place"),
        field<zero, &Z::param_place>("zero.param_place"),
        field<zero, &Z::pin_memory>("zero.pin_memory"),
+       field<zero, &Z::offload_ratio>("zero.offload_ratio", {0, 1}),
        field<zero, &Z::prefetch_bucket_size>("zero.prefetch_bucket_size", kFromZero),
        field<zero, &Z::max_live_parameters>("zero.max_live_parameters", kFromZero),
        field<zero, &Z::param_persistence_threshold>("zero.param_persistence_threshold", kFromZero),

@@ -26,26 +26,47 @@ void* map_host(Bytes size) {
   return base;
 }
 
+/// One thread makes fresh pages appear far slower than all together do.
+void touch(std::byte* base, Bytes size, const HostMemory& host) {
+  if (host.pool == nullptr) return;
+  Bytes done;
+  for (const auto& [offset, length] : host.ranges) {
+    if (done < offset) host.pool->touch(base + done.value, {offset.value - done.value});
+    host.pool->touch(base + offset.value, length);
+    done = {offset.value + length.value};
+  }
+  if (done < size) host.pool->touch(base + done.value, {size.value - done.value});
+}
+
 }  // namespace
 
-Arena::Arena(Place place, Device device, Bytes size) : place_(place), device_(device), size_(size) {
+Arena::Arena(Place place, Device device, Bytes size, const HostMemory& host)
+    : place_(place), device_(device), size_(size) {
   if (size.value == 0) return;
-  if (device == Device::cpu) {
-    base_ = map_host(size);
-  } else {
-    base_ = place == Place::device ? cuda::allocate_device(size) : cuda::allocate_pinned(size);
+  if (device == Device::cuda && place == Place::device) {
+    base_ = cuda::allocate_device(size);
+    return;
+  }
+  base_ = map_host(size);
+  if (device == Device::cpu) return;
+  try {
+    touch(static_cast<std::byte*>(base_), size, host);
+    if (host.pinned) cuda::lock_pages(base_, size);
+    pinned_ = host.pinned;
+  } catch (...) {
+    munmap(base_, static_cast<std::size_t>(size.value));
+    throw;
   }
 }
 
 Arena::~Arena() {
   if (base_ == nullptr) return;
-  if (device_ == Device::cpu) {
-    munmap(base_, static_cast<std::size_t>(size_.value));
-  } else if (place_ == Place::device) {
+  if (device_ == Device::cuda && place_ == Place::device) {
     cuda::free_device(base_);
-  } else {
-    cuda::free_pinned(base_);
+    return;
   }
+  if (pinned_) cuda::unlock_pages(base_);
+  munmap(base_, static_cast<std::size_t>(size_.value));
 }
 
 void copy(const View& from, const View& to, const Launch& launch) {

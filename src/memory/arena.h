@@ -1,21 +1,34 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "base/policy.h"
 #include "base/units.h"
+#include "memory/host_pool.h"
 #include "memory/view.h"
 
 namespace zt::memory {
 
+/// How a CUDA rank reserves host memory.
+struct HostMemory {
+  /// Page-locked: the GPU copies at full speed and beside everything else. Pageable memory is
+  /// copied through the driver's own buffers.
+  bool pinned = true;
+  HostPool* pool = nullptr;  ///< its threads make the pages appear; null: the caller does
+  /// What is placed by itself over the pool's NUMA nodes; in order, the rest is one range each.
+  std::vector<std::pair<Bytes, Bytes>> ranges;  ///< offset, size
+};
+
 /// One allocation that holds every planned buffer of one place. Reserved before step 1, zeroed.
 ///
 /// Place::device on a CPU rank is ordinary memory; Place::host is a separate allocation with real
-/// copies between the two, page-locked on a CUDA rank.
+/// copies between the two.
 /// Errors: DeviceError with the size and what is free when the allocation fails.
 class Arena {
  public:
-  Arena(Place place, Device device, Bytes size);
+  Arena(Place place, Device device, Bytes size, const HostMemory& host = {});
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -30,6 +43,7 @@ class Arena {
   Device device_;
   Bytes size_;
   void* base_ = nullptr;
+  bool pinned_ = false;
 };
 
 /// Copies between any two places of a rank; sizes and dtypes are equal. Queued on launch.stream on

@@ -10,8 +10,8 @@ namespace zt::memory::cuda {
 
 void* allocate_device(Bytes size);  ///< zeroed
 void free_device(void* base);
-void* allocate_pinned(Bytes size);  ///< zeroed, page-locked
-void free_pinned(void* base);
+void lock_pages(void* base, Bytes size);  ///< host memory that the GPU then copies directly
+void unlock_pages(void* base);
 void copy_async(const View& from, const View& to, void* stream);
 void synchronize_stream(void* stream);
 void* create_stream();  ///< not ordered after the default stream

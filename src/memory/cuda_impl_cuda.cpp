@@ -25,21 +25,18 @@ void* allocate_device(Bytes size) {
 
 void free_device(void* base) { (void)cudaFree(base); }  // a destructor's path: nothing to throw to
 
-void* allocate_pinned(Bytes size) {
-  void* base = nullptr;
+void lock_pages(void* base, Bytes size) {
   const auto status =
-      cudaHostAlloc(&base, static_cast<std::size_t>(size.value), cudaHostAllocDefault);
-  if (status != cudaSuccess) {
-    (void)cudaGetLastError();
-    throw DeviceError(
-        fmt::format("[memory.arena] cannot reserve {} of page-locked host memory: {}. "
-                    "Use more ranks, or less offload.",
-                    format_bytes(size), cudaGetErrorString(status)));
-  }
-  return base;
+      cudaHostRegister(base, static_cast<std::size_t>(size.value), cudaHostRegisterPortable);
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();
+  throw DeviceError(fmt::format(
+      "[memory.arena] cannot lock {} of host memory: {}. Use more ranks or less offload, raise "
+      "`ulimit -l`, or set \"pin_memory\": false in the offload sections.",
+      format_bytes(size), cudaGetErrorString(status)));
 }
 
-void free_pinned(void* base) { (void)cudaFreeHost(base); }
+void unlock_pages(void* base) { (void)cudaHostUnregister(base); }
 
 void copy_async(const View& from, const View& to, void* stream) {
   check(cudaMemcpyAsync(to.data, from.data, static_cast<std::size_t>(from.bytes().value),

@@ -15,8 +15,8 @@ namespace {
 
 void* allocate_device(Bytes /*size*/) { refuse(); }
 void free_device(void* /*base*/) {}
-void* allocate_pinned(Bytes /*size*/) { refuse(); }
-void free_pinned(void* /*base*/) {}
+void lock_pages(void* /*base*/, Bytes /*size*/) { refuse(); }
+void unlock_pages(void* /*base*/) {}
 void copy_async(const View& /*from*/, const View& /*to*/, void* /*stream*/) { refuse(); }
 void synchronize_stream(void* /*stream*/) { refuse(); }
 void* create_stream() { refuse(); }

@@ -25,10 +25,18 @@ struct OperationTime {
   double begin = 0, end = 0;
 };
 
-/// The in-order queues that execute a list of operations: 0 compute, 1 communication, 2 host.
+/// What an operation comes after, besides those of its own queue. The spans outlive the list after.
+struct After {
+  std::span<const int> waits;    ///< operations of its list
+  std::span<const int> carried;  ///< operations of the list before, which this list overlaps
+};
+
+/// The in-order queues that execute lists of operations: 0 compute, 1 communication, 2 host,
+/// 3 download (device to host), 4 upload (host to device).
 ///
-/// On a CPU rank queue 0 is the calling thread and the others are one thread each. On CUDA 0 and
-/// 1 are streams and 2 is a thread with a stream of its own.
+/// On a CPU rank queue 0 is the calling thread and the others are one thread each. On CUDA 0, 1 and
+/// 3 are streams, 2 is a thread, and 4 is a stream that a thread feeds, so that copies which wait
+/// for the host's work hold nobody up.
 class Queues {
  public:
   virtual ~Queues() = default;
@@ -38,15 +46,21 @@ class Queues {
 
   using Work = std::function<void(const Launch&)>;
 
-  /// Starts a list of `count` operations, ordered after everything submitted before.
-  virtual void begin(int count) = 0;
-  /// Runs `work` on `queue` after the operations `waits`; then operation `index` is complete.
+  /// Starts a list of `count` operations, ordered after everything submitted before. `overlap`: all
+  /// before but the host, download and upload operations of the list before, which may go on.
+  virtual void begin(int count, bool overlap = false) = 0;
+  /// Runs `work` on `queue` after the operations `after`; then operation `index` is complete.
   /// `waited_on`: some operation of another queue waits for it.
+  /// Blocks the caller where queue 0, 1 or 3 waits for queue 2 or 4.
   /// `work` stays alive until synchronize. Errors: rethrows the first failure of any queue.
-  virtual void submit(int queue, int index, std::span<const int> waits, bool waited_on,
+  virtual void submit(int queue, int index, const After& after, bool waited_on,
                       const Work& work) = 0;
   /// Blocks the host until every queue is empty. Errors: rethrows the first failure.
   virtual void synchronize() = 0;
+  /// The same for compute and communication only.
+  virtual void synchronize_device() = 0;
+  /// The same for the host's queue only.
+  virtual void synchronize_host() = 0;
   /// A launch on the compute queue, for work outside of a list.
   [[nodiscard]] virtual Launch compute() const = 0;
 

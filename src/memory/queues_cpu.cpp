@@ -27,30 +27,52 @@ double now_seconds() {
 
 class CpuQueues final : public Queues {
  public:
-  void begin(int count) override {
-    synchronize();
-    progress_.begin(count);
-    submitted_ = 0;
+  void begin(int count, bool overlap) override {
+    if (overlap) {
+      wait_all(before());
+      wait_for_comm(current());
+    } else {
+      synchronize();
+    }
+    ++number_;
+    current().progress.begin(count);
+    current().submitted = 0;
+    current().last_comm = kNone;
+    const std::lock_guard lock(mutex_);
     times_.clear();
     began_ = now_seconds();
   }
 
-  void submit(int queue, int index, std::span<const int> waits, bool /*waited_on*/,
+  void submit(int queue, int index, const After& after, bool /*waited_on*/,
               const Work& work) override {
-    ++submitted_;
-    if (queue == 0) {
-      for (const int wait : waits) progress_.wait(wait);
+    ++current().submitted;
+    if (queue == kCompute) {
+      wait_for(after, current(), before());
       run(queue, index, work);
-      progress_.complete(index);
+      current().progress.complete(index);
       return;
     }
-    progress_.throw_if_failed();
-    workers_.at(static_cast<std::size_t>(queue - 1)).post([this, queue, index, waits, &work] {
-      run_on_worker(queue, index, waits, work);
+    if (queue == kComm) current().last_comm = index;
+    current().progress.throw_if_failed();
+    auto& worker = workers_.at(static_cast<std::size_t>(queue - 1));
+    worker.post([this, queue, index, after, &work, &mine = current(), &earlier = before()] {
+      try {
+        wait_for(after, mine, earlier);
+        run(queue, index, work);
+        mine.progress.complete(index);
+      } catch (...) {
+        for (auto& list : lists_) list.progress.fail(std::current_exception());
+      }
     });
   }
 
-  void synchronize() override { progress_.wait_all(submitted_); }
+  void synchronize() override {
+    for (auto& list : lists_) wait_all(list);
+  }
+
+  void synchronize_device() override { wait_for_comm(current()); }
+
+  void synchronize_host() override { synchronize(); }
 
   [[nodiscard]] Launch compute() const override { return {}; }
 
@@ -68,6 +90,29 @@ class CpuQueues final : public Queues {
   }
 
  private:
+  static constexpr int kCompute = 0, kComm = 1, kNone = -1;
+
+  struct List {
+    Progress progress;
+    int submitted = 0;
+    int last_comm = kNone;
+  };
+
+  [[nodiscard]] List& current() { return lists_.at(number_ % lists_.size()); }
+  [[nodiscard]] List& before() { return lists_.at((number_ + lists_.size() - 1) % lists_.size()); }
+
+  static void wait_all(List& list) { list.progress.wait_all(list.submitted); }
+
+  static void wait_for_comm(List& list) {
+    list.progress.throw_if_failed();
+    if (list.last_comm != kNone) list.progress.wait(list.last_comm);
+  }
+
+  static void wait_for(const After& after, List& mine, List& earlier) {
+    for (const int wait : after.waits) mine.progress.wait(wait);
+    for (const int wait : after.carried) earlier.progress.wait(wait);
+  }
+
   void run(int queue, int index, const Work& work) {
     if (!measured_) return work(Launch{});
     const double begin = now_seconds();
@@ -77,23 +122,16 @@ class CpuQueues final : public Queues {
     times_.push_back({index, queue, begin - began_, end - began_});
   }
 
-  void run_on_worker(int queue, int index, std::span<const int> waits, const Work& work) {
-    try {
-      for (const int wait : waits) progress_.wait(wait);
-      run(queue, index, work);
-      progress_.complete(index);
-    } catch (...) {
-      progress_.fail(std::current_exception());
-    }
-  }
-
-  Progress progress_;
-  int submitted_ = 0;
+  /// The one that is submitted, the one before, and one whose operations are all done but may still
+  /// be asked for by those of the list before.
+  std::array<List, 3> lists_;
+  std::size_t number_ = 0;  ///< of the list that is submitted
   bool measured_ = false;
   double began_ = 0;
   std::mutex mutex_;
-  std::vector<OperationTime> times_;                                     ///< guarded by mutex_
-  std::array<Worker, 2> workers_{Worker("zt-comm"), Worker("zt-host")};  // last: joined first
+  std::vector<OperationTime> times_;  ///< guarded by mutex_
+  std::array<Worker, 4> workers_{Worker("zt-comm"), Worker("zt-host"), Worker("zt-download"),
+                                 Worker("zt-upload")};  // last: joined first
 };
 
 }  // namespace

@@ -42,9 +42,12 @@ class Event {
     check(cudaEventRecordWithFlags(event_, stream, flags), "cudaEventRecord");
   }
   void block(cudaStream_t stream) const {
+    if (event_ == nullptr) return;  // never recorded: nothing to wait for
     check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
   }
-  void synchronize() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+  void synchronize() const {
+    if (event_ != nullptr) check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+  }
   [[nodiscard]] double seconds_since(const Event& before) const {
     float milliseconds = 0;
     check(cudaEventElapsedTime(&milliseconds, before.event_, event_), "cudaEventElapsedTime");
@@ -55,9 +58,22 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-constexpr int kCommQueue = 1;
-constexpr int kHostQueue = 2;
+constexpr int kComputeQueue = 0, kCommQueue = 1, kHostQueue = 2, kDownloadQueue = 3,
+              kUploadQueue = 4;
+constexpr int kNumQueues = 5;
 constexpr int kUnused = -1;
+
+/// Queues whose operations a thread of their own issues.
+bool has_thread(int queue) { return queue == kHostQueue || queue == kUploadQueue; }
+
+/// One list of operations under way.
+struct List {
+  std::vector<Event<false>> events;            ///< by operation; recorded when another queue waits
+  std::vector<int> queue_of;                   ///< by operation
+  std::array<Event<false>, kNumQueues> began;  ///< where the streams stood that it comes after
+  Progress progress;                           ///< of the operations that threads issue
+  int posted = 0;                              ///< to those threads
+};
 
 /// Memory that ATen hands out inside of captures. ATen forgets a pool with its last graph, so the
 /// graphs own it together.
@@ -82,61 +98,79 @@ class CudaQueues final : public Queues {
   explicit CudaQueues(int device_index) : device_index_(device_index) {
     const auto device = static_cast<c10::DeviceIndex>(device_index);
     // Streams of ATen's pool, so that ATen operations can run on them.
-    streams_ = {c10::cuda::getStreamFromPool(false, device).stream(),
-                c10::cuda::getStreamFromPool(true, device).stream(),
-                c10::cuda::getStreamFromPool(false, device).stream()};
+    for (int q = 0; q < kNumQueues; ++q) {
+      streams_.at(static_cast<std::size_t>(q)) =
+          c10::cuda::getStreamFromPool(q == kCommQueue, device).stream();
+    }
   }
 
-  void begin(int count) override {
+  void begin(int count, bool overlap) override {
+    if (!overlap || capturing_) wait_for_threads(current());
+    wait_for_threads(before());
+    ++number_;
     prepare(count);
+    auto& began = current().began;
     if (capturing_) {
       if (measured_) list_began_.record(streams_[0], true);
-      barrier_[0].record(streams_[0]);
-      barrier_[0].block(streams_[kCommQueue]);
+      began[kComputeQueue].record(streams_[kComputeQueue]);
+      began[kComputeQueue].block(streams_[kCommQueue]);
       return;
     }
-    // Everything of this list comes after everything of the list before.
-    for (std::size_t q = 0; q < streams_.size(); ++q) barrier_.at(q).record(streams_.at(q));
-    for (std::size_t q = 0; q < streams_.size(); ++q) {
-      for (std::size_t other = 0; other < streams_.size(); ++other) {
-        if (q != other) barrier_.at(other).block(streams_.at(q));
+    // What went to the host in the list before may still be on its way; in the one before that not.
+    tail(1).record(streams_[kDownloadQueue]);
+    for (std::size_t q = 0; q < kNumQueues; ++q) {
+      const bool goes_on = overlap && (q == kDownloadQueue || q == kHostQueue);
+      if (!goes_on) began.at(q).record(streams_.at(q));
+      for (std::size_t other = 0; other < kNumQueues; ++other) {
+        if (q != other && !goes_on) began.at(q).block(streams_.at(other));
       }
     }
+    for (const auto stream : streams_) tail(2).block(stream);
     if (measured_) list_began_.record(streams_[0]);
   }
 
-  void submit(int queue, int index, std::span<const int> waits, bool waited_on,
-              const Work& work) override {
+  void submit(int queue, int index, const After& after, bool waited_on, const Work& work) override {
     const auto i = static_cast<std::size_t>(index);
-    queue_of_[i] = queue;
-    if (queue == kHostQueue) {
+    auto& list = current();
+    list.queue_of[i] = queue;
+    if (has_thread(queue)) {
       ZT_ASSERT(!capturing_, "work of the host is not captured");
-      progress_.throw_if_failed();
-      ++host_submitted_;
-      worker_.post([this, index, waits, &work] { run_on_worker(index, waits, work); });
+      list.progress.throw_if_failed();
+      ++list.posted;
+      auto& worker = queue == kHostQueue ? host_worker_ : upload_worker_;
+      worker.post([this, queue, index, after, waited_on, &work, &list, &earlier = before(),
+                   &older_tail = tail(2)] {
+        run_on_thread(queue, index, after, waited_on, work, list, earlier, older_tail);
+      });
       return;
     }
     const auto stream = streams_.at(static_cast<std::size_t>(queue));
-    for (const int wait : waits) {
-      const auto w = static_cast<std::size_t>(wait);
-      if (queue_of_[w] == kHostQueue) {
-        progress_.wait(wait);
-      } else {
-        events_[w].block(stream);
-      }
-    }
+    for (const int wait : after.waits) wait_on_stream(list, wait, stream);
+    for (const int wait : after.carried) wait_on_stream(before(), wait, stream);
     // ATen operations of the compute queue run on the thread's current stream.
-    if (queue == 0) make_current();
+    if (queue == kComputeQueue) make_current();
     if (measured_) spans_[i].begin.record(stream, capturing_);
     work(Launch{Device::cuda, stream});
     if (measured_) spans_[i].end.record(stream, capturing_);
-    if (waited_on) events_[i].record(stream);
+    if (waited_on) list.events[i].record(stream);
   }
 
   void synchronize() override {
-    progress_.wait_all(host_submitted_);
+    for (auto& list : lists_) wait_for_threads(list);
     for (const auto stream : streams_)
       check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  }
+
+  void synchronize_device() override {
+    current().progress.throw_if_failed();
+    for (const int q : {kComputeQueue, kCommQueue}) {
+      check(cudaStreamSynchronize(streams_.at(static_cast<std::size_t>(q))),
+            "cudaStreamSynchronize");
+    }
+  }
+
+  void synchronize_host() override {
+    for (auto& list : lists_) wait_for_threads(list);
   }
 
   [[nodiscard]] Launch compute() const override { return {Device::cuda, streams_[0]}; }
@@ -156,8 +190,9 @@ class CudaQueues final : public Queues {
       result->graph.capture_begin(*result->pool, cudaStreamCaptureModeThreadLocal);
       capturing_ = true;
       issue();
-      barrier_[kCommQueue].record(streams_[kCommQueue]);
-      barrier_[kCommQueue].block(streams_[0]);
+      auto& joined = current().began[kCommQueue];
+      joined.record(streams_[kCommQueue]);
+      joined.block(streams_[0]);
       capturing_ = false;
       result->graph.capture_end();
     } catch (const c10::Error& error) {
@@ -169,21 +204,20 @@ class CudaQueues final : public Queues {
       throw;
     }
     result->launchable = result->graph.raw_cuda_graph_exec();
-    result->queue_of = queue_of_;
+    result->queue_of = current().queue_of;
     result->measured = measured_;
     return result;
   }
 
   void replay(const Graph& graph) override {
     const auto& captured = static_cast<const CudaGraph&>(graph);
-    progress_.wait_all(host_submitted_);
-    host_submitted_ = 0;
-    for (const std::size_t q : {std::size_t{kCommQueue}, std::size_t{kHostQueue}}) {
-      barrier_.at(q).record(streams_.at(q));
-      barrier_.at(q).block(streams_[0]);
+    for (auto& list : lists_) wait_for_threads(list);
+    for (std::size_t q = kCommQueue; q < kNumQueues; ++q) {
+      current().began.at(q).record(streams_.at(q));
+      current().began.at(q).block(streams_[0]);
     }
     make_current();
-    queue_of_ = captured.queue_of;
+    current().queue_of = captured.queue_of;
     list_measured_ = captured.measured;
     // ATen's own replay would also advance its random generator, which nothing here draws from.
     check(cudaGraphLaunch(captured.launchable, streams_[0]), "cudaGraphLaunch");
@@ -199,9 +233,10 @@ class CudaQueues final : public Queues {
     std::vector<OperationTime> result;
     if (!list_measured_) return result;
     const std::lock_guard lock(host_mutex_);
-    for (std::size_t i = 0; i < queue_of_.size(); ++i) {
-      if (queue_of_[i] == kUnused) continue;
-      result.push_back({static_cast<int>(i), queue_of_[i],
+    const auto& queue_of = current().queue_of;
+    for (std::size_t i = 0; i < queue_of.size(); ++i) {
+      if (queue_of[i] == kUnused) continue;
+      result.push_back({static_cast<int>(i), queue_of[i],
                         spans_[i].begin.seconds_since(list_began_),
                         spans_[i].end.seconds_since(list_began_)});
     }
@@ -214,15 +249,36 @@ class CudaQueues final : public Queues {
         streams_[0], static_cast<c10::DeviceIndex>(device_index_)));
   }
 
+  [[nodiscard]] List& current() { return lists_[number_ % lists_.size()]; }
+  [[nodiscard]] List& before() { return lists_[(number_ + lists_.size() - 1) % lists_.size()]; }
+  /// The end of the download stream's part of the list `ago` lists before the current one.
+  [[nodiscard]] Event<false>& tail(std::size_t ago) {
+    return tails_[(number_ + tails_.size() - ago) % tails_.size()];
+  }
+
+  static void wait_for_threads(List& list) { list.progress.wait_all(list.posted); }
+
   void prepare(int count) {
-    progress_.wait_all(host_submitted_);
-    host_submitted_ = 0;
+    auto& list = current();
+    list.posted = 0;
     const auto size = static_cast<std::size_t>(count);
-    if (events_.size() < size) events_.resize(size);
+    if (list.events.size() < size) list.events.resize(size);
     if (measured_ && spans_.size() < size) spans_.resize(size);
-    queue_of_.assign(size, kUnused);
+    list.queue_of.assign(size, kUnused);
     list_measured_ = measured_;
-    progress_.begin(count);
+    list.progress.begin(count);
+  }
+
+  static void wait_on_stream(List& list, int wait, cudaStream_t stream) {
+    const auto w = static_cast<std::size_t>(wait);
+    if (has_thread(list.queue_of[w])) list.progress.wait(wait);
+    if (list.queue_of[w] != kHostQueue) list.events[w].block(stream);
+  }
+
+  static void wait_on_host(List& list, int wait) {
+    const auto w = static_cast<std::size_t>(wait);
+    if (has_thread(list.queue_of[w])) list.progress.wait(wait);
+    if (list.queue_of[w] != kHostQueue) list.events[w].synchronize();
   }
 
   /// Ends a capture that cannot be used. ATen leaves its generator in the state of a capture then;
@@ -242,43 +298,56 @@ class CudaQueues final : public Queues {
     generator.graphsafe_set_state(fresh);
   }
 
-  void run_on_worker(int index, std::span<const int> waits, const Work& work) {
+  void run_on_thread(int queue, int index, const After& after, bool waited_on, const Work& work,
+                     List& list, List& earlier, Event<false>& older_tail) {
     try {
       check(cudaSetDevice(device_index_), "cudaSetDevice");
-      for (const int wait : waits) events_[static_cast<std::size_t>(wait)].synchronize();
-      const auto stream = streams_.at(kHostQueue);
-      record_host(index, true);
-      work(Launch{Device::cuda, stream});
-      record_host(index, false);
-      check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-      progress_.complete(index);
+      const auto stream = streams_.at(static_cast<std::size_t>(queue));
+      if (queue == kHostQueue) {
+        for (const auto& event : list.began) event.synchronize();
+        older_tail.synchronize();
+        for (const int wait : after.waits) wait_on_host(list, wait);
+        for (const int wait : after.carried) wait_on_host(earlier, wait);
+      } else {
+        for (const int wait : after.waits) wait_on_stream(list, wait, stream);
+        for (const int wait : after.carried) wait_on_stream(earlier, wait, stream);
+      }
+      record_span(index, stream, true);
+      work(queue == kHostQueue ? Launch{} : Launch{Device::cuda, stream});
+      record_span(index, stream, false);
+      if (waited_on && queue != kHostQueue) {
+        list.events[static_cast<std::size_t>(index)].record(stream);
+      }
+      list.progress.complete(index);
     } catch (...) {
-      progress_.fail(std::current_exception());
+      for (auto& each : lists_) each.progress.fail(std::current_exception());
     }
   }
 
-  void record_host(int index, bool begin) {
+  /// Of an operation that a thread issues. The host's own stream is idle: an event on it tells when
+  /// it was recorded.
+  void record_span(int index, cudaStream_t stream, bool begin) {
     if (!measured_) return;
     const std::lock_guard lock(host_mutex_);
     auto& span = spans_[static_cast<std::size_t>(index)];
-    (begin ? span.begin : span.end).record(streams_.at(kHostQueue));
+    (begin ? span.begin : span.end).record(stream);
   }
 
   int device_index_;
-  std::array<cudaStream_t, 3> streams_{};
-  std::array<Event<false>, 3> barrier_;
-  std::vector<Event<false>> events_;  ///< by operation; recorded only when another queue waits
-  std::vector<int> queue_of_;         ///< by operation of the last list
+  std::array<cudaStream_t, kNumQueues> streams_{};
+  /// The one that is submitted, the one before, and one whose operations are all done but may still
+  /// be asked for by those of the list before.
+  std::array<List, 3> lists_;
+  std::array<Event<false>, 3> tails_;
+  std::size_t number_ = 0;  ///< of the list that is submitted
   bool capturing_ = false;
   std::weak_ptr<const at::cuda::MempoolId_t> pool_;  ///< of the graphs that live
   bool measured_ = false;                            ///< lists from now on
   bool list_measured_ = false;                       ///< the last list
   Event<true> list_began_;
-  std::vector<Span> spans_;  ///< by operation
-  std::mutex host_mutex_;    ///< guards spans of the host queue
-  Progress progress_;        ///< of the host queue
-  int host_submitted_ = 0;
-  Worker worker_{"zt-host"};  // last: joined first
+  std::vector<Span> spans_;                                     ///< by operation
+  std::mutex host_mutex_;                                       ///< guards spans of threads
+  Worker host_worker_{"zt-host"}, upload_worker_{"zt-upload"};  // last: joined first
 };
 
 }  // namespace

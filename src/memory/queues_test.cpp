@@ -30,12 +30,40 @@ TEST(CpuQueuesTest, AnOperationRunsAfterThoseItWaitsFor) {
     const std::array<int, 1> one{1};
     const std::array<int, 2> both{1, 2};
     queues->submit(1, 0, {}, true, work[0]);
-    queues->submit(2, 1, zero, true, work[1]);
-    queues->submit(1, 2, one, true, work[2]);
-    queues->submit(0, 3, both, false, work[3]);
+    queues->submit(2, 1, {zero, {}}, true, work[1]);
+    queues->submit(1, 2, {one, {}}, true, work[2]);
+    queues->submit(0, 3, {both, {}}, false, work[3]);
     queues->synchronize();
     EXPECT_EQ(when, (std::array<int, 4>{1, 2, 3, 4}));
   }
+}
+
+TEST(CpuQueuesTest, AListOverlapsTheHostsWorkOfTheListBeforeAndWaitsForWhatItNames) {
+  const auto queues = make_cpu_queues();
+  std::atomic<bool> slow_done{false}, compute_ran_before{false};
+  std::atomic<int> fast{0}, seen{-1};
+  const Queues::Work quick = [&](const Launch&) { fast = 1; };
+  const Queues::Work slow = [&](const Launch&) {
+    while (!compute_ran_before) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    slow_done = true;
+  };
+  const Queues::Work compute = [&](const Launch&) {
+    seen = fast.load();
+    compute_ran_before = !slow_done;
+  };
+  const std::array<int, 1> first{0}, second{1};
+  queues->begin(2);
+  queues->submit(2, 0, {}, true, quick);
+  queues->submit(2, 1, {}, true, slow);
+  queues->begin(2, true);
+  queues->submit(0, 0, {{}, first}, false, compute);  // would hang if it waited for the slow one
+  bool copied_after = false;
+  const Queues::Work copy = [&](const Launch&) { copied_after = slow_done; };
+  queues->submit(4, 1, {{}, second}, false, copy);
+  queues->synchronize();
+  EXPECT_EQ(seen, 1);
+  EXPECT_TRUE(compute_ran_before);
+  EXPECT_TRUE(copied_after);
 }
 
 TEST(CpuQueuesTest, AFailureOnAWorkerReachesTheCallerAndNothingHangs) {
@@ -48,8 +76,8 @@ TEST(CpuQueuesTest, AFailureOnAWorkerReachesTheCallerAndNothingHangs) {
   queues->submit(1, 0, {}, true, fail);
   EXPECT_THROW(
       {
-        queues->submit(2, 1, zero, true, nothing);
-        queues->submit(0, 2, one, false, nothing);
+        queues->submit(2, 1, {zero, {}}, true, nothing);
+        queues->submit(0, 2, {one, {}}, false, nothing);
       },
       CommError);
   EXPECT_THROW(queues->synchronize(), CommError);

@@ -28,6 +28,14 @@ double relative_time(Recompute recompute, std::int64_t tokens) {
   return forwards * (t + kHalfSpeedTokens) / t;
 }
 
+/// With offload, larger micro-batches mean fewer passes that fetch parameters, and a longer first
+/// forward beside the host's optimizer.
+std::int64_t most_tokens(const config::ZeroConfig& zero) {
+  constexpr std::int64_t kTimesWithOffload = 4;
+  const bool offload = zero.optimizer_place != Place::device || zero.param_place != Place::device;
+  return offload ? kMaxCoalescedTokens * kTimesWithOffload : kMaxCoalescedTokens;
+}
+
 std::vector<int> factors(const EngineOptions& options) {
   const int asked = options.zero.coalesce;
   if (asked > 0) {
@@ -40,7 +48,7 @@ std::vector<int> factors(const EngineOptions& options) {
   }
   std::vector<int> result;
   for (int k = 1; k <= options.micro_steps; ++k) {
-    const bool small = options.shape.tokens() * k <= kMaxCoalescedTokens;
+    const bool small = options.shape.tokens() * k <= most_tokens(options.zero);
     if (options.micro_steps % k == 0 && (k == 1 || small)) result.push_back(k);
   }
   return result;
@@ -67,6 +75,7 @@ EngineOptions apply(EngineOptions options, const Way& way) {
   options.zero.recompute = way.recompute;
   options.zero.reduce_at = zero::residency(options.zero).reduce_at;
   options.zero.retain_auto = false;
+  if (!options.zero.grad_place) options.zero.grad_place = options.zero.optimizer_place;
   return options;
 }
 
@@ -78,18 +87,25 @@ Candidate send_less(const Planner& planner, const EngineOptions& asked, const Ca
   }
   std::vector<bool> retains{false};
   if (asked.zero.retain_auto) retains.push_back(true);
+  std::vector<Place> grad_places{*base.options.zero.grad_place};
+  if (!asked.zero.grad_place && grad_places.front() != Place::device) {
+    grad_places.push_back(Place::device);
+  }
   auto best = base;
-  for (const auto time : times) {
-    for (const bool retain : retains) {
-      auto options = base.options;
-      options.zero.reduce_at = time;
-      options.zero.retain_auto = retain;
-      auto candidate = planner.measure(options);
-      if (!fits(candidate, planner.target(), kUsableShare)) continue;
-      if (candidate.costs.sent + candidate.costs.host_link <
-          best.costs.sent + best.costs.host_link) {
-        best = std::move(candidate);
-      }
+  const auto consider = [&](ReduceAt time, bool retain, Place grads) {
+    auto options = base.options;
+    options.zero.reduce_at = time;
+    options.zero.retain_auto = retain;
+    options.zero.grad_place = grads;
+    auto candidate = planner.measure(options);
+    if (!fits(candidate, planner.target(), kUsableShare)) return;
+    if (candidate.costs.sent + candidate.costs.host_link < best.costs.sent + best.costs.host_link) {
+      best = std::move(candidate);
+    }
+  };
+  for (const auto grads : grad_places) {
+    for (const auto time : times) {
+      for (const bool retain : retains) consider(time, retain, grads);
     }
   }
   return best;

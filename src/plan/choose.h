@@ -4,15 +4,15 @@
 
 namespace zt::plan {
 
-/// Largest micro-batch, in tokens, that coalescing makes by itself.
+/// Largest micro-batch, in tokens, that coalescing makes by itself; four times that with offload.
 inline constexpr std::int64_t kMaxCoalescedTokens = 16384;
 
 /// Replaces every `auto` by a choice, before step 1. What the user set stays as it is.
 ///
 /// On CUDA: recompute and coalesce are those with the least estimated compute time that fit 90 % of
-/// `device_memory`; then reduce_at = boundary and retained units are taken where they send less and
-/// still fit. With nothing that fits, the smallest. On the CPU: the residency table, coalesce off,
-/// retain off, recompute none.
+/// `device_memory`; then reduce_at = boundary, retained units and reduced gradients that wait on
+/// the device (of offloaded states) are taken where they send less and still fit. With nothing that
+/// fits, the smallest. On the CPU: the residency table, coalesce off, retain off, recompute none.
 ///
 /// Afterwards options.zero.recompute and reduce_at are set, retain_auto says whether units are
 /// retained, coalesce is k >= 1, and shape.batch and micro_steps are those of the coalesced

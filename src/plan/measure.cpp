@@ -84,7 +84,7 @@ ArenaPeak walk(const Program& program, Place where, Bytes size) {
 
 /// How often a step runs a variant.
 std::int64_t runs(schedule::VariantKind kind, int micro_steps) {
-  if (kind == schedule::VariantKind::evaluation) return 0;
+  if (kind == schedule::VariantKind::evaluation || kind == schedule::VariantKind::settle) return 0;
   return kind == schedule::VariantKind::middle ? std::max(0, micro_steps - 2) : 1;
 }
 
@@ -101,10 +101,17 @@ Bytes sent_by(const Program& program, const schedule::Operation& op, int world) 
 
 Bytes over_host_link(const Program& program, const schedule::Operation& op) {
   using schedule::OpKind;
-  if (op.kind == OpKind::fetch || op.kind == OpKind::accumulate) {
-    return program.buffer(op.writes.front()).bytes();
+  switch (op.kind) {
+    case OpKind::fetch:
+    case OpKind::fetch_grad:
+    case OpKind::download:
+      return program.buffer(op.writes.front()).bytes();
+    case OpKind::store:
+    case OpKind::upload:
+      return program.buffer(op.reads.front()).bytes();
+    default:
+      return {};
   }
-  return op.kind == OpKind::upload ? program.buffer(op.reads.front()).bytes() : Bytes{};
 }
 
 double flops_of(const schedule::Operation& op, const schedule::ModelInfo& model) {

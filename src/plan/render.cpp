@@ -30,11 +30,17 @@ std::string render(const std::vector<Candidate>& rows, const Target& target,
 
 std::string describe_choices(const zero::EngineOptions& options) {
   const auto& zero = options.zero;
-  return fmt::format("recompute {}, coalesce {}, reduce at {}, retain {}",
-                     recompute_name(zero.recompute.value_or(Recompute::none)),
-                     zero.coalesce <= 1 ? "off" : std::to_string(zero.coalesce),
-                     zero.reduce_at == ReduceAt::micro_step ? "each micro-step" : "the boundary",
-                     zero.retain_auto ? "on" : "off");
+  auto text =
+      fmt::format("recompute {}, coalesce {}, reduce at {}, retain {}",
+                  recompute_name(zero.recompute.value_or(Recompute::none)),
+                  zero.coalesce <= 1 ? "off" : std::to_string(zero.coalesce),
+                  zero.reduce_at == ReduceAt::micro_step ? "each micro-step" : "the boundary",
+                  zero.retain_auto ? "on" : "off");
+  if (zero.optimizer_place != Place::device && zero.reduce_at == ReduceAt::micro_step) {
+    text += fmt::format(", gradients wait on the {}",
+                        zero.grad_place == Place::device ? "device" : "host");
+  }
+  return text;
 }
 
 }  // namespace zt::plan

@@ -45,6 +45,7 @@ std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& 
         row.zero.param_place = offload.param;
         row.zero.recompute = recompute;
         row.zero.retain_auto = false;
+        row.zero.grad_place.reset();
         if (allowed(row.zero)) rows.push_back(planner.measure(row));
       }
     }

@@ -28,7 +28,7 @@ void for_all(F&& visit) {
       for (const int world : {1, 2, 4})
         for (const int micro_steps : {1, 2, 4})
           for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full})
-            for (const int variant : {0, 1, 2, 3, 4}) {
+            for (const int variant : {0, 1, 2, 3, 4, 5, 6, 7}) {
               BuildOptions options;
               options.world = world;
               options.micro_steps = micro_steps;
@@ -39,8 +39,12 @@ void for_all(F&& visit) {
               options.retain = variant == 1 || variant == 4;
               options.prefetch = {variant == 2 ? 0 : 300};
               options.persistence_threshold = {variant == 3 ? 128 * world : 0};
-              if (variant >= 3 && stage >= 1) options.residency.state_place = Place::host;
-              if (variant == 4 && stage == 3) options.residency.param_place = Place::host;
+              auto& residency = options.residency;
+              if (variant >= 3 && stage >= 1) residency.state_place = Place::host;
+              if (variant >= 4 && variant % 2 == 0 && stage == 3)
+                residency.param_place = Place::host;
+              if (variant >= 5) residency.host_ratio = 0.4;
+              if (variant >= 6) residency.grad_place = Place::device;
               visit(options, stage);
             }
 }
@@ -55,7 +59,7 @@ TEST(BuildTest, EveryCombinationIsProvenByTheChecker) {
                                   << print(program);
     ++count;
   });
-  EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 5);
+  EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 8);
 }
 
 TEST(BuildTest, BuildingTwiceGivesTheSameProgram) {
@@ -147,13 +151,82 @@ TEST(BuildTest, PrefetchBoundsWhatWaitsForItsUseAndGathersOneUnitAtLeast) {
   }
 }
 
+BuildOptions offloaded(int world, int stage) {
+  BuildOptions options;
+  options.world = world;
+  options.micro_steps = 2;
+  options.compute = options.wire = DType::bf16;
+  options.residency = row(stage, ReduceAt::micro_step);
+  options.residency.state_place = Place::host;
+  return options;
+}
+
+TEST(BuildTest, TheFirstForwardWaitsForItsOwnUnitsUploadOnly) {
+  const auto program = build(test_model(4, false, 1, {1000}), offloaded(1, 2));
+  const auto& boundary = program.variant(VariantKind::boundary).operations;
+  int checked = 0;
+  for (const auto& op : program.variant(VariantKind::first).operations) {
+    if (op.kind != OpKind::forward) continue;
+    ASSERT_EQ(op.carried.size(), 1U) << to_string(op);
+    EXPECT_EQ(op.carried.front().variant, VariantKind::boundary);
+    const auto& upload = boundary.at(static_cast<std::size_t>(op.carried.front().index));
+    EXPECT_EQ(upload.kind, OpKind::upload);
+    EXPECT_EQ(upload.unit, op.layer);
+    ++checked;
+  }
+  EXPECT_EQ(checked, 5);
+}
+
+TEST(BuildTest, TheOptimizerOfTheHostRunsInTheOrderOfTheForward) {
+  auto model = test_model(4, true, 2, {1000});
+  std::swap(model.layers[1].units, model.layers[3].units);
+  const auto program = build(model, offloaded(2, 2));
+  std::vector<int> steps;
+  for (const auto& op : program.variant(VariantKind::boundary).operations) {
+    if (op.kind == OpKind::step) steps.push_back(op.unit);
+  }
+  EXPECT_EQ(steps, (std::vector<int>{0, 3, 2, 1, 4, 5}));
+}
+
+TEST(BuildTest, TheRatioSplitsTheStatesOfEveryUnit) {
+  auto options = offloaded(2, 2);
+  options.residency.host_ratio = 0.4;
+  const auto model = test_model(4, false, 2, {1000});
+  const auto program = build(model, options);
+  for (std::size_t u = 0; u < model.units.size(); ++u) {
+    const auto& parts = program.units[u].parts;
+    const auto shard = model.units[u].shard.value;
+    const auto expected = static_cast<std::int64_t>(static_cast<double>(shard / 64) * 0.6) * 64;
+    EXPECT_EQ(parts.size(), expected == 0 ? 1U : 2U);
+    EXPECT_EQ(parts.back().where, Place::host);
+    EXPECT_EQ(parts.back().begin.value, expected);
+    EXPECT_EQ(parts.back().begin + parts.back().numel, model.units[u].shard);
+  }
+}
+
+TEST(BuildTest, ParametersInFp32TravelAsTheirMasterAndHostParametersNeedNoCopy) {
+  auto options = offloaded(2, 3);
+  const auto copies = [&] {
+    int count = 0;
+    for (const auto& buffer : build(test_model(4, false, 2, {1000}), options).buffers)
+      count += buffer.kind == BufferKind::param_out ? 1 : 0;
+    return count;
+  };
+  EXPECT_EQ(copies(), 6);
+  options.residency.param_place = Place::host;
+  EXPECT_EQ(copies(), 0);
+  options.residency.param_place = Place::device;
+  options.compute = DType::f32;
+  EXPECT_EQ(copies(), 0);
+}
+
 TEST(BuildTest, AWaitCoversEarlierOnesOfItsStream) {
   BuildOptions options;
   options.world = 2;
   options.residency = row(3, ReduceAt::micro_step);
   const auto program = build(test_model(6, true, 2, {100}), options);
   for (const auto& variant : program.variants) {
-    for (const auto& op : variant.operations) EXPECT_LE(op.waits.size(), 2U);
+    for (const auto& op : variant.operations) EXPECT_LE(op.waits.size(), kNumStreams - 1U);
   }
 }
 

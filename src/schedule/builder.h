@@ -17,6 +17,7 @@ class Builder {
   void add_unit_buffers(int unit);
   void add_grad_buffers(int unit, UnitBuffers& buffers);
   void add_state_buffers(int unit, UnitBuffers& buffers);
+  void add_part(int unit, UnitBuffers& buffers, Place where, Numel begin, Numel numel);
   BufferId add_buffer(BufferKind kind, int index, Numel numel, DType dtype, Lifetime lifetime,
                       Place where = Place::device);
 
@@ -30,6 +31,7 @@ class Builder {
   void build_micro(VariantKind kind);
   std::vector<Use> uses(bool training) const;
   void gather(MicroState& state, int unit);
+  void fetch_grads_ahead(MicroState& state, std::size_t position);
   void gather_ahead(MicroState& state, std::size_t position);
   void release_after(MicroState& state, std::size_t position);
   /// A new micro buffer of the operation's layer that it writes and starts, and ends when `ends`.
@@ -40,12 +42,19 @@ class Builder {
   void add_param_reads(MicroState& state, const std::vector<int>& units, Operation& op) const;
   BufferId grad_buffer(MicroState& state, int unit, Operation& op);
   void emit_reduce(MicroState& state, int unit);
-  void emit_bucket(MicroState& state, int unit, int bucket, const Ref& target);
+  void emit_bucket(MicroState& state, int unit, int bucket, BufferId target);
+  void emit_download(MicroState& state, int unit, BufferId source);
 
   // builder_boundary.cpp
   void build_boundary();
-  void emit_norms(std::vector<Operation>& out);
+  void build_settle();
+  void emit_norm(std::vector<Operation>& out, int unit, Stream stream, BufferId grad);
+  void emit_clip(std::vector<Operation>& out);
   void emit_step(std::vector<Operation>& out, int unit);
+  void emit_part(std::vector<Operation>& out, int unit, StatePart& part);
+  BufferId emit_gather_grad(std::vector<Operation>& out, int unit);
+  void emit_publish(std::vector<Operation>& out, int unit);
+  [[nodiscard]] std::vector<int> units_by_first_use() const;
 
   [[nodiscard]] const UnitInfo& unit_info(int unit) const;
   [[nodiscard]] DType compute_of(int unit) const {
@@ -62,6 +71,15 @@ class Builder {
   }
   [[nodiscard]] bool host_optimizer() const {
     return options_.residency.state_place == Place::host;
+  }
+  /// Elements of what a rank updates of a unit whose states are on the device.
+  [[nodiscard]] Numel device_states(int unit) const;
+  /// True when the unit's parameters are gathered for good and other ranks update parts of them.
+  [[nodiscard]] bool needs_publish(int unit) const;
+  /// True when reduced gradients go to the host after each micro-step and come back.
+  [[nodiscard]] bool grads_wait_on_host() const {
+    return host_optimizer() && reduce_each_micro_step() &&
+           options_.residency.grad_place == Place::host;
   }
   [[nodiscard]] bool reduce_each_micro_step() const {
     return options_.residency.reduce_at == ReduceAt::micro_step;

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "schedule/builder.h"
 
 namespace zt::schedule {
@@ -9,83 +11,139 @@ void Builder::build_boundary() {
       out.push_back({.kind = OpKind::release, .unit = u, .ends = {unit(u).param_full.buffer}});
     }
   }
-  emit_norms(out);
-  for (int u = 0; u < num_units(); ++u) emit_step(out, u);
+  if (!host_optimizer()) {  // else behind the last reduction of each unit
+    for (int u = 0; u < num_units(); ++u) {
+      emit_norm(out, u, Stream::compute, unit(u).grad_shard.buffer);
+    }
+  }
+  emit_clip(out);
+  for (const int u : units_by_first_use()) emit_step(out, u);
 }
 
-void Builder::emit_norms(std::vector<Operation>& out) {
-  const auto stream = host_optimizer() ? Stream::host : Stream::compute;
-  const auto scalars = host_optimizer() ? program_.host_scalars : program_.scalars;
-  for (int u = 0; u < num_units(); ++u) {
-    Operation op{.kind = OpKind::norm,
+/// The order in which the next step's first forward needs the units.
+std::vector<int> Builder::units_by_first_use() const {
+  std::vector<int> order;
+  const auto add = [&order](int u) {
+    if (std::find(order.begin(), order.end(), u) == order.end()) order.push_back(u);
+  };
+  for (const auto& layer : model_.layers) {
+    for (const int u : layer.units) add(u);
+  }
+  for (int u = 0; u < num_units(); ++u) add(u);
+  return order;
+}
+
+void Builder::emit_norm(std::vector<Operation>& out, int u, Stream stream, BufferId grad) {
+  // Chunk sums of the device kernel.
+  const auto sums = add_buffer(BufferKind::scratch, u, {(unit_info(u).shard.value + 1023) / 1024},
+                               DType::f32, Lifetime::micro);
+  out.push_back({.kind = OpKind::norm,
                  .stream = stream,
                  .unit = u,
-                 .reads = {unit(u).grad_shard.buffer},
-                 .writes = {scalars}};
-    if (!host_optimizer()) {  // chunk sums of the device kernel
-      const auto id = add_buffer(BufferKind::scratch, u, {(unit_info(u).shard.value + 1023) / 1024},
-                                 DType::f32, Lifetime::micro);
-      op.writes.push_back(id);
-      op.starts.push_back(id);
-      op.ends.push_back(id);
-    }
-    out.push_back(std::move(op));
-  }
+                 .reads = {grad},
+                 .writes = {program_.scalars, sums},
+                 .starts = {sums},
+                 .ends = {sums}});
+}
+
+void Builder::emit_clip(std::vector<Operation>& out) {
   Operation clip{.kind = OpKind::clip,
                  .stream = Stream::comm,
-                 .reads = {scalars},
+                 .reads = {program_.scalars},
                  .writes = {program_.scalars}};
-  if (host_optimizer()) clip.writes.push_back(scalars);
+  if (host_optimizer()) clip.writes.push_back(program_.host_scalars);
   out.push_back(std::move(clip));
+}
+
+/// The whole reduced gradient where every rank updates the whole unit.
+BufferId Builder::emit_gather_grad(std::vector<Operation>& out, int u) {
+  const auto& buffers = unit(u);
+  const auto& info = unit_info(u);
+  const auto grad_shard = buffers.grad_shard.buffer;
+  if (buffers.grad_full.buffer.valid()) {
+    if (options_.world > 1) {
+      out.push_back({.kind = OpKind::gather_grad,
+                     .stream = Stream::comm,
+                     .unit = u,
+                     .reads = {grad_shard},
+                     .writes = {grad_shard}});
+    }
+    return grad_shard;
+  }
+  const auto grad =
+      add_buffer(BufferKind::grad_reduced, u, info.padded, options_.grad_accum, Lifetime::micro);
+  out.push_back({.kind = OpKind::gather_grad,
+                 .stream = Stream::comm,
+                 .unit = u,
+                 .reads = {grad_shard},
+                 .writes = {grad},
+                 .starts = {grad}});
+  return grad;
 }
 
 void Builder::emit_step(std::vector<Operation>& out, int u) {
   auto& buffers = unit(u);
-  const auto& info = unit_info(u);
-  Operation step{
-      .kind = OpKind::step, .stream = host_optimizer() ? Stream::host : Stream::compute, .unit = u};
-  const auto grad_shard = buffers.grad_shard.buffer;
-  BufferId grad = grad_shard;
   if (!options_.residency.states_sharded) {
-    const bool in_place = buffers.grad_full.buffer.valid();
-    if (!in_place) {
-      grad = add_buffer(BufferKind::grad_reduced, u, info.padded, options_.grad_accum,
-                        Lifetime::micro);
-    }
-    buffers.update_grad = {grad, info.padded, false};
-    if (options_.world > 1 || !in_place) {
-      Operation gather{.kind = OpKind::gather_grad,
-                       .stream = Stream::comm,
-                       .unit = u,
-                       .reads = {grad_shard},
-                       .writes = {grad}};
-      if (!in_place) gather.starts.push_back(grad);
-      out.push_back(std::move(gather));
-    }
-    if (!in_place) step.ends.push_back(grad);
+    buffers.parts.front().grad = {emit_gather_grad(out, u), unit_info(u).padded, false};
   }
-  step.reads = {grad, host_optimizer() ? program_.host_scalars : program_.scalars};
-  step.writes = {buffers.exp_avg.buffer, buffers.exp_avg_sq.buffer, buffers.master.buffer};
-  if (buffers.update_param.buffer != buffers.master.buffer) {
-    step.writes.push_back(buffers.update_param.buffer);
+  for (auto& part : buffers.parts) emit_part(out, u, part);
+}
+
+void Builder::emit_part(std::vector<Operation>& out, int u, StatePart& part) {
+  auto& buffers = unit(u);
+  const bool on_host = part.where == Place::host;
+  Operation step{.kind = OpKind::step,
+                 .stream = on_host ? Stream::host : Stream::compute,
+                 .unit = u,
+                 .reads = {part.grad.buffer, on_host ? program_.host_scalars : program_.scalars},
+                 .writes = {part.exp_avg.buffer, part.exp_avg_sq.buffer, part.master.buffer}};
+  if (!part.grad.buffer.valid()) {  // the device's part of a gradient that waited on the host
+    const auto grad =
+        add_buffer(BufferKind::grad_part, u, part.numel, options_.grad_accum, Lifetime::micro);
+    part.grad = {grad, part.numel, false};
+    out.push_back({.kind = OpKind::fetch_grad,
+                   .stream = Stream::upload,
+                   .unit = u,
+                   .reads = {buffers.host_grad.buffer},
+                   .writes = {grad},
+                   .starts = {grad}});
+    step.reads.front() = grad;
   }
-  if (program_.buffer(grad_shard).lifetime == Lifetime::step) step.ends.push_back(grad_shard);
+  if (!on_host) {
+    step.ends.push_back(part.grad.buffer);
+    const auto shard = buffers.grad_shard.buffer;
+    if (shard.valid() && shard != part.grad.buffer) step.ends.push_back(shard);
+  }
+  if (part.param.buffer != part.master.buffer) step.writes.push_back(part.param.buffer);
   out.push_back(std::move(step));
 
   const auto target = options_.residency.states_sharded ? buffers.param_shard : buffers.param_full;
-  if (buffers.update_param.buffer != target.buffer) {
-    out.push_back({.kind = OpKind::upload,
-                   .stream = Stream::host,
-                   .unit = u,
-                   .reads = {buffers.update_param.buffer},
-                   .writes = {target.buffer}});
-  }
-  if (buffers.always_gathered && options_.residency.states_sharded && options_.world > 1) {
-    out.push_back({.kind = OpKind::publish,
-                   .stream = Stream::comm,
-                   .unit = u,
-                   .reads = {target.buffer},
-                   .writes = {target.buffer}});
+  if (part.param.buffer == target.buffer) return;
+  out.push_back({.kind = on_host ? OpKind::upload : OpKind::store,
+                 .stream = on_host ? Stream::upload : Stream::download,
+                 .unit = u,
+                 .reads = {part.param.buffer},
+                 .writes = {target.buffer}});
+}
+
+bool Builder::needs_publish(int u) const {
+  return program_.units[static_cast<std::size_t>(u)].always_gathered &&
+         options_.residency.states_sharded && options_.world > 1;
+}
+
+void Builder::emit_publish(std::vector<Operation>& out, int u) {
+  const auto full = unit(u).param_full.buffer;
+  out.push_back({.kind = OpKind::publish,
+                 .stream = Stream::comm,
+                 .unit = u,
+                 .reads = {full},
+                 .writes = {full}});
+}
+
+void Builder::build_settle() {
+  auto& out = program_.variants.at(static_cast<std::size_t>(VariantKind::settle)).operations;
+  for (int u = 0; u < num_units(); ++u) {
+    if (needs_publish(u)) emit_publish(out, u);
   }
 }
 

@@ -38,6 +38,7 @@ Program Builder::run() && {
   }
   build_boundary();
   build_micro(VariantKind::evaluation);
+  build_settle();
   place(program_);
   derive_waits(program_);
   return std::move(program_);
@@ -94,6 +95,15 @@ void Builder::add_unit_buffers(int u) {
   add_state_buffers(u, buffers);
 }
 
+Numel Builder::device_states(int u) const {
+  const auto& info = unit_info(u);
+  const auto numel = options_.residency.states_sharded ? info.shard : info.padded;
+  if (!host_optimizer()) return numel;
+  constexpr std::int64_t kGrain = 64;  // elements; parts begin at whole vectors
+  const double share = 1 - options_.residency.host_ratio;
+  return {static_cast<std::int64_t>(static_cast<double>(numel.value / kGrain) * share) * kGrain};
+}
+
 void Builder::add_grad_buffers(int u, UnitBuffers& buffers) {
   const auto& info = unit_info(u);
   if (!reduce_each_micro_step()) {
@@ -101,41 +111,50 @@ void Builder::add_grad_buffers(int u, UnitBuffers& buffers) {
         add_buffer(BufferKind::grad_full, u, info.padded, options_.grad_accum, Lifetime::step);
     buffers.grad_full = {id, info.padded, false};
     buffers.grad_shard = {id, info.shard, true};  // the reduction writes onto the rank's own slice
-  } else if (!host_optimizer()) {
+  } else if (!grads_wait_on_host()) {
     const auto id =
         add_buffer(BufferKind::grad_shard, u, info.shard, options_.grad_accum, Lifetime::step);
     buffers.grad_shard = {id, info.shard, false};
   }
-  if (host_optimizer()) {
-    const auto id = add_buffer(BufferKind::grad_shard, u, info.shard, options_.grad_accum,
-                               Lifetime::run, Place::host);
-    buffers.grad_shard = {id, info.shard, false};
+  const auto kept = device_states(u);
+  if (host_optimizer() && (grads_wait_on_host() || kept < info.shard)) {
+    const auto numel = grads_wait_on_host() ? info.shard : info.shard - kept;
+    buffers.host_grad = {add_buffer(BufferKind::grad_shard, u, numel, options_.grad_accum,
+                                    Lifetime::run, Place::host),
+                         numel, false};
   }
 }
 
 void Builder::add_state_buffers(int u, UnitBuffers& buffers) {
   const auto& info = unit_info(u);
-  const bool sharded = options_.residency.states_sharded;
-  const auto numel = sharded ? info.shard : info.padded;
-  const auto where = options_.residency.state_place;
-  const auto add = [&](BufferKind kind) {
-    return Ref{add_buffer(kind, u, numel, DType::f32, Lifetime::run, where), numel, false};
+  const auto numel = options_.residency.states_sharded ? info.shard : info.padded;
+  const auto kept = device_states(u);
+  if (kept.value > 0) add_part(u, buffers, Place::device, {0}, kept);
+  if (kept < numel) add_part(u, buffers, Place::host, kept, numel - kept);
+}
+
+void Builder::add_part(int u, UnitBuffers& buffers, Place where, Numel begin, Numel numel) {
+  const auto add = [&](BufferKind kind, DType dtype) {
+    return Ref{add_buffer(kind, u, numel, dtype, Lifetime::run, where), numel, false};
   };
-  const Ref device_param = sharded ? buffers.param_shard : buffers.param_full;
-  const bool param_on_host = program_.buffer(device_param.buffer).where == Place::host;
-  const bool needs_out = host_optimizer() && !param_on_host;
-  buffers.master =
-      compute_of(u) != DType::f32 || needs_out ? add(BufferKind::master_shard) : device_param;
-  buffers.exp_avg = add(BufferKind::exp_avg);
-  buffers.exp_avg_sq = add(BufferKind::exp_avg_sq);
-  buffers.update_grad =
-      buffers.grad_shard;  // stage 0: replaced by the gathered gradient at the boundary
-  buffers.update_param = device_param;
-  if (needs_out) {
-    buffers.update_param = {
-        add_buffer(BufferKind::param_out, u, numel, compute_of(u), Lifetime::run, Place::host),
-        numel, false};
+  const Ref stored = options_.residency.states_sharded ? buffers.param_shard : buffers.param_full;
+  const auto compute = compute_of(u);
+  const bool beside = program_.buffer(stored.buffer).where == where;
+  StatePart part{.where = where, .begin = begin, .numel = numel};
+  // In fp32 the parameter is its own master; the master travels where they lie apart.
+  part.master =
+      compute == DType::f32 && beside ? stored : add(BufferKind::master_shard, DType::f32);
+  part.exp_avg = add(BufferKind::exp_avg, DType::f32);
+  part.exp_avg_sq = add(BufferKind::exp_avg_sq, DType::f32);
+  part.grad = where == Place::host ? buffers.host_grad : buffers.grad_shard;
+  if (beside) {
+    part.param = stored;
+  } else if (compute == DType::f32) {
+    part.param = part.master;
+  } else {
+    part.param = add(BufferKind::param_out, compute);  // kept: a step that is left out writes none
   }
+  buffers.parts.push_back(part);
 }
 
 }  // namespace zt::schedule

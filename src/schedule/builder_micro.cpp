@@ -14,8 +14,12 @@ struct Builder::MicroState {
   std::vector<Use> uses;
   std::map<int, BufferId> gathered;  ///< unit -> param_full that is live now
   Numel gathered_numel;
+  std::set<int> used;                 ///< units that an operation before has used
+  std::set<int> unpublished;          ///< always gathered, not published since the boundary
   std::map<int, BufferId> grads;      ///< unit -> grad_full of this variant
+  std::map<int, BufferId> parts;      ///< unit -> reduced gradient that goes to the host again
   std::map<int, int> grad_uses_left;  ///< unit -> backward operations still to come
+  std::map<int, int> last_use;        ///< unit -> layer whose backward is its last one
   std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
 
   [[nodiscard]] bool first() const {
@@ -55,14 +59,20 @@ void Builder::build_micro(VariantKind kind) {
     const bool live =
         unit(u).always_gathered || (unit(u).retained && state.training && !state.first());
     if (live) state.gathered[u] = unit(u).param_full.buffer;
+    if (state.training && state.first() && needs_publish(u)) state.unpublished.insert(u);
   }
   for (const auto& layer : model_.layers) {
     for (const int u : layer.units) ++state.grad_uses_left[u];
   }
+  for (int l = num_layers() - 1; l >= 0; --l) {
+    for (const int u : layer_info(l).units) state.last_use[u] = l;
+  }
   for (std::size_t i = 0; i < state.uses.size(); ++i) {
     const auto& use = state.uses[i];
     for (const int u : use.units) gather(state, u);
+    state.used.insert(use.units.begin(), use.units.end());
     gather_ahead(state, i);
+    fetch_grads_ahead(state, i);
     switch (use.kind) {
       case OpKind::forward:
         emit_forward(state, use);
@@ -79,33 +89,29 @@ void Builder::build_micro(VariantKind kind) {
 }
 
 void Builder::gather(MicroState& state, int u) {
+  if (state.unpublished.erase(u) != 0) emit_publish(*state.out, u);
   if (state.gathered.count(u) != 0) return;
   const auto& info = unit_info(u);
   const bool keep = unit(u).retained && state.training;
   const auto full =
       keep ? unit(u).param_full.buffer
            : add_buffer(BufferKind::param_full, u, info.padded, compute_of(u), Lifetime::micro);
-  Operation op{.kind = OpKind::gather, .stream = Stream::comm, .unit = u};
-  const auto shard = unit(u).param_shard.buffer;
-  if (program_.buffer(shard).where == Place::host) {
-    const auto stage =
-        add_buffer(BufferKind::param_stage, u, info.shard, compute_of(u), Lifetime::micro);
-    state.out->push_back({.kind = OpKind::fetch,
-                          .stream = Stream::host,
-                          .unit = u,
-                          .reads = {shard},
-                          .writes = {stage},
-                          .starts = {stage}});
-    op.reads = {stage};
-    op.ends = {stage};
-  } else {
-    op.reads = {shard};
-  }
-  op.writes = {full};
-  op.starts = {full};
-  state.out->push_back(std::move(op));
   state.gathered[u] = full;
   state.gathered_numel += info.padded;
+  Operation op{.kind = OpKind::gather, .stream = Stream::comm, .unit = u};
+  op.reads = {unit(u).param_shard.buffer};
+  if (program_.buffer(op.reads.front()).where == Place::host) {
+    Operation fetch{.kind = OpKind::fetch, .stream = Stream::upload, .unit = u, .reads = op.reads};
+    const auto target = options_.world == 1 ? full
+                                            : add_buffer(BufferKind::param_stage, u, info.shard,
+                                                         compute_of(u), Lifetime::micro);
+    fetch.writes = fetch.starts = {target};
+    state.out->push_back(std::move(fetch));
+    if (options_.world == 1) return;
+    op.reads = op.ends = {target};
+  }
+  op.writes = op.starts = {full};
+  state.out->push_back(std::move(op));
 }
 
 /// At most `prefetch` elements wait for their use, and always one unit when there is any prefetch.
@@ -117,12 +123,15 @@ void Builder::gather_ahead(MicroState& state, std::size_t position) {
     for (const int u : state.uses[i].units) {
       const bool stays = unit(u).always_gathered || (unit(u).retained && state.training);
       const bool live = state.gathered.count(u) != 0;
-      if ((stays && live) || !seen.insert(u).second) continue;
+      const bool stale = state.unpublished.count(u) != 0;
+      if ((stays && live && !stale) || !seen.insert(u).second) continue;
+      // The host may still be updating it, and everything issued behind would wait.
+      if (host_optimizer() && state.first() && state.training && state.used.count(u) == 0) return;
       const auto size = unit_info(u).padded;
       if (ahead.value > 0 && ahead + size > options_.prefetch) return;
       if (!live && state.gathered_numel + size > options_.max_live) return;
       ahead += size;
-      if (!live) gather(state, u);
+      if (!live || stale) gather(state, u);
     }
   }
 }
@@ -237,17 +246,39 @@ void Builder::emit_backward(MicroState& state, int l) {
   }
 }
 
+/// Brings back the gradients that reductions soon add to.
+void Builder::fetch_grads_ahead(MicroState& state, std::size_t position) {
+  constexpr std::size_t kAhead = 3;  // operations: recompute and backward of the layer before
+  if (!grads_wait_on_host() || state.first() || !state.training) return;
+  const auto end = std::min(position + 1 + kAhead, state.uses.size());
+  for (std::size_t i = position; i < end; ++i) {
+    if (state.uses[i].kind != OpKind::backward) continue;
+    for (const int u : layer_info(state.uses[i].layer).units) {
+      if (state.parts.count(u) != 0 || state.last_use.at(u) != state.uses[i].layer) continue;
+      const auto id = add_buffer(BufferKind::grad_part, u, unit_info(u).shard, options_.grad_accum,
+                                 Lifetime::micro);
+      state.out->push_back({.kind = OpKind::fetch_grad,
+                            .stream = Stream::upload,
+                            .unit = u,
+                            .reads = {unit(u).host_grad.buffer},
+                            .writes = {id},
+                            .starts = {id}});
+      state.parts[u] = id;
+    }
+  }
+}
+
 void Builder::emit_reduce(MicroState& state, int u) {
   if (!reduce_each_micro_step() && !state.last()) return;
-  auto& buffers = unit(u);
-  Ref target = buffers.grad_shard;
   const auto full = state.grads.at(u);
-  if (!reduce_each_micro_step()) {
-    target = {full, unit_info(u).shard, true};
-  } else if (host_optimizer()) {
-    const auto part = add_buffer(BufferKind::grad_part, u, unit_info(u).shard, options_.grad_accum,
-                                 Lifetime::micro);
-    target = {part, unit_info(u).shard, false};
+  auto target = unit(u).grad_shard.buffer;
+  if (!target.valid()) {
+    auto& part = state.parts[u];
+    if (!part.valid()) {
+      part = add_buffer(BufferKind::grad_part, u, unit_info(u).shard, options_.grad_accum,
+                        Lifetime::micro);
+    }
+    target = part;
   }
   if (options_.world > 1 || reduce_each_micro_step()) {
     const auto buckets = static_cast<int>(unit_info(u).bucket_lengths.size());
@@ -255,24 +286,24 @@ void Builder::emit_reduce(MicroState& state, int u) {
     if (reduce_each_micro_step()) state.out->back().ends.push_back(full);
   }
   if (!host_optimizer()) return;
-  Operation op{.kind = OpKind::accumulate,
-               .stream = Stream::host,
+  // The reduced gradient is complete: its norm needs no second look at it on the host.
+  if (state.last()) emit_norm(*state.out, u, Stream::comm, target);
+  if (state.last() || grads_wait_on_host()) emit_download(state, u, target);
+}
+
+void Builder::emit_download(MicroState& state, int u, BufferId source) {
+  if (!unit(u).host_grad.buffer.valid()) return;
+  Operation op{.kind = OpKind::download,
+               .stream = Stream::download,
                .unit = u,
-               .overwrite = state.first() || !reduce_each_micro_step(),
-               .reads = {target.buffer},
-               .writes = {buffers.grad_shard.buffer},
-               .ends = {target.buffer}};
-  if (!op.overwrite) {  // the device's part lands here before it is added
-    const auto stage = add_buffer(BufferKind::grad_part, u, unit_info(u).shard, options_.grad_accum,
-                                  Lifetime::micro, Place::host);
-    op.writes.push_back(stage);
-    op.starts.push_back(stage);
-    op.ends.push_back(stage);
-  }
+               .reads = {source},
+               .writes = {unit(u).host_grad.buffer}};
+  const bool stays = unit(u).parts.front().where == Place::device;
+  if (grads_wait_on_host() || !stays) op.ends.push_back(source);
   state.out->push_back(std::move(op));
 }
 
-void Builder::emit_bucket(MicroState& state, int u, int bucket, const Ref& target) {
+void Builder::emit_bucket(MicroState& state, int u, int bucket, BufferId target) {
   const auto full = state.grads.at(u);
   const auto& lengths = unit_info(u).bucket_lengths;
   const auto length = lengths.at(static_cast<std::size_t>(bucket)) * options_.world;
@@ -280,13 +311,10 @@ void Builder::emit_bucket(MicroState& state, int u, int bucket, const Ref& targe
                .stream = Stream::comm,
                .unit = u,
                .bucket = bucket,
-               .overwrite = state.first() || target.buffer != unit(u).grad_shard.buffer ||
-                            !reduce_each_micro_step(),
+               .overwrite = state.first() || !reduce_each_micro_step(),
                .reads = {full},
-               .writes = {target.buffer}};
-  const bool new_target = program_.buffer(target.buffer).kind == BufferKind::grad_part ||
-                          (reduce_each_micro_step() && state.first());
-  if (bucket == 0 && new_target) op.starts.push_back(target.buffer);
+               .writes = {target}};
+  if (bucket == 0 && reduce_each_micro_step() && state.first()) op.starts.push_back(target);
   if (options_.world > 1) {
     const bool direct = lengths.size() == 1 && program_.buffer(full).dtype == wire_of(u);
     const int num_wires = (direct ? 0 : 1) + 1;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace zt::schedule {
 namespace {
@@ -17,6 +18,8 @@ struct Point {  ///< one operation of the variant
 
 struct BufferState {
   bool live = false, written = false;
+  bool shared = false;         ///< other ranks update parts of it, which publish brings
+  bool stale = false;          ///< such parts were updated and not published
   std::vector<Point> readers;  ///< since the last write
   std::vector<Point> writers;
 };
@@ -28,18 +31,13 @@ class Checker {
       if (program.buffers[b].lifetime == Lifetime::run)
         states_[b] = {.live = true, .written = true};
     }
+    for (const auto& op : program.variant(VariantKind::settle).operations) {
+      for (const auto id : op.writes) states_.at(static_cast<std::size_t>(id.value)).shared = true;
+    }
   }
 
-  /// Variants do not overlap in time: everything before is ordered before everything in this one.
   void run(VariantKind kind) {
-    variant_ = &program_.variant(kind);
-    clocks_.assign(variant_->operations.size(), Clock{});
-    last_on_stream_ = {};
-    sequence_ = {};
-    for (auto& state : states_) {
-      state.readers.clear();
-      state.writers.clear();
-    }
+    begin(kind);
     for (index_ = 0; index_ < static_cast<int>(variant_->operations.size()); ++index_) visit();
     for (std::size_t b = 0; b < states_.size(); ++b) {
       if (states_[b].live && program_.buffers[b].lifetime == Lifetime::micro) {
@@ -60,6 +58,48 @@ class Checker {
   std::vector<std::string> take() && { return std::move(problems_); }
 
  private:
+  /// What every operation of the coming list knows to be finished: all before it; or, where it
+  /// follows the list before, all of the lists before that, and its compute and communication.
+  void begin(VariantKind kind) {
+    const bool joined = variant_ == nullptr || !follows(variant_->kind, kind);
+    Clock known = joined ? sequence_ : began_;
+    for (const auto stream : {Stream::compute, Stream::comm}) {
+      const auto s = static_cast<std::size_t>(stream);
+      known.at(s) = sequence_.at(s);
+      merge(known, last_on_stream_.at(s));
+    }
+    for (auto& clock : last_on_stream_) merge(clock, known);
+    const auto finished = [&](const Point& point) {
+      return known.at(point.stream) >= point.sequence;
+    };
+    for (auto& state : states_) {
+      std::erase_if(state.readers, finished);
+      std::erase_if(state.writers, finished);
+    }
+    before_ = joined ? nullptr : variant_;
+    clocks_before_ = std::exchange(clocks_, {});
+    variant_ = &program_.variant(kind);
+    clocks_.assign(variant_->operations.size(), Clock{});
+    began_ = sequence_;
+  }
+
+  static void merge(Clock& clock, const Clock& other) {
+    for (std::size_t s = 0; s < clock.size(); ++s) clock.at(s) = std::max(clock.at(s), other.at(s));
+  }
+
+  void add_carried(const Operation& op, Clock& clock) {
+    for (const auto& wait : op.carried) {
+      const auto& list = program_.variant(wait.variant).operations;
+      if (!follows(wait.variant, variant_->kind) || wait.index < 0 ||
+          wait.index >= static_cast<int>(list.size())) {
+        report(fmt::format("waits for {} operation {}, which is not before it",
+                           to_string(wait.variant), wait.index));
+      } else if (before_ != nullptr && before_->kind == wait.variant) {
+        merge(clock, clocks_before_[static_cast<std::size_t>(wait.index)]);
+      }
+    }
+  }
+
   void report(std::size_t b, const std::string& what) {
     const auto& buffer = program_.buffers[b];
     report(fmt::format("{}[{}] (buffer {}) {}", to_string(buffer.kind), buffer.index, b, what));
@@ -87,10 +127,9 @@ class Checker {
         report(fmt::format("waits for operation {}, which is not before it", wait));
         continue;
       }
-      const auto& other = clocks_[static_cast<std::size_t>(wait)];
-      for (std::size_t s = 0; s < clock.size(); ++s)
-        clock.at(s) = std::max(clock.at(s), other.at(s));
+      merge(clock, clocks_[static_cast<std::size_t>(wait)]);
     }
+    add_carried(op, clock);
     if (is_collective(op.kind) && op.stream != Stream::comm) {
       report("is a collective outside the communication stream; ranks could order it differently");
     }
@@ -141,7 +180,7 @@ class Checker {
                               to_string(other.kind), other.index));
       }
     }
-    *state = {.live = true};
+    *state = {.live = true, .shared = state->shared};
   }
 
   void read(BufferId id, const Clock& clock) {
@@ -153,6 +192,7 @@ class Checker {
     else if (!state->written)
       report(b, "is read before it is written");
     if (!ordered(state->writers, clock)) report(b, "is read without waiting for its writer");
+    if (state->stale && computes()) report(b, "is read before it is published");
     state->readers.push_back(now_);
   }
 
@@ -165,8 +205,16 @@ class Checker {
       report(b, "is written without waiting for its earlier users");
     }
     state->written = true;
+    const auto kind = variant_->operations[static_cast<std::size_t>(index_)].kind;
+    if (kind == OpKind::publish) state->stale = false;
+    if (kind == OpKind::step || kind == OpKind::upload) state->stale = state->shared;
     state->writers = {now_};
     state->readers.clear();
+  }
+
+  [[nodiscard]] bool computes() const {
+    const auto kind = variant_->operations[static_cast<std::size_t>(index_)].kind;
+    return kind == OpKind::forward || kind == OpKind::recompute || kind == OpKind::backward;
   }
 
   void end(BufferId id, const Clock& clock) {
@@ -183,12 +231,14 @@ class Checker {
 
   const Program& program_;
   const Variant* variant_ = nullptr;
+  const Variant* before_ = nullptr;  ///< the list before, where it may still run
   int index_ = 0;
   Point now_;
   std::vector<BufferState> states_;
-  std::vector<Clock> clocks_;  ///< by operation
+  std::vector<Clock> clocks_, clocks_before_;  ///< by operation of this list and the one before
   std::array<Clock, kNumStreams> last_on_stream_{};
-  Clock sequence_{};
+  Clock sequence_{};  ///< operations of each stream so far
+  Clock began_{};     ///< the same when the list began
   std::vector<std::string> problems_;
 };
 
@@ -211,7 +261,8 @@ std::vector<std::string> collectives(const Program& program) {
 std::vector<std::string> check(const Program& program, int micro_steps) {
   Checker checker(program);
   const int runs = std::min(micro_steps, 4);  // a third middle would find the state of the second
-  for (int step = 0; step < 2; ++step) {
+  constexpr int kSteps = 3;
+  for (int step = 0; step < kSteps; ++step) {
     for (int m = 0; m < runs; ++m) {
       const bool first = m == 0;
       const bool last = m == runs - 1;
@@ -222,6 +273,8 @@ std::vector<std::string> check(const Program& program, int micro_steps) {
     }
     checker.run(VariantKind::boundary);
     checker.end_step();
+    if (step == 0) continue;  // the second step follows the first one directly
+    checker.run(VariantKind::settle);
     checker.run(VariantKind::evaluation);
   }
   return std::move(checker).take();

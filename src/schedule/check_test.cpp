@@ -26,9 +26,11 @@ Program good_program() {
   return build(test_model(4, true, 4, {200}), options);
 }
 
-std::vector<Operation>& first(Program& program) {
-  return program.variants.at(static_cast<std::size_t>(VariantKind::first)).operations;
+std::vector<Operation>& list(Program& program, VariantKind kind) {
+  return program.variants.at(static_cast<std::size_t>(kind)).operations;
 }
+
+std::vector<Operation>& first(Program& program) { return list(program, VariantKind::first); }
 
 std::size_t find(const std::vector<Operation>& ops, OpKind kind, int skip = 0) {
   for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -94,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
         Break{"MissingWaitForBackward", "without waiting",
               [](Program& p) { drop_waits(p, OpKind::reduce, 0); }},
         Break{"MissingWaitForReduce", "without waiting",
-              [](Program& p) { drop_waits(p, OpKind::accumulate, 0); }},
+              [](Program& p) { drop_waits(p, OpKind::download, 0); }},
         Break{"WaitForALaterOperation", "which is not before it",
               [](Program& p) { first(p)[2].waits.push_back(40); }},
         Break{"CollectiveOnTheComputeStream", "outside the communication stream",
@@ -118,11 +120,36 @@ INSTANTIATE_TEST_SUITE_P(
         Break{"GradientLeftOver", "still lives",
               [](Program& p) {
                 auto& ops = first(p);
-                ops[find(ops, OpKind::accumulate, 0)].ends.clear();
+                ops[find(ops, OpKind::download, 0)].ends.clear();
+              }},
+        Break{"CarriedWaitOfTheFetchMissing", "without waiting for its writer",
+              [](Program& p) {
+                for (auto& op : first(p)) op.carried.clear();  // fetches overtake the optimizer
+              }},
+        Break{"CarriedWaitOfTheBoundaryMissing", "without waiting for its writer",
+              [](Program& p) {
+                for (auto& op : list(p, VariantKind::boundary)) op.carried.clear();
+              }},
+        Break{"CarriedWaitForAListThatDoesNotComeBefore", "which is not before it",
+              [](Program& p) {
+                first(p)[0].carried.push_back({VariantKind::evaluation, 0});
               }},
         Break{"UnknownBuffer", "does not exist",
               [](Program& p) { first(p)[1].reads.push_back({99999}); }}),
     [](const testing::TestParamInfo<Break>& broken) { return std::string(broken.param.name); });
+
+TEST(CheckTest, ParametersThatStayGatheredArePublishedBeforeTheyAreUsed) {
+  BuildOptions options;
+  options.world = 2;
+  options.residency.states_sharded = true;
+  auto program = build(test_model(4, true, 2, {200}), options);
+  EXPECT_TRUE(check(program, 1).empty());
+  auto& ops = list(program, VariantKind::only);
+  ops[find(ops, OpKind::publish, 2)] = Operation{.stream = Stream::comm};
+  const auto problems = check(program, 1);
+  ASSERT_FALSE(problems.empty());
+  EXPECT_NE(problems.front().find("before it is published"), std::string::npos) << problems.front();
+}
 
 TEST(CompareTest, ADifferentOrderOnOneRankIsFound) {
   const auto mine = good_program();

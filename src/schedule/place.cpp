@@ -80,7 +80,7 @@ Bytes place_arena(Program& program, Place where) {
 
 /// Last operation on each stream that used something; -1: none.
 using LastUse = std::array<int, kNumStreams>;
-constexpr LastUse kNever{-1, -1, -1};
+constexpr LastUse kNever{-1, -1, -1, -1, -1};
 
 void wait_for(Operation& op, const LastUse& use) {
   for (int s = 0; s < kNumStreams; ++s) {
@@ -106,6 +106,67 @@ void drop_covered_waits(const Variant& variant, Operation& op) {
   std::sort(op.waits.begin(), op.waits.end());
 }
 
+bool overlap(const Buffer& a, const Buffer& b) {
+  return a.where == b.where && a.offset.value < b.offset.value + aligned(b.bytes()) &&
+         b.offset.value < a.offset.value + aligned(a.bytes());
+}
+
+/// Who used what, as far as a list of operations has been walked.
+class Uses {
+ public:
+  explicit Uses(const Program& program)
+      : program_(program),
+        users_(program.buffers.size(), kNever),
+        writers_(program.buffers.size(), kNever) {}
+
+  /// Waits of `op` for what was walked so far.
+  void add_waits(Operation& op) const {
+    for (const auto id : op.reads) wait_for(op, writers_[static_cast<std::size_t>(id.value)]);
+    for (const auto* list : {&op.writes, &op.starts, &op.ends}) {
+      for (const auto id : *list) wait_for(op, users_[static_cast<std::size_t>(id.value)]);
+    }
+    for (const auto id : op.starts) {  // the memory's previous occupants
+      const auto& mine = program_.buffer(id);
+      if (mine.lifetime != Lifetime::micro) continue;
+      for (const auto b : occupants_) {
+        if (overlap(mine, program_.buffers[b])) wait_for(op, users_[b]);
+      }
+    }
+  }
+
+  void add(const Operation& op, int index) {
+    const auto s = static_cast<std::size_t>(op.stream);
+    for (const int id : touched(op)) {
+      const auto b = static_cast<std::size_t>(id);
+      if (users_[b] == kNever && program_.buffers[b].lifetime == Lifetime::micro)
+        occupants_.push_back(b);
+      users_[b].at(s) = index;
+    }
+    for (const auto id : op.writes) writers_[static_cast<std::size_t>(id.value)].at(s) = index;
+  }
+
+ private:
+  const Program& program_;
+  std::vector<LastUse> users_, writers_;  ///< by buffer: any use, last write
+  std::vector<std::size_t> occupants_;    ///< micro buffers used so far
+};
+
+/// Waits of a variant's operations for those of the variant before that may still run.
+void derive_carried(const Program& program, const Variant& before, Variant& variant) {
+  Uses uses(program);
+  for (int i = 0; i < static_cast<int>(before.operations.size()); ++i) {
+    const auto& op = before.operations[static_cast<std::size_t>(i)];
+    if (runs_on(op.stream)) uses.add(op, i);
+  }
+  for (auto& op : variant.operations) {
+    Operation probe = op;
+    probe.waits.clear();
+    uses.add_waits(probe);
+    drop_covered_waits(before, probe);
+    for (const int wait : probe.waits) op.carried.push_back({before.kind, wait});
+  }
+}
+
 }  // namespace
 
 std::vector<Span> spans(const Program& program, const Variant& variant) {
@@ -127,37 +188,19 @@ void place(Program& program) {
 
 void derive_waits(Program& program) {
   for (auto& variant : program.variants) {
-    std::vector<LastUse> users(program.buffers.size(), kNever);    // any use
-    std::vector<LastUse> writers(program.buffers.size(), kNever);  // last write
-    std::vector<std::size_t> occupants;  // buffers of this variant used so far
+    Uses uses(program);
     for (int i = 0; i < static_cast<int>(variant.operations.size()); ++i) {
       auto& op = variant.operations[static_cast<std::size_t>(i)];
       op.waits.clear();
-      const auto s = static_cast<std::size_t>(op.stream);
-      for (const auto id : op.reads) wait_for(op, writers[static_cast<std::size_t>(id.value)]);
-      for (const auto* list : {&op.writes, &op.starts, &op.ends}) {
-        for (const auto id : *list) wait_for(op, users[static_cast<std::size_t>(id.value)]);
-      }
-      for (const auto id : op.starts) {  // the memory's previous occupants
-        const auto& mine = program.buffer(id);
-        if (mine.lifetime != Lifetime::micro) continue;
-        for (const auto b : occupants) {
-          const auto& other = program.buffers[b];
-          if (other.where != mine.where) continue;
-          if (other.offset.value < mine.offset.value + aligned(mine.bytes()) &&
-              mine.offset.value < other.offset.value + aligned(other.bytes())) {
-            wait_for(op, users[b]);
-          }
-        }
-      }
-      for (const int id : touched(op)) {
-        const auto b = static_cast<std::size_t>(id);
-        if (users[b] == kNever && program.buffers[b].lifetime == Lifetime::micro)
-          occupants.push_back(b);
-        users[b].at(s) = i;
-      }
-      for (const auto id : op.writes) writers[static_cast<std::size_t>(id.value)].at(s) = i;
+      op.carried.clear();
+      uses.add_waits(op);
+      uses.add(op, i);
       drop_covered_waits(variant, op);
+    }
+  }
+  for (auto& variant : program.variants) {
+    for (const auto& before : program.variants) {
+      if (follows(before.kind, variant.kind)) derive_carried(program, before, variant);
     }
   }
 }

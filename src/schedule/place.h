@@ -13,7 +13,7 @@ void place(Program& program);
 
 /// Adds the waits each operation needs: after the last writer of what it reads, after all users of
 /// what it writes, and after all users of memory that it takes over, where those are on other
-/// streams.
+/// streams. Users in the variant before that may still run count too (`Operation::carried`).
 void derive_waits(Program& program);
 
 /// First and last operation of a variant that uses a buffer; {-1, -1} when none does.

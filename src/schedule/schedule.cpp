@@ -21,21 +21,41 @@ const char* to_string(BufferKind kind) {
 
 const char* to_string(OpKind kind) {
   constexpr std::array<const char*, kNumOpKinds> kNames{
-      "fetch",      "gather", "release", "forward",     "recompute", "backward", "reduce",
-      "accumulate", "norm",   "clip",    "gather_grad", "step",      "upload",   "publish"};
+      "fetch",      "gather", "release", "forward",  "recompute", "backward",
+      "fetch_grad", "reduce", "norm",    "download", "clip",      "gather_grad",
+      "step",       "store",  "upload",  "publish"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
 const char* to_string(Stream stream) {
-  constexpr std::array<const char*, kNumStreams> kNames{"compute", "comm", "host"};
+  constexpr std::array<const char*, kNumStreams> kNames{"compute", "comm", "host", "download",
+                                                        "upload"};
   return kNames.at(static_cast<std::size_t>(stream));
 }
 
 const char* to_string(VariantKind kind) {
-  constexpr std::array<const char*, kNumVariants> kNames{"first", "middle",   "last",
-                                                         "only",  "boundary", "evaluation"};
+  constexpr std::array<const char*, kNumVariants> kNames{"first",    "middle",     "last",  "only",
+                                                         "boundary", "evaluation", "settle"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
+
+bool follows(VariantKind before, VariantKind next) {
+  using enum VariantKind;
+  switch (next) {
+    case first:
+    case only:
+      return before == boundary;
+    case middle:
+    case last:
+      return before == first || before == middle;
+    case boundary:
+      return before == last || before == only;
+    default:
+      return false;
+  }
+}
+
+bool runs_on(Stream stream) { return stream != Stream::compute && stream != Stream::comm; }
 
 std::string to_string(const Operation& op) {
   std::string text = to_string(op.kind);
@@ -63,6 +83,9 @@ std::string print(const Program& program) {
       const auto& op = variant.operations[i];
       text += fmt::format("{:5} {:8} {:24}", i, to_string(op.stream), to_string(op));
       if (!op.waits.empty()) text += fmt::format("  waits {}", fmt::join(op.waits, ","));
+      for (const auto& wait : op.carried) {
+        text += fmt::format("  after {} {}", to_string(wait.variant), wait.index);
+      }
       list("reads", op.reads);
       list("writes", op.writes);
       list("starts", op.starts);

@@ -58,45 +58,67 @@ struct Buffer {
 };
 
 enum class OpKind : std::uint8_t {
-  fetch,    ///< host param_shard -> device param_stage
+  fetch,    ///< host param_shard -> device param_stage, or param_full where that is all of it
   gather,   ///< all-gather param_shard -> param_full
   release,  ///< param_full ends; no work
   forward,
   recompute,
   backward,
+  fetch_grad,   ///< host grad_shard -> device, where the next reduction adds to it
   reduce,       ///< one bucket: grad_full of all ranks -> own slice of the reduced gradient
-  accumulate,   ///< device grad_part -> host grad_shard (+=)
-  norm,         ///< sum of squares of one unit's grad_shard
+  norm,         ///< sum of squares of one unit's reduced gradient
+  download,     ///< device gradient -> host grad_shard
   clip,         ///< partial sums of all ranks -> norm, clip factor
   gather_grad,  ///< reduced gradient shards -> whole gradient (states replicated)
-  step,         ///< optimizer over the unit's range
+  step,         ///< optimizer over one part of the unit's range
+  store,        ///< device param_out -> host param_shard
   upload,       ///< host param_out -> device
   publish       ///< all-gather of updated parameters that stay gathered
 };
-inline constexpr int kNumOpKinds = 14;
+inline constexpr int kNumOpKinds = 16;
 
-/// In-order queues. compute and comm run on the device; host is a worker of the host.
-enum class Stream : std::uint8_t { compute, comm, host };
-inline constexpr int kNumStreams = 3;
+/// In-order queues. compute and comm run on the device; host is a worker of the host; download and
+/// upload copy between the two.
+enum class Stream : std::uint8_t { compute, comm, host, download, upload };
+inline constexpr int kNumStreams = 5;
+
+/// Which part of a step a list of operations is. settle: publishes all parameters; it runs when
+/// something else than the next step comes after a boundary (whose first micro-step publishes).
+enum class VariantKind : std::uint8_t { first, middle, last, only, boundary, evaluation, settle };
+inline constexpr int kNumVariants = 7;
+
+/// True when `next` may begin while host, download and upload operations of `before` still run:
+/// consecutive parts of steps. What it needs of them, its operations wait for (`carried`). Compute
+/// and communication join between two lists, and nothing of the list before `before` runs any
+/// more. All other pairs of lists do not overlap at all.
+[[nodiscard]] bool follows(VariantKind before, VariantKind next);
+/// True for streams whose operations may still run when the next list begins.
+[[nodiscard]] bool runs_on(Stream stream);
+
+/// An operation of the list that ran before: the list of variant `variant`, if that was it.
+struct Carried {
+  VariantKind variant;
+  int index;
+  friend constexpr auto operator<=>(const Carried&, const Carried&) = default;
+};
 
 /// One operation. `waits` are indices of earlier operations of the same variant, on other streams.
+/// `carried`: operations of the variant before that may still run on streams that do not join
+/// between two variants; see `follows`.
 struct Operation {
   OpKind kind = OpKind::release;
   Stream stream = Stream::compute;
   int unit = -1;
   int layer = -1;
   int bucket = -1;
-  bool overwrite = false;  ///< reduce, accumulate: first of the step, do not add
+  bool overwrite = false;  ///< reduce: first of the step, do not add
   std::vector<BufferId> reads, writes, starts, ends;
   std::vector<int> waits;
+  std::vector<Carried> carried;
 };
 
 /// True for operations in which all ranks take part together.
 [[nodiscard]] bool is_collective(OpKind kind);
-
-/// Which part of a step a list of operations is.
-enum class VariantKind : std::uint8_t { first, middle, last, only, boundary, evaluation };
-inline constexpr int kNumVariants = 6;
 
 struct Variant {
   VariantKind kind = VariantKind::only;
@@ -111,15 +133,26 @@ struct Ref {
   bool own_slice = false;
 };
 
+/// A part of what a rank updates of a unit, and where its optimizer states are. `grad` and `param`
+/// may be larger than the part; then it is elements [begin, begin + numel) of them.
+struct StatePart {
+  Place where = Place::device;
+  Numel begin, numel;  ///< in the shard; in the whole unit where states are replicated
+  Ref master, exp_avg, exp_avg_sq;
+  Ref grad;   ///< what the optimizer reads
+  Ref param;  ///< what the optimizer writes: param_shard, param_full, param_out or the master
+};
+
 /// Where the things of one unit are. Refs may share a buffer (fp32 training needs no second
 /// master; a replicated parameter's shard is its own slice). A gathered parameter that is released
 /// again, and a gradient of one micro-step, are buffers of their variant and not listed here.
 struct UnitBuffers {
   bool always_gathered = true;  ///< param_full lives as long as the run
   bool retained = false;        ///< param_full lives across the micro-steps of a step
-  Ref param_full, param_shard, grad_full, grad_shard, master, exp_avg, exp_avg_sq;
-  Ref update_grad;   ///< what the optimizer reads: grad_shard, or the whole reduced gradient
-  Ref update_param;  ///< what the optimizer writes: param_shard, param_full or param_out
+  /// grad_shard: the reduced gradient on the device, where it stays until the boundary.
+  /// host_grad: what of it goes to the host.
+  Ref param_full, param_shard, grad_full, grad_shard, host_grad;
+  std::vector<StatePart> parts;  ///< one or two; that on the device first
 };
 
 /// Buffers that belong to a layer in one operation are found through the operation's lists by kind.

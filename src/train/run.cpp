@@ -135,7 +135,8 @@ void RankRun::build_engine() {
   context_.communicator = &group_.communicator();
   context_.position = &group_.position();
   context_.device = context_.communicator->device();
-  context_.device_index = input_.rank.local_rank;
+  context_.device_index = context_.local_rank = input_.rank.local_rank;
+  context_.local_world = input_.rank.local_world_size;
   const auto target = plan_target(config_, context_, input_.rank.local_world_size);
   const plan::Planner planner(model_.parts, target);
   planned_ = plan::choose(planner, engine_options(config_, data_.sets.block_size));

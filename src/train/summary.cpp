@@ -39,8 +39,12 @@ std::string part(const char* name, bool sharded, Place place) {
 
 std::string describe_residency(const schedule::Residency& residency) {
   return part("parameters", residency.params_sharded, residency.param_place) + ", " +
-         part("gradients", residency.grads_sharded, residency.state_place) + ", " +
-         part("states", residency.states_sharded, residency.state_place);
+         part("gradients", residency.grads_sharded,
+              residency.reduce_at == ReduceAt::boundary ? Place::device : residency.grad_place) +
+         ", " + part("states", residency.states_sharded, residency.state_place) +
+         (residency.state_place != Place::device && residency.host_ratio < 1
+              ? fmt::format(", {:.0f} % of them", 100 * residency.host_ratio)
+              : "");
 }
 
 std::string describe_run(const RunSummary& summary, const config::Config& config,

@@ -75,33 +75,50 @@ Queues::Work bind_reduce(const Machine& machine, const Operation& op) {
   };
 }
 
-/// Device part -> host gradient. The host adds after its own copy has arrived.
-Queues::Work bind_accumulate(const Machine& machine, const Operation& op) {
-  const auto source = op.reads.front();
-  const auto shard = unit_layout(machine, op.unit).shard();
-  const bool slice = machine.program->buffer(source).kind == BufferKind::grad_full;
-  const auto from = machine.view(Ref{source, shard, slice});
-  const auto to = machine.view(unit_buffers(machine, op.unit).grad_shard);
-  if (op.overwrite) return bind_copy(machine, from, to);
-  const auto stage = machine.view(op.writes.back());
-  return [=](const Launch& launch) {
-    memory::copy(from, stage, launch);
-    memory::synchronize(launch);
-    kernels::ordered_sum(stage, 1, to, true, Launch{});
-  };
+/// The rank's reduced gradient of a unit on the device, which the operation reads.
+View reduced_grad(const Machine& machine, const Operation& op) {
+  const auto& kept = unit_buffers(machine, op.unit).grad_shard;
+  return kept.buffer.valid() ? machine.view(kept) : machine.view(op.reads.front());
+}
+
+const schedule::StatePart& part_on(const Machine& machine, int unit, Place where) {
+  const auto& parts = unit_buffers(machine, unit).parts;
+  const auto found = std::find_if(parts.begin(), parts.end(),
+                                  [&](const auto& part) { return part.where == where; });
+  ZT_ASSERT(found != parts.end(), "an operation of a part that the unit does not have");
+  return *found;
+}
+
+/// All of the reduced gradient, or what the host's part of the states needs.
+Queues::Work bind_download(const Machine& machine, const Operation& op) {
+  const auto from = reduced_grad(machine, op);
+  const auto to = machine.view(op.writes.front());
+  const bool all = from.numel == to.numel;
+  return bind_copy(machine, all ? from : from.slice(from.numel - to.numel, to.numel), to);
+}
+
+/// All of the gradient that waits on the host, or what the device's part of the states needs.
+Queues::Work bind_fetch_grad(const Machine& machine, const Operation& op) {
+  const auto from = machine.view(op.reads.front());
+  const auto to = machine.view(op.writes.front());
+  return bind_copy(machine, from.slice(0, to.numel), to);
+}
+
+/// Updated parameters from where they were updated to where they are kept.
+Queues::Work bind_move(const Machine& machine, const Operation& op, Place from) {
+  const auto& part = part_on(machine, op.unit, from);
+  return bind_copy(machine, machine.view(part.param, part),
+                   machine.view(unit_buffers(machine, op.unit).param_shard, part));
 }
 
 Queues::Work bind_norm(const Machine& machine, const Operation& op) {
-  const auto grad = machine.view(unit_buffers(machine, op.unit).grad_shard);
-  const bool on_host = op.stream == schedule::Stream::host;
-  const auto scalars =
-      scalars_of(machine, on_host ? machine.program->host_scalars : machine.program->scalars);
+  const auto grad = reduced_grad(machine, op);
+  const auto scalars = scalars_of(machine, machine.program->scalars);
   const auto out = double_view(scalars.partials(machine.rank()), scalars.units);
-  const auto workspace = on_host ? View{} : machine.view(op.writes.back());
+  const auto workspace = machine.view(op.writes.back());
   const auto index = op.unit;
-  return [=](const Launch& launch) {
-    kernels::sum_of_squares(grad, out, index, workspace, on_host ? Launch{} : launch);
-  };
+  return
+      [=](const Launch& launch) { kernels::sum_of_squares(grad, out, index, workspace, launch); };
 }
 
 /// Partial norms and losses of all ranks, then the clip factor, the same on every rank.
@@ -118,17 +135,14 @@ Queues::Work bind_clip(const Machine& machine) {
   const auto inverse_scale = double_view(scalars.inverse_scale(), 1);
   const double max_norm = machine.options->optimizer.max_grad_norm;
   auto& communicator = *machine.communicator;
-  View host_mine;
   View host_result;
   View device_result;
   if (machine.program->host_scalars.valid()) {
     const auto host = scalars_of(machine, machine.program->host_scalars);
-    host_mine = double_view(host.partials(rank), host.units);
     host_result = double_view(host.result(), 3);
     device_result = double_view(scalars.result(), 3);
   }
   return [=, &communicator](const Launch& launch) {
-    if (host_mine.numel > 0) memory::copy(host_mine, mine, launch);
     communicator.all_gather(mine, all, launch);
     communicator.all_gather(loss, losses, launch);
     kernels::clip_factor(all, max_norm, inverse_scale, result, factor, launch);
@@ -162,19 +176,17 @@ std::vector<DecayRange> decay_ranges(const Machine& machine, int unit) {
 }
 
 Queues::Work bind_step(const Machine& machine, const Operation& op) {
-  const auto& buffers = unit_buffers(machine, op.unit);
   const bool on_host = op.stream == schedule::Stream::host;
+  const auto& state = part_on(machine, op.unit, on_host ? Place::host : Place::device);
   const auto scalars =
       scalars_of(machine, on_host ? machine.program->host_scalars : machine.program->scalars);
   const View factor{scalars.grad_factor(), 1, DType::f32};
-  const auto master = machine.view(buffers.master);
-  const auto exp_avg = machine.view(buffers.exp_avg);
-  const auto exp_avg_sq = machine.view(buffers.exp_avg_sq);
-  const auto grad = machine.view(buffers.update_grad);
-  const auto param = machine.view(buffers.update_param);
-  const auto first = master.numel == unit_layout(machine, op.unit).padded().value
-                         ? 0
-                         : machine.rank() * master.numel;
+  const auto master = machine.view(state.master, state);
+  const auto exp_avg = machine.view(state.exp_avg, state);
+  const auto exp_avg_sq = machine.view(state.exp_avg_sq, state);
+  const auto grad = machine.view(state.grad, state);
+  const auto param = machine.view(state.param, state);
+  const auto first = machine.first_updated(op.unit) + state.begin.value;
   struct Part {
     kernels::AdamWSpans spans;
     bool decay;
@@ -189,10 +201,10 @@ Queues::Work bind_step(const Machine& machine, const Operation& op) {
         {{cut(master), cut(exp_avg), cut(exp_avg_sq), cut(grad), cut(param)}, range.decay});
   }
   const bool l2 = machine.options->optimizer.l2_adam;
-  return [parts, scalars, factor, on_host, l2](const Launch& launch) {
+  const Launch host{Device::cpu, nullptr, machine.pool.get()};
+  return [parts, scalars, factor, on_host, host, l2](const Launch& launch) {
     for (const auto& part : parts) {
-      kernels::adamw(part.spans, scalars.adamw(part.decay), l2, factor,
-                     on_host ? Launch{} : launch);
+      kernels::adamw(part.spans, scalars.adamw(part.decay), l2, factor, on_host ? host : launch);
     }
   };
 }
@@ -205,14 +217,20 @@ Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& st
       return bind_layer(machine, op, state);
     case OpKind::release:
       return [](const Launch& /*launch*/) {};
+    case OpKind::fetch_grad:
+      return bind_fetch_grad(machine, op);
+    case OpKind::download:
+      return bind_download(machine, op);
+    case OpKind::store:
+      return bind_move(machine, op, Place::device);
+    case OpKind::upload:
+      return bind_move(machine, op, Place::host);
     case OpKind::fetch:
       return bind_copy(machine, machine.view(op.reads.front()), machine.view(op.writes.front()));
     case OpKind::gather:
       return bind_gather(machine, machine.view(op.reads.front()), machine.view(op.writes.front()));
     case OpKind::reduce:
       return bind_reduce(machine, op);
-    case OpKind::accumulate:
-      return bind_accumulate(machine, op);
     case OpKind::norm:
       return bind_norm(machine, op);
     case OpKind::clip:
@@ -222,12 +240,7 @@ Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& st
     case OpKind::gather_grad: {
       const auto& buffers = unit_buffers(machine, op.unit);
       return bind_gather(machine, machine.view(buffers.grad_shard),
-                         machine.view(buffers.update_grad));
-    }
-    case OpKind::upload: {
-      const auto& buffers = unit_buffers(machine, op.unit);
-      return bind_copy(machine, machine.view(buffers.update_param),
-                       machine.view(buffers.param_shard));
+                         machine.view(buffers.parts.front().grad));
     }
     case OpKind::publish: {
       const auto& buffers = unit_buffers(machine, op.unit);

@@ -6,6 +6,7 @@
 #include "comm/communicator.h"
 #include "kernels/adamw/adamw.h"
 #include "memory/arena.h"
+#include "memory/host_pool.h"
 #include "memory/queues.h"
 #include "schedule/schedule.h"
 #include "zero/engine.h"
@@ -29,6 +30,7 @@ struct Machine {
   Device device = Device::cpu;
   int device_index = 0;
   comm::PositionWriter* position = nullptr;  ///< may be null
+  std::unique_ptr<memory::HostPool> pool;    ///< of the host's optimizer beside a GPU; else null
   std::unique_ptr<memory::Arena> device_arena, host_arena;
 
   [[nodiscard]] int rank() const { return communicator->rank(); }
@@ -36,6 +38,12 @@ struct Machine {
   /// The memory of a whole buffer, or of the rank's own slice of it.
   [[nodiscard]] View view(schedule::BufferId id) const;
   [[nodiscard]] View view(const schedule::Ref& ref) const;
+  /// The part's elements of something that holds the part, or all of which it is a part.
+  [[nodiscard]] View view(const schedule::Ref& ref, const schedule::StatePart& part) const;
+  /// True when every rank updates the whole unit.
+  [[nodiscard]] bool updates_all(int unit) const;
+  /// Where in the unit that begins which this rank updates.
+  [[nodiscard]] std::int64_t first_updated(int unit) const;
   /// A tensor over planned memory.
   [[nodiscard]] at::Tensor tensor(void* data, const std::vector<std::int64_t>& shape,
                                   DType dtype) const;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <limits>
+#include <utility>
 
 #include "base/log.h"
 #include "kernels/adamw/adamw.h"
@@ -48,9 +49,13 @@ void compare_schedules(const Machine& machine, const schedule::Program& program,
 }
 
 void require_valid(const EngineOptions& options, int world) {
-  if (options.precision.grad_accum != DType::f32) {
+  const auto sums = options.precision.grad_accum;
+  const bool narrow = sums == DType::bf16 && options.precision.compute == DType::bf16;
+  if (sums != DType::f32 && !narrow) {
     throw ConfigError(
-        "[zero.engine] data_types.grad_accum_dtype: only fp32 is built. Remove the key.");
+        fmt::format("[zero.engine] data_types.grad_accum_dtype: got {}, expected fp32, or bf16 in "
+                    "a bf16 run.",
+                    to_string(sums)));
   }
   if (options.micro_steps < 1 || world < 1 || options.shape.tokens() < 1) {
     throw ConfigError(
@@ -78,6 +83,10 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   machine.device = context.device;
   machine.device_index = context.device_index;
   machine.position = context.position;
+  if (context.device == Device::cuda && program.host_scalars.valid()) {
+    machine.pool = std::make_unique<memory::HostPool>(
+        memory::share_of_rank(memory::host_topology(), context.local_rank, context.local_world));
+  }
   machine.device_arena =
       std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
   if (options.zero.copy_engines && context.device == Device::cuda && world > 1) {
@@ -87,8 +96,8 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
                                : "--transfers copy: the ranks do not reach each other's memory; "
                                  "NCCL moves everything");
   }
-  machine.host_arena =
-      std::make_unique<memory::Arena>(Place::host, context.device, program.host_arena);
+  machine.host_arena = std::make_unique<memory::Arena>(Place::host, context.device,
+                                                       program.host_arena, host_memory());
   memory::reset_library_peak(context.device);
   state.context.batch = &state.batch;
   state.context.shape = options.shape;
@@ -102,6 +111,16 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   compare_schedules(machine, program, executor->queues());
   if (options.precision.compute == DType::f16) scaler.emplace(options.precision);
   upload_inverse_scale();
+}
+
+memory::HostMemory Engine::Impl::host_memory() const {
+  memory::HostMemory host{.pinned = options.zero.pin_memory, .pool = machine.pool.get()};
+  for (const auto& buffer : program.buffers) {
+    if (buffer.where == Place::host && buffer.lifetime == schedule::Lifetime::run) {
+      host.ranges.emplace_back(buffer.offset, buffer.bytes());
+    }
+  }
+  return host;
 }
 
 void Engine::Impl::require(bool condition, const char* what) const {
@@ -125,7 +144,7 @@ schedule::VariantKind Engine::Impl::variant() const {
 std::vector<double> Engine::Impl::read(double* device_values, std::int64_t count) {
   std::vector<double> values(static_cast<std::size_t>(count));
   const auto launch = executor->queues().compute();
-  executor->synchronize();
+  executor->synchronize_device();
   memory::copy(double_view(device_values, count), double_view(values.data(), count), launch);
   memory::synchronize(launch);
   machine.communicator->check();  // after an abort the device's values are not what they should be
@@ -135,7 +154,7 @@ std::vector<double> Engine::Impl::read(double* device_values, std::int64_t count
 void Engine::Impl::upload_inverse_scale() {
   double inverse = 1.0 / (scaler ? scaler->scale() : 1.0);
   const auto launch = executor->queues().compute();
-  executor->synchronize();
+  executor->synchronize_device();
   memory::copy(double_view(&inverse, 1), double_view(scalars().inverse_scale(), 1), launch);
   memory::synchronize(launch);
 }
@@ -175,7 +194,12 @@ void Engine::Impl::publish_loss_scale() {
   memory::copy({&value, 1, DType::f32}, scalars().loss_scale(), executor->queues().compute());
 }
 
+void Engine::Impl::settle() {
+  if (std::exchange(unpublished, false)) executor->run(schedule::VariantKind::settle);
+}
+
 void Engine::Impl::publish_optimizer_scalars(double learning_rate) {
+  executor->synchronize_host();  // the step before reads its own
   const auto& optimizer = options.optimizer;
   kernels::AdamWParams params;
   params.learning_rate = learning_rate;
@@ -231,6 +255,7 @@ void Engine::micro_step(const layer::Batch& batch) {
   if (self.machine.position != nullptr) self.machine.position->begin_micro_step(self.micro);
   self.set_batch(batch, self.scalars().losses() + self.machine.rank());
   self.run(self.variant());
+  self.unpublished = false;
   ++self.micro;
 }
 
@@ -254,6 +279,7 @@ void Engine::backward(double loss) {
   self.require(loss == self.forward_loss || (std::isnan(loss) && std::isnan(self.forward_loss)),
                "backward takes only the loss that the last forward returned");
   self.executor->run_after_loss(self.variant());
+  self.unpublished = false;
   self.in_forward = false;
   ++self.micro;
 }
@@ -289,6 +315,7 @@ StepResult Engine::step(double learning_rate) {
   self.wait_for_snapshot();
   self.publish_optimizer_scalars(learning_rate);
   self.run(schedule::VariantKind::boundary);
+  self.unpublished = true;
   const auto world = self.machine.world();
   const auto values = self.read(self.scalars().losses(), world + 1);  // losses, then the norm
   StepResult result;
@@ -309,6 +336,7 @@ StepResult Engine::step(double learning_rate) {
 double Engine::evaluate(const layer::Batch& batch) {
   auto& self = *impl_;
   self.require(self.micro == 0 && !self.in_forward, "evaluate inside a step");
+  self.settle();
   auto* loss = self.scalars().evaluation_loss();
   kernels::fill_zero(double_view(loss, 1), self.executor->queues().compute());
   self.set_batch(batch, loss);

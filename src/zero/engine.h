@@ -27,6 +27,7 @@ struct RankContext {
   Device device = Device::cpu;
   int device_index = 0;
   comm::PositionWriter* position = nullptr;  ///< hears which operation the rank is at; may be null
+  int local_rank = 0, local_world = 1;       ///< among the ranks that share this host's cores
 };
 
 struct EngineOptions {

@@ -15,10 +15,11 @@ namespace zt::zero {
 struct Engine::Impl {
   Impl(ModelParts model_in, EngineOptions options_in, const RankContext& context);
 
+  [[nodiscard]] memory::HostMemory host_memory() const;
   void require(bool condition, const char* what) const;
   [[nodiscard]] schedule::VariantKind variant() const;
   [[nodiscard]] Scalars scalars() const { return scalars_of(machine, program.scalars); }
-  /// Copies fp64 values from the device; blocks the host.
+  /// Copies fp64 values from the device; blocks the host until compute and communication are done.
   [[nodiscard]] std::vector<double> read(double* device_values, std::int64_t count);
   /// Whose loss and which units' gradients are not finite, after the boundary of a step.
   [[nodiscard]] std::string describe_not_finite(const std::vector<double>& losses);
@@ -33,6 +34,10 @@ struct Engine::Impl {
   void publish_optimizer_scalars(double learning_rate);
   /// Writes the loss scale of the step for captured launches.
   void publish_loss_scale();
+
+  /// Publishes what the last step updated, unless the step after it has done so already.
+  /// Collective.
+  void settle();
 
   // graphs.cpp
   /// Runs a variant: operation by operation in the first step, which warms everything up, then as a
@@ -57,6 +62,7 @@ struct Engine::Impl {
   std::int64_t target_tokens = 0;           ///< of the current step; 0: no step begun
   int micro = 0;                            ///< micro-steps done of the current step
   bool in_forward = false;                  ///< between forward and backward
+  bool unpublished = false;                 ///< parameters, since the last boundary
   bool graphs = false;                      ///< variants may run as graphs
   bool shared = false;                      ///< the communicator copies into the device arena
   std::int64_t steps = 0;                   ///< done, skipped ones too

@@ -18,10 +18,10 @@ std::string name_of(const schedule::Variant& variant, std::size_t index) {
                      schedule::to_string(variant.kind), index, variant.operations.size());
 }
 
-/// Work of the host, and layers that do not promise it, cannot be captured.
+/// Work of the host, what waits for it, and layers that do not promise it cannot be captured.
 bool all_capturable(const Machine& machine, const schedule::Variant& variant) {
   return std::all_of(variant.operations.begin(), variant.operations.end(), [&](const auto& op) {
-    if (op.stream == schedule::Stream::host) return false;
+    if (schedule::runs_on(op.stream) || !op.carried.empty()) return false;
     return op.layer < 0 ||
            machine.model->layers.at(static_cast<std::size_t>(op.layer))->capturable();
   });
@@ -60,7 +60,6 @@ Executor::Executor(const Machine& machine, StepState& state)
     bound.waited_on.assign(variant.operations.size(), 0);
     for (std::size_t i = 0; i < variant.operations.size(); ++i) {
       const auto& op = variant.operations[i];
-      for (const int wait : op.waits) bound.waited_on[static_cast<std::size_t>(wait)] = 1;
       const bool loss = op.kind == schedule::OpKind::backward &&
                         machine.model->layers.at(static_cast<std::size_t>(op.layer))->gives_loss();
       if (loss) bound.loss_end = i + 1;
@@ -69,6 +68,23 @@ Executor::Executor(const Machine& machine, StepState& state)
       }
     }
     bound.capturable = all_capturable(machine, variant);
+  }
+  for (const auto& variant : program_.variants) bind_waits(variant);
+}
+
+void Executor::bind_waits(const schedule::Variant& variant) {
+  auto& mine = bound_.at(static_cast<std::size_t>(variant.kind));
+  const auto count = variant.operations.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& op = variant.operations[i];
+    for (const int wait : op.waits) mine.waited_on[static_cast<std::size_t>(wait)] = 1;
+    for (const auto& wait : op.carried) {
+      auto& lists = mine.carried.at(static_cast<std::size_t>(wait.variant));
+      lists.resize(count);
+      lists[i].push_back(wait.index);
+      bound_.at(static_cast<std::size_t>(wait.variant))
+          .waited_on[static_cast<std::size_t>(wait.index)] = 1;
+    }
   }
 }
 
@@ -104,26 +120,36 @@ void Executor::mark_device() {
                        queues_->compute());
 }
 
+void Executor::begin(schedule::VariantKind kind) {
+  overlaps_ = before_ && schedule::follows(*before_, kind);
+  queues_->begin(static_cast<int>(bound(kind).work.size()), overlaps_);
+}
+
 void Executor::issue(schedule::VariantKind kind, std::size_t begin, std::size_t end) {
   const auto& operations = program_.variant(kind).operations;
   const auto& work = bound(kind);
+  const auto* carried = overlaps_ ? &work.carried.at(static_cast<std::size_t>(*before_)) : nullptr;
+  if (carried != nullptr && carried->empty()) carried = nullptr;
   for (std::size_t i = begin; i < end; ++i) {
     const auto& op = operations[i];
     stand_at(kind, i);
-    queues_->submit(static_cast<int>(op.stream), static_cast<int>(i), op.waits,
-                    work.waited_on[i] != 0, work.work[i]);
+    memory::After after{op.waits, {}};
+    if (carried != nullptr) after.carried = (*carried)[i];
+    queues_->submit(static_cast<int>(op.stream), static_cast<int>(i), after, work.waited_on[i] != 0,
+                    work.work[i]);
   }
+  if (end == work.work.size()) before_ = kind;
 }
 
 void Executor::run(schedule::VariantKind kind) {
   const auto count = bound(kind).work.size();
-  queues_->begin(static_cast<int>(count));
+  begin(kind);
   mark_device();
   issue(kind, 0, count);
 }
 
 void Executor::run_until_loss(schedule::VariantKind kind) {
-  queues_->begin(static_cast<int>(bound(kind).work.size()));
+  begin(kind);
   issue(kind, 0, bound(kind).loss_end);
 }
 
@@ -139,16 +165,19 @@ bool Executor::captured(schedule::VariantKind kind) const { return bound(kind).g
 
 void Executor::capture(schedule::VariantKind kind) {
   const auto count = bound(kind).work.size();
+  before_.reset();
   bound_.at(static_cast<std::size_t>(kind)).graph = queues_->capture(static_cast<int>(count), [&] {
-    queues_->begin(static_cast<int>(count));
+    begin(kind);
     issue(kind, 0, count);
   });
+  before_.reset();
 }
 
 void Executor::replay(schedule::VariantKind kind) {
   stand_at(kind, 0);
   mark_device();
   queues_->replay(*bound(kind).graph);
+  before_.reset();
 }
 
 void Executor::drop_graphs() {

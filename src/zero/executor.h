@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,8 @@ class Executor {
   /// Binds every operation once; views are computed here and not again.
   Executor(const Machine& machine, StepState& state);
 
-  /// Issues all operations of a variant. On the CPU they are done when the last queue is idle.
+  /// Issues all operations of a variant. On the CPU they are done when the last queue is idle. Host
+  /// and copies of the variant before go on beside it where it `follows` that one.
   void run(schedule::VariantKind kind);
   /// The same in two parts: up to and including the loss layer's backward, and the rest.
   void run_until_loss(schedule::VariantKind kind);
@@ -45,6 +47,9 @@ class Executor {
 
   /// Blocks the host until everything issued is done. Errors: the first failure of any queue.
   void synchronize() { queues_->synchronize(); }
+  /// The same for compute and communication, or for the work of the host.
+  void synchronize_device() { queues_->synchronize_device(); }
+  void synchronize_host() { queues_->synchronize_host(); }
   [[nodiscard]] memory::Queues& queues() { return *queues_; }
   /// Thread-safe: `backward L7 (middle, 41 of 120)`.
   [[nodiscard]] std::string position() const;
@@ -57,15 +62,21 @@ class Executor {
   struct Bound {
     std::vector<memory::Queues::Work> work;
     std::vector<char> waited_on;
+    /// By variant before: per operation, those of it to wait for. Empty where none follows.
+    std::array<std::vector<std::vector<int>>, schedule::kNumVariants> carried;
     std::size_t loss_end = 0;
     bool capturable = false;
     std::unique_ptr<memory::Graph> graph;  ///< null: not captured
   };
+  void begin(schedule::VariantKind kind);
   void issue(schedule::VariantKind kind, std::size_t begin, std::size_t end);
+  void bind_waits(const schedule::Variant& variant);
   [[nodiscard]] const Bound& bound(schedule::VariantKind kind) const;
 
   const schedule::Program& program_;
   std::array<Bound, schedule::kNumVariants> bound_;
+  std::optional<schedule::VariantKind> before_;        ///< issued last, operation by operation
+  bool overlaps_ = false;                              ///< the current list and that of `before_`
   std::atomic<int> position_{-1};                      ///< variant x 2^20 + operation
   comm::PositionWriter* writer_;                       ///< may be null
   std::unique_ptr<memory::DeviceWords> device_words_;  ///< CUDA with a writer

@@ -4,10 +4,12 @@
 
 #include <mutex>
 #include <sstream>
+#include <vector>
 
 #include "testing/mlp_model.h"
 #include "testing/rank_launcher.h"
 #include "zero/engine.h"
+#include "zero/state_io.h"
 
 namespace zt::zero {
 namespace {
@@ -76,6 +78,7 @@ struct Case {
   DType dtype;
   int world;
   ReduceAt at;
+  DType sums = DType::f32;
 };
 
 class GateTest : public ::testing::TestWithParam<Case> {};
@@ -83,6 +86,7 @@ class GateTest : public ::testing::TestWithParam<Case> {};
 TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
   const auto& param = GetParam();
   auto reference = base(param.dtype, param.world, param.at);
+  reference.options.precision.grad_accum = param.sums;
   const auto expected = train(reference);
   ASSERT_EQ(expected.losses.size(), 3U);
   EXPECT_LT(expected.losses.back(), expected.losses.front());
@@ -95,7 +99,9 @@ TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
         auto& zero = setup.options.zero;
         zero.stage = stage;
         zero.optimizer_place = offload ? Place::host : Place::device;
-        zero.param_place = offload && stage == 3 && mode % 2 == 0 ? Place::host : Place::device;
+        zero.param_place = offload && stage == 3 && mode != 1 ? Place::host : Place::device;
+        zero.offload_ratio = mode == 1 || mode == 3 ? 0.4 : 1;
+        zero.grad_place = mode < 2 ? Place::host : Place::device;
         zero.reduce_bucket_size = mode == 1 ? 1 : mode == 2 ? 700 : 500'000'000;
         zero.recompute = mode == 0   ? Recompute::full
                          : mode == 1 ? Recompute::selective
@@ -114,6 +120,11 @@ TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
     }
   }
   EXPECT_EQ(compared, 28);
+  auto all_on_device = reference;
+  all_on_device.options.zero.stage = 2;
+  all_on_device.options.zero.optimizer_place = Place::host;
+  all_on_device.options.zero.offload_ratio = 0;
+  EXPECT_EQ(train(all_on_device), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -123,11 +134,58 @@ INSTANTIATE_TEST_SUITE_P(
         Case{DType::bf16, 2, ReduceAt::boundary}, Case{DType::bf16, 2, ReduceAt::micro_step},
         Case{DType::f32, 4, ReduceAt::micro_step}, Case{DType::f32, 3, ReduceAt::boundary},
         Case{DType::bf16, 4, ReduceAt::boundary}, Case{DType::bf16, 1, ReduceAt::boundary},
-        Case{DType::f16, 2, ReduceAt::boundary}, Case{DType::f16, 3, ReduceAt::micro_step}),
+        Case{DType::f16, 2, ReduceAt::boundary}, Case{DType::f16, 3, ReduceAt::micro_step},
+        Case{DType::bf16, 2, ReduceAt::micro_step, DType::bf16}),
     [](const ::testing::TestParamInfo<Case>& it) {
       return std::string(to_string(it.param.dtype)) + "World" + std::to_string(it.param.world) +
-             (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep");
+             (it.param.at == ReduceAt::boundary ? "Boundary" : "MicroStep") +
+             (it.param.sums == DType::f32 ? "" : "NarrowSums");
     });
+
+/// Evaluation, export and saving between steps see what the step before them has left behind, and
+/// change nothing.
+TEST(OffloadTest, WhatComesBetweenStepsSeesTheirParameters) {
+  for (const int stage : {1, 2, 3}) {
+    auto setup = base(DType::bf16, 2, ReduceAt::micro_step);
+    setup.options.zero.stage = stage;
+    std::vector<double> losses[2];
+    std::vector<std::uint64_t> hashes[2];
+    for (const bool offload : {false, true}) {
+      setup.options.zero.optimizer_place = offload ? Place::host : Place::device;
+      setup.options.zero.param_place = offload && stage == 3 ? Place::host : Place::device;
+      std::mutex mutex;
+      const testing::MlpSizes sizes;
+      testing::run_threads(2, [&](comm::Communicator& communicator) {
+        Engine engine(testing::make_mlp(sizes), setup.options, {&communicator, Device::cpu, 0});
+        engine.load_params(testing::mlp_init(sizes, 7));
+        for (std::uint64_t step = 0; step < 4; ++step) {
+          engine.begin_step(100);
+          for (std::uint64_t m = 0; m < 2; ++m) {
+            engine.micro_step(testing::mlp_batch(
+                sizes, setup.options.shape,
+                step * 100 + m * 10 + static_cast<std::uint64_t>(communicator.rank())));
+          }
+          static_cast<void>(engine.step(1e-2));
+          if (step == 2) continue;  // the next step follows directly
+          const double loss = engine.evaluate(testing::mlp_batch(sizes, setup.options.shape, 5));
+          std::size_t written = 0;
+          engine.start_snapshot().write([&](const layout::StateSlice& slice, const View& values) {
+            written += static_cast<std::size_t>(slice.length.value + values.numel);
+          });
+          EXPECT_GT(written, 0U);
+          const auto hash = hash_params(engine);
+          if (communicator.rank() != 0) continue;
+          const std::lock_guard lock(mutex);
+          losses[offload].push_back(loss);
+          hashes[offload].push_back(hash);
+        }
+      });
+    }
+    EXPECT_EQ(losses[0], losses[1]) << stage;
+    EXPECT_EQ(hashes[0], hashes[1]) << stage;
+    EXPECT_EQ(losses[0].size(), 3U);
+  }
+}
 
 double relative(double a, double b) { return std::abs(a - b) / std::abs(b); }
 

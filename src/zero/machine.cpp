@@ -37,6 +37,22 @@ View Machine::view(const schedule::Ref& ref) const {
   return ref.own_slice ? whole.slice(rank() * ref.numel.value, ref.numel.value) : whole;
 }
 
+View Machine::view(const schedule::Ref& ref, const schedule::StatePart& part) const {
+  const auto whole = view(ref);
+  return whole.numel == part.numel.value ? whole : whole.slice(part.begin.value, part.numel.value);
+}
+
+bool Machine::updates_all(int unit) const {
+  const auto u = static_cast<std::size_t>(unit);
+  const auto& last = program->units.at(u).parts.back();
+  return last.begin + last.numel == layout->units.at(u).padded();
+}
+
+std::int64_t Machine::first_updated(int unit) const {
+  const auto shard = layout->units.at(static_cast<std::size_t>(unit)).shard().value;
+  return updates_all(unit) ? 0 : rank() * shard;
+}
+
 at::Tensor Machine::tensor(void* data, const std::vector<std::int64_t>& shape, DType dtype) const {
   auto tensor_options = at::TensorOptions().dtype(scalar_type(dtype));
   if (device == Device::cuda)

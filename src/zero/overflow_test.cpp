@@ -154,6 +154,22 @@ TEST(OverflowTest, OneRanksInfinityLeavesOutExactlyThatStepOnAllRanks) {
   }
 }
 
+TEST(OverflowTest, AFirstStepThatIsLeftOutMovesTheParametersAsTheyAre) {
+  auto options = half_options();
+  options.zero.stage = 3;
+  const auto untouched = train(options, {}, false).hash;
+  for (const double ratio : {1.0, 0.4}) {
+    for (const auto params : {Place::device, Place::host}) {
+      options.zero.optimizer_place = Place::host;
+      options.zero.param_place = params;
+      options.zero.offload_ratio = ratio;
+      const auto run = train(options, {kBadStep}, true);
+      EXPECT_EQ(run.applied, 0);
+      EXPECT_EQ(run.hash, untouched) << ratio;
+    }
+  }
+}
+
 TEST(OverflowTest, TheScaleFallsAndTheRunGoesOn) {
   auto options = half_options();
   options.zero.stage = 2;

@@ -15,8 +15,10 @@ GatherBuffers evaluation_buffers(const schedule::Program& program, int unit) {
   GatherBuffers result;
   for (const auto& op : program.variant(schedule::VariantKind::evaluation).operations) {
     if (op.unit != unit) continue;
-    if (op.kind == schedule::OpKind::fetch) result.stage = op.writes.front();
-    if (op.kind == schedule::OpKind::gather) result.full = op.writes.front();
+    if (op.kind != schedule::OpKind::fetch && op.kind != schedule::OpKind::gather) continue;
+    const auto id = op.writes.front();
+    const bool full = program.buffer(id).kind == schedule::BufferKind::param_full;
+    (full ? result.full : result.stage) = id;
   }
   ZT_ASSERT(result.full.valid(), "evaluation gathers every unit that is not always gathered");
   return result;
@@ -58,6 +60,7 @@ void Engine::Impl::export_unit(int unit, const ParamSink& sink) {
 void Engine::export_params(const ParamSink& sink) {
   auto& self = *impl_;
   self.require(self.micro == 0 && !self.in_forward, "export_params inside a step");
+  self.settle();
   self.executor->synchronize();
   for (std::size_t u = 0; u < self.layout.units.size(); ++u) {
     self.export_unit(static_cast<int>(u), sink);

@@ -35,12 +35,16 @@ schedule::Residency residency(const config::ZeroConfig& zero) {
         "[zero.residency] offload_param needs sharded parameters: got stage {}, expected 3.",
         zero.stage));
   }
+  const bool states_leave = zero.optimizer_place != Place::device && zero.offload_ratio > 0;
+  const auto state_place = states_leave ? zero.optimizer_place : Place::device;
   return {.params_sharded = row.params,
           .grads_sharded = row.grads,
           .states_sharded = row.states,
           .param_place = zero.param_place,
-          .state_place = zero.optimizer_place,
-          .reduce_at = zero.reduce_at.value_or(row.reduce_at)};
+          .state_place = state_place,
+          .reduce_at = zero.reduce_at.value_or(row.reduce_at),
+          .host_ratio = zero.offload_ratio,
+          .grad_place = zero.grad_place.value_or(state_place)};
 }
 
 schedule::BuildOptions build_options(const EngineOptions& options, int world) {

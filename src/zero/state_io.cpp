@@ -24,11 +24,9 @@ Place place_of(const Machine& machine, const schedule::Ref& ref) {
   return machine.program->buffer(ref.buffer).where;
 }
 
-/// The rank's shard of a buffer that holds the shard or the whole unit.
-View own_shard(const Machine& machine, int unit, const schedule::Ref& ref) {
-  const auto view = machine.view(ref);
-  const auto shard = unit_layout(machine, unit).shard().value;
-  return view.numel == shard ? view : view.slice(machine.rank() * shard, shard);
+/// Elements [begin, end) of a unit, of something that begins at `first` of it.
+View cut(const View& view, std::int64_t first, std::int64_t begin, std::int64_t end) {
+  return view.slice(begin - first, end - begin);
 }
 
 /// Fills `values` with elements from `begin` of a unit's flat buffer; padding becomes 0.
@@ -85,44 +83,58 @@ void compare_rounded(const Machine& machine, int unit, std::span<float> masters,
   }
 }
 
-/// One unit being filled: `begin` is where its buffers start in the unit's flat order.
+/// One unit being filled: `first` is where in its flat order that begins which the rank updates.
 struct UnitLoad {
   const Machine& machine;
   int unit;
   const StateReader& reader;
   const Launch& launch;
-  std::int64_t begin;
+  std::int64_t first;
 
-  void put(const schedule::Ref& ref, std::int64_t at, std::span<float> values) const {
-    const auto part = machine.view(ref).slice(at, static_cast<std::int64_t>(values.size()));
-    store(values, part, place_of(machine, ref), machine, launch);
+  void put(const schedule::Ref& ref, const schedule::StatePart& part, std::int64_t at,
+           std::span<float> values) const {
+    const auto to = machine.view(ref, part).slice(at, static_cast<std::int64_t>(values.size()));
+    store(values, to, place_of(machine, ref), machine, launch);
   }
-  void read(StateKind kind, std::int64_t at, std::span<float> values) const {
-    read_range(machine, unit, begin + at, kind, reader, values);
+  void read(StateKind kind, const schedule::StatePart& part, std::int64_t at,
+            std::span<float> values) const {
+    read_range(machine, unit, first + part.begin.value + at, kind, reader, values);
+  }
+  /// Everything that holds the part's weights: a step that is left out moves them as they are.
+  [[nodiscard]] std::vector<schedule::Ref> weights(const schedule::StatePart& part) const {
+    const auto& buffers = machine.program->units.at(static_cast<std::size_t>(unit));
+    const bool full = machine.updates_all(unit) && buffers.always_gathered;
+    std::vector<schedule::Ref> result;
+    for (const auto& ref :
+         {part.master, part.param, full ? buffers.param_full : buffers.param_shard}) {
+      const bool known = std::any_of(result.begin(), result.end(),
+                                     [&](const auto& other) { return other.buffer == ref.buffer; });
+      if (!known) result.push_back(ref);
+    }
+    return result;
   }
 };
 
-void load_piece(const UnitLoad& load, const schedule::Ref& param, std::int64_t at,
+/// Elements of one part of the states, from `at` of the part.
+void load_piece(const UnitLoad& load, const schedule::StatePart& part, std::int64_t at,
                 std::span<float> values, LoadedState& loaded) {
-  const auto& buffers = load.machine.program->units.at(static_cast<std::size_t>(load.unit));
   const bool masters = load.reader.has(StateKind::master);
-  load.read(masters ? StateKind::master : StateKind::weight, at, values);
-  load.put(buffers.master, at, values);
-  if (param.buffer != buffers.master.buffer) load.put(param, at, values);
+  load.read(masters ? StateKind::master : StateKind::weight, part, at, values);
+  for (const auto& ref : load.weights(part)) load.put(ref, part, at, values);
   if (masters && load.reader.has(StateKind::weight)) {
     std::vector<float> weights(values.size());
-    load.read(StateKind::weight, at, weights);
+    load.read(StateKind::weight, part, at, weights);
     compare_rounded(load.machine, load.unit, values, weights, loaded);
   }
-  const std::pair<StateKind, schedule::Ref> moments[] = {
-      {StateKind::exp_avg, buffers.exp_avg}, {StateKind::exp_avg_sq, buffers.exp_avg_sq}};
+  const std::pair<StateKind, schedule::Ref> moments[] = {{StateKind::exp_avg, part.exp_avg},
+                                                         {StateKind::exp_avg_sq, part.exp_avg_sq}};
   for (const auto& [kind, ref] : moments) {
     if (load.reader.has(kind)) {
-      load.read(kind, at, values);
+      load.read(kind, part, at, values);
     } else {
       std::fill(values.begin(), values.end(), 0.0F);
     }
-    load.put(ref, at, values);
+    load.put(ref, part, at, values);
   }
 }
 
@@ -147,14 +159,28 @@ std::vector<ShardState> owned_state(const Machine& machine) {
   for (std::size_t u = 0; u < machine.program->units.size(); ++u) {
     const auto& buffers = machine.program->units[u];
     const auto unit = static_cast<int>(u);
-    const auto add = [&](StateKind kind, const schedule::Ref& ref) {
-      result.push_back({unit, kind, own_shard(machine, unit, ref), place_of(machine, ref)});
-    };
-    // With fp32 compute the optimizer's copy, which offload keeps on the host, equals the weight.
-    add(StateKind::weight, masters ? buffers.param_shard : buffers.master);
-    if (masters) add(StateKind::master, buffers.master);
-    add(StateKind::exp_avg, buffers.exp_avg);
-    add(StateKind::exp_avg_sq, buffers.exp_avg_sq);
+    const auto shard = unit_layout(machine, unit).shard().value;
+    const auto own = machine.rank() * shard;  // the rank's shard begins here
+    const auto first = machine.first_updated(unit);
+    for (const auto& part : buffers.parts) {
+      const auto from = first + part.begin.value;  // what the rank updates may be the whole unit
+      const auto begin = std::max(from, own);
+      const auto end = std::min(from + part.numel.value, own + shard);
+      const auto add = [&](StateKind kind, const schedule::Ref& ref) {
+        result.push_back({unit, kind, cut(machine.view(ref, part), from, begin, end),
+                          place_of(machine, ref), begin - own});
+      };
+      if (masters) {
+        result.push_back({unit, StateKind::weight,
+                          cut(machine.view(buffers.param_shard), own, begin, end),
+                          place_of(machine, buffers.param_shard), begin - own});
+        add(StateKind::master, part.master);
+      } else {  // the optimizer's copy, which offload keeps on the host, equals the weight
+        add(StateKind::weight, part.master);
+      }
+      add(StateKind::exp_avg, part.exp_avg);
+      add(StateKind::exp_avg_sq, part.exp_avg_sq);
+    }
   }
   return result;
 }
@@ -162,8 +188,12 @@ std::vector<ShardState> owned_state(const Machine& machine) {
 void visit_slices(const Machine& machine, const ShardState& state, const View& values,
                   const StateSink& sink) {
   for (const auto& part : unit_layout(machine, state.unit).slices(machine.rank())) {
-    sink({state.kind, part.param, part.param_begin, part.length},
-         values.slice(part.shard_begin.value, part.length.value));
+    const auto first = part.shard_begin.value;
+    const auto begin = std::max(first, state.begin);
+    const auto end = std::min(first + part.length.value, state.begin + values.numel);
+    if (begin >= end) continue;
+    sink({state.kind, part.param, part.param_begin + (begin - first), {end - begin}},
+         cut(values, state.begin, begin, end));
   }
 }
 
@@ -187,16 +217,15 @@ void stream_state(const Machine& machine, const Launch& launch, const StateSink&
 void load_unit_state(const Machine& machine, int unit, const StateReader& reader,
                      const Launch& launch, LoadedState& loaded) {
   const auto& buffers = machine.program->units.at(static_cast<std::size_t>(unit));
-  const auto count = machine.view(buffers.master).numel;
-  const bool whole = count == unit_layout(machine, unit).padded().value;
-  const UnitLoad load{machine, unit, reader, launch, whole ? 0 : machine.rank() * count};
-  const auto param = whole && buffers.always_gathered ? buffers.param_full : buffers.param_shard;
-  std::vector<float> values(static_cast<std::size_t>(std::min(kPiece, count)));
-  for (std::int64_t at = 0; at < count; at += kPiece) {
-    const auto length = static_cast<std::size_t>(std::min(kPiece, count - at));
-    load_piece(load, param, at, std::span(values).first(length), loaded);
+  const UnitLoad load{machine, unit, reader, launch, machine.first_updated(unit)};
+  std::vector<float> values;
+  for (const auto& part : buffers.parts) {
+    for (std::int64_t at = 0; at < part.numel.value; at += kPiece) {
+      values.resize(static_cast<std::size_t>(std::min(kPiece, part.numel.value - at)));
+      load_piece(load, part, at, values, loaded);
+    }
   }
-  if (!whole && buffers.always_gathered) {
+  if (!machine.updates_all(unit) && buffers.always_gathered) {
     machine.communicator->all_gather(machine.view(buffers.param_shard),
                                      machine.view(buffers.param_full), launch);
   }
@@ -261,6 +290,7 @@ LoadedState Engine::load_state(const StateReader& reader, std::int64_t applied_s
     load_unit_state(self.machine, static_cast<int>(u), reader, launch, loaded);
   }
   self.applied = applied_steps;
+  self.unpublished = false;
   return loaded;
 }
 

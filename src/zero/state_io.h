@@ -32,12 +32,14 @@ struct LoadedState {
   std::string first_differing;  ///< parameter name
 };
 
-/// One rank's shard of one kind of state of one unit, where the engine keeps it.
+/// One kind of state of one unit, or a part of it, as far as it is one rank's, where the engine
+/// keeps it.
 struct ShardState {
   int unit = 0;
   layout::StateKind kind = layout::StateKind::weight;
   View shard;
   Place where = Place::device;
+  std::int64_t begin = 0;  ///< of `shard` in the rank's shard of the unit
 };
 
 /// The state a rank answers for, unit by unit: at every stage each element of the model belongs to

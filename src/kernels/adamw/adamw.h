@@ -15,8 +15,8 @@ struct AdamWParams {
 };
 
 /// The flat buffers of one range. `param` (compute dtype) receives the rounded new master.
-/// master, exp_avg, exp_avg_sq: fp32. grad: fp32; on the CPU also bf16 or fp16. `param` may equal
-/// `master` when the compute dtype is fp32.
+/// master, exp_avg, exp_avg_sq: fp32. grad: fp32, bf16 or fp16. `param` may equal `master` when the
+/// compute dtype is fp32.
 struct AdamWSpans {
   View master, exp_avg, exp_avg_sq, grad, param;
 };

@@ -28,26 +28,26 @@ __device__ __forceinline__ State update(const AdamWScalars& s, State old, float 
   return {__fmaf_rn(-s.step_size, q, p), m, v};
 }
 
-template <typename Param>
+template <typename Param, typename Grad>
 struct Pointers {
   float* master;
   float* exp_avg;
   float* exp_avg_sq;
-  const float* grad;
+  const Grad* grad;
   Param* param;  ///< null: master is the parameter
 };
 
-template <typename Param, bool kL2, int kCount>
-__device__ __forceinline__ void step_at(const Pointers<Param>& at, const AdamWScalars& scalars,
-                                        float factor, std::int64_t i) {
+template <typename Param, typename Grad, bool kL2, int kCount>
+__device__ __forceinline__ void step_at(const Pointers<Param, Grad>& at,
+                                        const AdamWScalars& scalars, float factor, std::int64_t i) {
   auto p = load_pack<float, kCount>(at.master + i);
   auto m = load_pack<float, kCount>(at.exp_avg + i);
   auto v = load_pack<float, kCount>(at.exp_avg_sq + i);
-  const auto g = load_pack<float, kCount>(at.grad + i);
+  const auto g = load_pack<Grad, kCount>(at.grad + i);
   Pack<Param, kCount> rounded;
 #pragma unroll
   for (int j = 0; j < kCount; ++j) {
-    const State next = update<kL2>(scalars, {p.at[j], m.at[j], v.at[j]}, g.at[j], factor);
+    const State next = update<kL2>(scalars, {p.at[j], m.at[j], v.at[j]}, to_float(g.at[j]), factor);
     p.at[j] = next.p;
     m.at[j] = next.m;
     v.at[j] = next.v;
@@ -61,9 +61,10 @@ __device__ __forceinline__ void step_at(const Pointers<Param>& at, const AdamWSc
   }
 }
 
-template <typename Param, bool kL2, int kCount>
-__global__ void adamw_kernel(Pointers<Param> at, AdamWScalars given, const AdamWScalars* on_device,
-                             const float* grad_factor, std::int64_t numel) {
+template <typename Param, typename Grad, bool kL2, int kCount>
+__global__ void adamw_kernel(Pointers<Param, Grad> at, AdamWScalars given,
+                             const AdamWScalars* on_device, const float* grad_factor,
+                             std::int64_t numel) {
   const float factor = *grad_factor;
   if (!isfinite(factor)) {
     return;
@@ -72,35 +73,47 @@ __global__ void adamw_kernel(Pointers<Param> at, AdamWScalars given, const AdamW
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x * kCount;
   std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kCount;
   for (; i + kCount <= numel; i += step) {
-    step_at<Param, kL2, kCount>(at, scalars, factor, i);
+    step_at<Param, Grad, kL2, kCount>(at, scalars, factor, i);
   }
   for (; i < numel; ++i) {
-    step_at<Param, kL2, 1>(at, scalars, factor, i);
+    step_at<Param, Grad, kL2, 1>(at, scalars, factor, i);
   }
+}
+
+template <typename Param, typename Grad>
+void launch(const AdamWSpans& spans, const AdamWScalars& scalars, const void* on_device,
+            const View& grad_factor, void* stream) {
+  constexpr int kCount = 4;
+  const std::int64_t numel = spans.master.numel;
+  const bool same = spans.param.data == spans.master.data;
+  const Pointers<Param, Grad> at{spans.master.as<float>(), spans.exp_avg.as<float>(),
+                                 spans.exp_avg_sq.as<float>(), spans.grad.as<Grad>(),
+                                 same ? nullptr : spans.param.as<Param>()};
+  const auto fits = [](const void* data, std::size_t alignment) {
+    return reinterpret_cast<std::uintptr_t>(data) % alignment == 0;
+  };
+  const bool packed = aligned16(at.master, at.exp_avg, at.exp_avg_sq) &&
+                      fits(at.grad, alignof(Pack<Grad, kCount>)) &&
+                      fits(at.param, alignof(Pack<Param, kCount>));
+  auto* kernel =
+      packed
+          ? (scalars.l2 ? adamw_kernel<Param, Grad, true, kCount>
+                        : adamw_kernel<Param, Grad, false, kCount>)
+          : (scalars.l2 ? adamw_kernel<Param, Grad, true, 1> : adamw_kernel<Param, Grad, false, 1>);
+  launch_kernel("adamw", kernel, dim3(grid_for(ceil_div(numel, packed ? kCount : 1), kThreads)),
+                dim3(kThreads), 0, stream, at, scalars, static_cast<const AdamWScalars*>(on_device),
+                grad_factor.as<float>(), numel);
 }
 
 }  // namespace
 
 void adamw_cuda(const AdamWSpans& spans, const AdamWScalars& scalars, const void* on_device,
                 const View& grad_factor, void* stream) {
-  constexpr int kCount = 4;
-  const std::int64_t numel = spans.master.numel;
-  dispatch_float(spans.param.dtype, "adamw", [&](auto tag) {
-    using Param = typename decltype(tag)::Type;
-    const bool same = spans.param.data == spans.master.data;
-    const Pointers<Param> at{spans.master.as<float>(), spans.exp_avg.as<float>(),
-                             spans.exp_avg_sq.as<float>(), spans.grad.as<float>(),
-                             same ? nullptr : spans.param.as<Param>()};
-    const bool packed =
-        aligned16(at.master, at.exp_avg, at.exp_avg_sq, at.grad) &&
-        reinterpret_cast<std::uintptr_t>(at.param) % alignof(Pack<Param, kCount>) == 0;
-    auto* kernel =
-        packed
-            ? (scalars.l2 ? adamw_kernel<Param, true, kCount> : adamw_kernel<Param, false, kCount>)
-            : (scalars.l2 ? adamw_kernel<Param, true, 1> : adamw_kernel<Param, false, 1>);
-    launch_kernel("adamw", kernel, dim3(grid_for(ceil_div(numel, packed ? kCount : 1), kThreads)),
-                  dim3(kThreads), 0, stream, at, scalars,
-                  static_cast<const AdamWScalars*>(on_device), grad_factor.as<float>(), numel);
+  dispatch_float(spans.param.dtype, "adamw", [&](auto param_tag) {
+    dispatch_float(spans.grad.dtype, "adamw", [&](auto grad_tag) {
+      launch<typename decltype(param_tag)::Type, typename decltype(grad_tag)::Type>(
+          spans, scalars, on_device, grad_factor, stream);
+    });
   });
 }
 
