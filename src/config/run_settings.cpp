@@ -151,7 +151,7 @@ void resolve_memory_flags(Context& context) {
   }
   if (const std::string* transfers = context.flags.find("transfers")) {
     zero.copy_engines = lower_case(*transfers) == "copy";
-    context.set_origin("zero.copy_engines", "--transfers", kCommandLine);
+    context.set_origin_flag("zero.copy_engines", "transfers");
   }
   if (const std::string* coalesce = context.flags.find("coalesce")) {
     const std::string text = *coalesce == "auto" ? "0" : *coalesce == "off" ? "1" : *coalesce;
