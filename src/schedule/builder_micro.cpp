@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "schedule/builder.h"
 
@@ -20,6 +21,7 @@ struct Builder::MicroState {
   std::map<int, BufferId> parts;      ///< unit -> reduced gradient that goes to the host again
   std::map<int, int> grad_uses_left;  ///< unit -> backward operations still to come
   std::map<int, int> last_use;        ///< unit -> layer whose backward is its last one
+  std::vector<int> due;               ///< units whose gradient is complete and not yet reduced
   std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
 
   [[nodiscard]] bool first() const {
@@ -86,6 +88,7 @@ void Builder::build_micro(VariantKind kind) {
     }
     release_after(state, i);
   }
+  for (const int u : state.due) emit_reduce(state, u);
 }
 
 void Builder::gather(MicroState& state, int u) {
@@ -241,8 +244,11 @@ void Builder::emit_backward(MicroState& state, int l) {
                                                                   : layer.backward_scratch_all;
   if (scratch.value > 0) start_bytes(op, BufferKind::scratch, scratch, true);
   state.out->push_back(std::move(op));
+  // One backward later: a buffer lives until the operation that ends it, and the next backward must
+  // not wait for this reduction to get its memory.
+  for (const int u : std::exchange(state.due, {})) emit_reduce(state, u);
   for (const int u : layer.units) {
-    if (--state.grad_uses_left[u] == 0) emit_reduce(state, u);
+    if (--state.grad_uses_left[u] == 0) state.due.push_back(u);
   }
 }
 
