@@ -44,8 +44,9 @@ class Calibration {
   [[nodiscard]] at::Tensor random(std::vector<std::int64_t> shape) const {
     return at::empty(shape, options_).normal_(0, 0.02);
   }
-  double seconds(const std::function<void(const Launch&)>& call, int repeats = 8) {
-    return graph_seconds(*queues_, call, repeats);
+  /// Long enough for the clock that the chip keeps under such load.
+  double seconds(const std::function<void(const Launch&)>& call) {
+    return steady_graph_seconds(*queues_, call);
   }
 
   void gemms() {
@@ -69,27 +70,31 @@ class Calibration {
   }
 
   void gemm(std::int64_t rows, std::int64_t in, std::int64_t out) {
-    constexpr int kSets = 4;  // more bytes than the L2 holds
-    const auto x = random({rows, in}), y = random({rows, out});
-    std::vector<at::Tensor> weights, grads, half_grads;
+    // In a step the operands of a product are seldom in the cache: other sets pass between.
+    constexpr int kSets = 4;
+    struct Set {
+      at::Tensor x, y, weight, grad, half_grad;
+    };
+    std::vector<Set> sets;
     for (int s = 0; s < (in * out > (1LL << 27) ? 1 : kSets); ++s) {
-      weights.push_back(random({out, in}));
-      grads.push_back(at::zeros({out, in}, options_.dtype(at::kFloat)));
-      half_grads.push_back(at::zeros({out, in}, options_));
+      sets.push_back({random({rows, in}), random({rows, out}), random({out, in}),
+                      at::zeros({out, in}, options_.dtype(at::kFloat)),
+                      at::zeros({out, in}, options_)});
     }
     const auto each = [&](auto call) {
       const auto all = [&](const Launch&) {
-        for (std::size_t s = 0; s < weights.size(); ++s) call(s);
+        for (const auto& set : sets) call(set);
       };
-      return seconds(all) / static_cast<double>(weights.size());
+      return seconds(all) / static_cast<double>(sets.size());
     };
     plan::GemmTime time{rows, in, out};
-    time.forward = each([&](auto s) { kernels::linear_forward(x, weights[s], y); });
+    time.forward = each([](const Set& s) { kernels::linear_forward(s.x, s.weight, s.y); });
     time.grad_input =
-        each([&](auto s) { kernels::linear_backward_input(y, weights[s], x, false); });
-    time.grad_weight = each([&](auto s) { kernels::linear_backward_weight(y, x, grads[s]); });
+        each([](const Set& s) { kernels::linear_backward_input(s.y, s.weight, s.x, false); });
+    time.grad_weight =
+        each([](const Set& s) { kernels::linear_backward_weight(s.y, s.x, s.grad); });
     time.grad_weight_half =
-        each([&](auto s) { kernels::linear_backward_weight(y, x, half_grads[s]); });
+        each([](const Set& s) { kernels::linear_backward_weight(s.y, s.x, s.half_grad); });
     device_.gemms.push_back(time);
   }
 

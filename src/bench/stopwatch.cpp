@@ -1,6 +1,8 @@
 #include "bench/stopwatch.h"
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
 
 namespace zt::bench {
 namespace {
@@ -34,8 +36,11 @@ double stream_seconds(memory::Queues& queues, const std::function<void(const Lau
   return seconds_of(queues, repeats, submit);
 }
 
-double graph_seconds(memory::Queues& queues, const std::function<void(const Launch&)>& call,
-                     int repeats) {
+namespace {
+
+/// Captures the call after it has run.
+std::unique_ptr<memory::Graph> captured(memory::Queues& queues,
+                                        const std::function<void(const Launch&)>& call) {
   const memory::Queues::Work work = call;
   const auto submit = [&] {
     queues.begin(1);
@@ -43,8 +48,27 @@ double graph_seconds(memory::Queues& queues, const std::function<void(const Laun
   };
   for (int i = 0; i < kWarmups; ++i) submit();
   queues.synchronize();
-  const auto graph = queues.capture(1, submit);
+  return queues.capture(1, submit);
+}
+
+}  // namespace
+
+double graph_seconds(memory::Queues& queues, const std::function<void(const Launch&)>& call,
+                     int repeats) {
+  const auto graph = captured(queues, call);
   return seconds_of(queues, repeats, [&] { queues.replay(*graph); });
+}
+
+double steady_graph_seconds(memory::Queues& queues,
+                            const std::function<void(const Launch&)>& call) {
+  constexpr double kLong = 20e-3;
+  constexpr int kFew = 3, kMost = 2000;
+  const auto graph = captured(queues, call);
+  const auto replay = [&] { queues.replay(*graph); };
+  const double once = seconds_of(queues, kFew, replay);
+  const int repeats = std::clamp(static_cast<int>(kLong / once), kFew, kMost);
+  (void)seconds_of(queues, repeats, replay);
+  return seconds_of(queues, repeats, replay);
 }
 
 }  // namespace zt::bench

@@ -11,6 +11,9 @@ namespace zt::bench {
 double graph_seconds(memory::Queues& queues, const std::function<void(const Launch&)>& call,
                      int repeats);
 
+/// The same after as many runs as take a while, over as many: at the clock of steady load.
+double steady_graph_seconds(memory::Queues& queues, const std::function<void(const Launch&)>& call);
+
 /// The same operation by operation, for collectives.
 double stream_seconds(memory::Queues& queues, const std::function<void(const Launch&)>& call,
                       int repeats = 10);
