@@ -100,6 +100,25 @@ __device__ __forceinline__ void store_head(T* head, int half, const Pairs<kCount
   }
 }
 
+template <typename T, int kCount, int kLanes, int kTurns>
+__device__ __forceinline__ void copy_head(const T* from, T* to, int half) {
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int i = pair_index<kCount, kLanes>(turn);
+    if (i < half) {
+      const auto low = load_pack<T, kCount>(from + i);
+      const auto high = load_pack<T, kCount>(from + half + i);
+      store_pack(to + i, low);
+      store_pack(to + half + i, high);
+    }
+  }
+}
+
+/// True when `mine` is true for any thread of the warp.
+__device__ __forceinline__ bool any_of_warp(bool mine) {
+  return __any_sync(0xffffffffU, static_cast<int>(mine)) != 0;
+}
+
 template <int kLanes, typename T, int kCount, int kTurns>
 __device__ __forceinline__ float sum_of_squares(const Held<T, kCount, kTurns>& x) {
   float sum = 0.0F;

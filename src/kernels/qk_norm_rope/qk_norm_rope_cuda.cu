@@ -43,18 +43,33 @@ struct Backward {
   float* partials;  ///< [gridDim.x x 2 D], q then k
 };
 
-/// Where head `head` of a token lies in the fused projection's three parts.
-struct Slot {
-  int kind;   ///< 0 q, 1 k, 2 v
-  int index;  ///< inside its part
-};
-__device__ __forceinline__ Slot slot_of(int head, const Shape& shape) {
+enum class Kind { query, key, value };
+__device__ __forceinline__ Kind kind_of(int head, const Shape& shape) {
   if (head < shape.q_heads) {
-    return {0, head};
+    return Kind::query;
   }
-  head -= shape.q_heads;
-  return head < shape.kv_heads ? Slot{1, head} : Slot{2, head - shape.kv_heads};
+  return head < shape.q_heads + shape.kv_heads ? Kind::key : Kind::value;
 }
+
+/// The heads of one token in the three parts.
+template <typename T>
+struct Parts {
+  T *q, *k, *v;
+
+  __device__ __forceinline__ Parts(T* all_q, T* all_k, T* all_v, std::int64_t token,
+                                   const Shape& shape)
+      : q(all_q + token * (shape.q_heads * 2 * shape.half)),
+        k(all_k + token * (shape.kv_heads * 2 * shape.half)),
+        v(all_v + token * (shape.kv_heads * 2 * shape.half)) {}
+  __device__ __forceinline__ T* at(Kind kind, int head, const Shape& shape) const {
+    if (kind == Kind::query) {
+      return q + head * 2 * shape.half;
+    }
+    head -= shape.q_heads;
+    return kind == Kind::key ? k + head * 2 * shape.half
+                             : v + (head - shape.kv_heads) * 2 * shape.half;
+  }
+};
 
 template <typename T, int kCount, int kLanes, int kTurns>
 __global__ void __launch_bounds__(kThreads) forward_kernel(Forward<T> io, Shape shape) {
@@ -63,39 +78,45 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(Forward<T> io, Shape 
   const int half = shape.half;
   const int heads = shape.q_heads + 2 * shape.kv_heads;
   const std::int64_t token = blockIdx.x;
+  const T* qkv = io.qkv + token * (heads * 2 * half);
+  const Parts<T> parts(io.q, io.k, io.v, token, shape);
   const auto angles =
       load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + io.positions[token] * 2 * half, half);
   // Every thread takes part in every turn of the loop: the sums exchange between lanes.
   for (int first = 0; first < heads; first += kGroups) {
     const int head = first + group;
     const bool active = head < heads;
-    const Slot slot = slot_of(active ? head : 0, shape);
+    const Kind kind = kind_of(active ? head : 0, shape);
+    T* to = parts.at(kind, active ? head : 0, shape);
+    if (!any_of_warp(active && kind != Kind::value)) {  // values only
+      if (active) {
+        copy_head<T, kCount, kLanes, kTurns>(qkv + head * 2 * half, to, half);
+      }
+      continue;
+    }
     Held<T, kCount, kTurns> x;
     if (active) {
-      x = load_head<T, kCount, kLanes, kTurns>(io.qkv + (token * heads + head) * 2 * half, half);
+      x = load_head<T, kCount, kLanes, kTurns>(qkv + head * 2 * half, half);
     }
     Pairs<kCount, kTurns> y = x.widened();
     if (shape.qk_norm) {
       const float squares = sum_of_squares<kLanes>(x);
       const float rstd = 1.0F / sqrtf(squares / static_cast<float>(2 * half) + shape.epsilon);
-      if (slot.kind != 2) {
-        y = normalised(
-            x,
-            load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight, half),
-            rstd);
+      if (kind != Kind::value) {
+        y = normalised(x,
+                       load_head<T, kCount, kLanes, kTurns>(
+                           kind == Kind::query ? io.q_weight : io.k_weight, half),
+                       rstd);
         if (active && threadIdx.x % kLanes == 0) {
           io.rstd[token * (shape.q_heads + shape.kv_heads) + head] = rstd;
         }
       }
     }
-    if (slot.kind != 2) {
+    if (kind != Kind::value) {
       rotate<1>(y, angles);
     }
     if (active) {
-      T* part = slot.kind == 0 ? io.q : (slot.kind == 1 ? io.k : io.v);
-      const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
-      store_head<T, kCount, kLanes, kTurns>(part + (token * part_heads + slot.index) * 2 * half,
-                                            half, y);
+      store_head<T, kCount, kLanes, kTurns>(to, half, y);
     }
   }
 }
@@ -140,48 +161,53 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io, Shap
   Pairs<kCount, kTurns> grad_q_weight;
   Pairs<kCount, kTurns> grad_k_weight;
   for (std::int64_t token = blockIdx.x; token < shape.tokens; token += gridDim.x) {
+    const T* qkv = io.qkv + token * (heads * 2 * half);
+    T* grad_qkv = io.grad_qkv + token * (heads * 2 * half);
+    const Parts<const T> parts(io.grad_q, io.grad_k, io.grad_v, token, shape);
     const auto angles =
         load_angles<T, kCount, kLanes, kTurns>(io.cos_sin + io.positions[token] * 2 * half, half);
     for (int first = 0; first < heads; first += kGroups) {
       const int head = first + group;
       const bool active = head < heads;
-      const Slot slot = slot_of(active ? head : 0, shape);
+      const Kind kind = kind_of(active ? head : 0, shape);
+      const bool turns = active && kind != Kind::value;
+      const T* from = parts.at(kind, active ? head : 0, shape);
+      if (!any_of_warp(turns)) {  // values only
+        if (active) {
+          copy_head<T, kCount, kLanes, kTurns>(from, grad_qkv + head * 2 * half, half);
+        }
+        continue;
+      }
       Pairs<kCount, kTurns> grad;
       Held<T, kCount, kTurns> x;
-      const std::int64_t at = (token * heads + head) * 2 * half;
       if (active) {
-        const T* part = slot.kind == 0 ? io.grad_q : (slot.kind == 1 ? io.grad_k : io.grad_v);
-        const int part_heads = slot.kind == 0 ? shape.q_heads : shape.kv_heads;
-        grad = load_head<T, kCount, kLanes, kTurns>(
-                   part + (token * part_heads + slot.index) * 2 * half, half)
-                   .widened();
-        if (shape.qk_norm && slot.kind != 2) {
-          x = load_head<T, kCount, kLanes, kTurns>(io.qkv + at, half);
+        grad = load_head<T, kCount, kLanes, kTurns>(from, half).widened();
+        if (shape.qk_norm && turns) {
+          x = load_head<T, kCount, kLanes, kTurns>(qkv + head * 2 * half, half);
         }
       }
-      if (slot.kind != 2) {
+      if (kind != Kind::value) {
         rotate<-1>(grad, angles);
       }
       if (shape.qk_norm) {
         // Value heads and idle groups run along with zeros: the sums exchange between lanes.
         Held<T, kCount, kTurns> weight;
         float rstd = 0.0F;
-        if (active && slot.kind != 2) {
-          weight = load_head<T, kCount, kLanes, kTurns>(slot.kind == 0 ? io.q_weight : io.k_weight,
-                                                        half);
+        if (turns) {
+          weight = load_head<T, kCount, kLanes, kTurns>(
+              kind == Kind::query ? io.q_weight : io.k_weight, half);
           rstd = io.rstd[token * (shape.q_heads + shape.kv_heads) + head];
         }
         Pairs<kCount, kTurns> part;
-        norm_backward<T, kCount, kLanes, kTurns>(grad, part, x, weight, rstd, 2 * half,
-                                                 active && slot.kind != 2);
-        if (slot.kind == 0) {
+        norm_backward<T, kCount, kLanes, kTurns>(grad, part, x, weight, rstd, 2 * half, turns);
+        if (kind == Kind::query) {
           add(grad_q_weight, part);
-        } else if (slot.kind == 1) {
+        } else if (kind == Kind::key) {
           add(grad_k_weight, part);
         }
       }
       if (active) {
-        store_head<T, kCount, kLanes, kTurns>(io.grad_qkv + at, half, grad);
+        store_head<T, kCount, kLanes, kTurns>(grad_qkv + head * 2 * half, half, grad);
       }
     }
   }
