@@ -5,6 +5,7 @@ usage: gpu_rows.py BIN_DIR WORK_DIR RANKS SECONDS PART[,PART...]
   sanitize   compute-sanitizer (memcheck, racecheck) over the kernels' tests; two GPUs: both at once
   delays   tests/gpu/delays.py: equal bits under random delays of every collective
   loss     tests/gpu/loss.py: 200 steps beside two seeds of PyTorch
+  profile  `zt train --profile` on the 0.6B shape: its trace, line by line
   graphs   CUDA graphs on and off, stages and offload: losses, norms and weights equal to the bit
   calibrate  `zt bench --calibrate`; rows after it are predicted too
   peers    benchmarks/peers/fsdp2.py, eager and compiled;  peers:NAME+NAME takes these only
@@ -197,6 +198,22 @@ class Session:
             self.problems += not equal
             print(f"{'PASS' if equal else 'FAIL'} graphs {reduce_at}: {len(results)} runs equal to the bit", flush=True)
 
+    def profile(self):
+        """A real run with some steps traced; the trace is kept."""
+        if self.left() < 40:
+            print("SKIP profile: no time left", flush=True)
+            return
+        sys.path.insert(0, str(ROOT / "tests" / "gpu"))
+        import gate
+        runner = gate.Runner(str(self.bins / "zt"), self.work / "profile", self.ranks)
+        model = gate.make_model(self.work / "profile" / "model", 1024, 28, 16, 8, 3072, True)
+        done = runner.run("0.6B, 512 x 1 x 16, auto, profiled", model, 3, 8, flags=["--profile", "3"])
+        trace = self.work / "profile" / "out" / "trace.json"
+        self.problems += done is None or not trace.exists()
+        if trace.exists():
+            self.script("../../benchmarks/trace_summary.py", trace)
+            self.keep(trace)
+
     def keep(self, file):
         out = os.environ.get("OUT")
         if out and file.exists():
@@ -326,6 +343,8 @@ def main():
             session.script("delays.py", session.bins / "zt", session.bins / "libdelay_shim.so", session.work / "delays", session.ranks)
         elif part == "loss":
             session.script("loss.py", session.bins / "zt", session.work / "loss", session.ranks)
+        elif part == "profile":
+            session.profile()
         elif part == "graphs":
             session.graphs()
         elif part == "calibrate":

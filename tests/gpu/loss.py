@@ -20,7 +20,7 @@ RATE, WARMUP, DECAY, CLIP = 1e-3, 20, 0.1, 1.0
 SEEDS = {"A": 42, "B": 1042}
 LARGE = dict(steps=200, batch=16, block=256, model=dict(
     hidden_size=512, intermediate_size=1536, num_hidden_layers=8, num_attention_heads=8, num_key_value_heads=4, head_dim=64))
-TINY = dict(steps=12, batch=4, block=64, model={})
+TINY = dict(steps=12, batch=4, block=64, model=dict(num_hidden_layers=6))
 
 
 def order(count, batch, steps, seed):
@@ -91,7 +91,8 @@ def main():
     device = "cpu" if "cpu" in sys.argv[4:] else "cuda"
     what = TINY if device == "cpu" else LARGE
     for name, seed in SEEDS.items():
-        _peer.make_model(work / name, seed, **what["model"])
+        layers = what["model"].get("num_hidden_layers", 4)
+        _peer.make_model(work / name, seed, layer_types=["full_attention"] * layers, **what["model"])
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(str(i) for i in range(ranks))).split(",")
     peers = {name: peer_process(name, work, what, device, gpus[index % len(gpus)]) for index, name in enumerate(SEEDS)}
     answers = {name: process.communicate()[0] for name, process in peers.items()}

@@ -1,12 +1,14 @@
 // Test only, preloaded into zt: every collective is preceded by a wait of random length on its
 // stream, drawn on the device, so that each replay of a CUDA graph waits anew. The program itself
 // knows nothing of it. Covers NCCL's calls and copies between GPUs.
+#include <cuda.h>
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "nccl.h"
 
@@ -51,6 +53,16 @@ Function next(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
+using BatchFunction = CUresult (*)(CUstream, unsigned int, CUstreamBatchMemOpParams*, unsigned int);
+BatchFunction batch_function = nullptr;
+
+/// Signals of copies between GPUs.
+CUresult wait_and_signal(CUstream stream, unsigned int count, CUstreamBatchMemOpParams* operations,
+                         unsigned int flags) {
+  wait_first(stream);
+  return batch_function(stream, count, operations, flags);
+}
+
 [[gnu::destructor]] void report() {
   if (waits > 0) {
     std::fprintf(stderr, "[delay_shim] %ld waits, %ld of them captured\n", waits.load(),
@@ -59,6 +71,21 @@ Function next(const char* name) {
 }
 
 }  // namespace
+
+extern "C" cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function,
+                                                        unsigned int version,
+                                                        unsigned long long flags,
+                                                        cudaDriverEntryPointQueryResult* found) {
+  using Query = cudaError_t (*)(const char*, void**, unsigned int, unsigned long long,
+                                cudaDriverEntryPointQueryResult*);
+  const auto status =
+      next<Query>("cudaGetDriverEntryPointByVersion")(symbol, function, version, flags, found);
+  if (status == cudaSuccess && std::strcmp(symbol, "cuStreamBatchMemOp") == 0) {
+    batch_function = reinterpret_cast<BatchFunction>(*function);
+    *function = reinterpret_cast<void*>(&wait_and_signal);
+  }
+  return status;
+}
 
 extern "C" ncclResult_t ncclAllGather(const void* send, void* recv, size_t count,
                                       ncclDataType_t type, ncclComm_t comm, cudaStream_t stream) {
