@@ -57,7 +57,9 @@ class Costs {
       case OpKind::step:
         return {.kernels = flat(kernel::kAdamW, flat_bytes::kAdamW, numel_of(op.writes.front()))};
       case OpKind::fetch:
-      case OpKind::accumulate:
+      case OpKind::fetch_grad:
+      case OpKind::download:
+      case OpKind::store:
       case OpKind::upload:
       case OpKind::release:
         return {};
@@ -214,6 +216,7 @@ int runs(schedule::VariantKind kind, int micro_steps) {
       return std::max(0, micro_steps - 2);
     case VariantKind::boundary:
       return 1;
+    case VariantKind::settle:
     case VariantKind::evaluation:
       return 0;
   }
