@@ -13,8 +13,10 @@
 #include "cli/start_ranks.h"
 #include "config/env.h"
 #include "config/resolve.h"
+#include "config/told.h"
 #include "launch/job_port.h"
 #include "memory/arena.h"
+#include "train/dry_run.h"
 #include "train/run.h"
 
 namespace zt::cli {
@@ -24,6 +26,24 @@ namespace {
 int num_ranks(const config::Config& config, int num_gpus) {
   if (config.launch.nproc > 0) return config.launch.nproc;
   return config.launch.device == config::DeviceKind::cuda ? std::max(1, num_gpus) : 1;
+}
+
+/// --dry_run and --check_memory.
+void tell(const Arguments& arguments, const config::Told& told, int num_gpus) {
+  if (told.check_memory) train::check_memory(std::cout);
+  if (!told.dry_run) return;
+  config::Facts facts;
+  facts.has_gpu = true;  // of the machine that the run is for
+  facts.reads_data = false;
+  facts.reads_model = false;
+  facts.environment = config::all_variables();
+  auto config = config::resolve(arguments, facts);
+  const int world = config.launch.nproc > 0 ? config.launch.nproc : std::max(1, num_gpus);
+  facts.world_size = world;
+  facts.hidden_size = train::hidden_size_of(config);
+  config = config::resolve(arguments, facts);
+  for (const auto& notice : config.notices) std::cout << "note: " << notice << '\n';
+  train::dry_run(config, {world, told.device}, std::cout);
 }
 
 /// For a rank whose driving thread never returns: no destructor can run.
@@ -44,6 +64,10 @@ constexpr auto kSaveGrace = std::chrono::minutes(5);
 int run_train(const Arguments& arguments) {
   if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
     std::cout << config::help_text("train");
+    return 0;
+  }
+  if (const auto told = config::read_told(arguments); told.dry_run || told.check_memory) {
+    tell(arguments, told, memory::num_cuda_devices());
     return 0;
   }
   // Before the driver's threads exist: these must not take the signals.

@@ -39,6 +39,7 @@ const std::vector<FlagAlias>& flag_aliases() {
       {"activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"},
       {"per_gpu_train_batch_size", "per_device_train_batch_size"},
       {"deepspeed_config", "deepspeed"},
+      {"load_checkpoint", "resume_from_checkpoint"},
       {"per_gpu_eval_batch_size", "per_device_eval_batch_size"},
       {"gradient_clipping", "max_grad_norm"},
       {"deepspeed_config_file", "deepspeed"},

@@ -21,6 +21,15 @@ std::vector<Flag> task_flags() {
   return {
       special("config", FlagType::text, "none",
               "Task file (YAML) or file of flags (JSON, YAML); flags of the command line win"),
+      special("preset", FlagType::text, "none",
+              "1b_mamba, 3b_mamba or 7b_mamba: the settings of configs/config_<preset>.yaml below "
+              "those of --config and the command line"),
+      special("dry_run", FlagType::boolean, "false",
+              "Tell parameters, memory, schedule and time of the run; start and write nothing"),
+      special("device", FlagType::text, "this machine's",
+              "GPU by name (RTX4090, A100-80GB, H200, ...) that --dry_run plans for"),
+      special("check_memory", FlagType::boolean, "false",
+              "Tell what this machine's GPUs have free and what each preset needs"),
       applies("test_file_dir", "test.test_file_dir", "Folder or file with the text of --task test",
               "required to test"),
       applies("test_output_file", "test.output_file", "JSON that --task test writes",

@@ -68,7 +68,10 @@ Layer read_inputs(const std::vector<std::string>& args, const Facts& facts, Prob
   command.flags = parse_flags(flags, problems, notices);
   if (const std::string* config = command.flags.find("config")) file = *config;
   over.name = command.name;
-  if (!file.empty()) over = read_file_layer(file, facts, problems, notices);
+  if (const FlagValue* preset = command.flags.find_value("preset")) {
+    over = read_preset_layer(*preset, facts.task, problems, notices);
+  }
+  if (!file.empty()) put_over(over, read_file_layer(file, facts, problems, notices));
   put_over(over, command);
 
   Layer all = read_accelerate_environment(facts.environment);

@@ -41,6 +41,11 @@ enum class FileKind : std::uint8_t { deepspeed, accelerate, task };
 [[nodiscard]] Layer read_task_layer(const Value& root, const std::string& name, Task task,
                                     Problems& problems, std::vector<std::string>& notices);
 
+/// What configs/config_<preset>.yaml says, which the program carries. An unknown name is a problem
+/// that lists the known ones.
+[[nodiscard]] Layer read_preset_layer(const FlagValue& preset, Task task, Problems& problems,
+                                      std::vector<std::string>& notices);
+
 /// One key of a task file that is no flag of the same name.
 struct TaskKey {
   const char* section;  ///< `training`; empty: the top level

@@ -31,6 +31,10 @@ std::string place_of(const Context& context, const char* field) {
 
 }  // namespace
 
+bool is_model_name(const std::string& model_name_or_path) {
+  return model_name_or_path.rfind("mamba:", 0) == 0;
+}
+
 void resolve_shape(Context& context) {
   Config& config = context.config;
   const ModelShape& shape = config.shape;

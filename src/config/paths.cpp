@@ -68,9 +68,14 @@ void check_paths(Context& context) {
     require_flag(context, "model_name_or_path", config.model.model_name_or_path,
                  "Give the folder of a Hugging Face model");
   }
-  if (context.facts.reads_model && !config.model.model_name_or_path.empty()) {
+  const bool is_folder = !is_model_name(config.model.model_name_or_path);
+  if (context.facts.reads_model && !config.model.model_name_or_path.empty() && is_folder) {
     require_folder(context, "model_name_or_path", config.model.model_name_or_path,
                    "Models are not downloaded: give a local folder");
+  }
+  if (!is_folder && context.facts.reads_data) {
+    require_flag(context, "tokenizer_name_or_path", config.model.tokenizer_name_or_path,
+                 "Sizes have no tokenizer: give a folder with one");
   }
   if (!config.model.tokenizer_name_or_path.empty()) {
     require_folder(context, "tokenizer_name_or_path", config.model.tokenizer_name_or_path,

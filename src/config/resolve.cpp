@@ -125,6 +125,7 @@ Config resolve(const std::vector<std::string>& args, const Facts& facts) {
   Context context{inputs.flags, true, document.get(), facts, config, problems};
   resolve_parts(context);
   resolve_task(context);
+  resolve_shape(context);
   check_paths(context);
   problems.throw_if_any(config.notices);
   fill_default_origins(config);

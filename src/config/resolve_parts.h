@@ -60,7 +60,10 @@ void resolve_batch(Context& context);      ///< the batch triple
 void resolve_run(Context& context);        ///< evaluation, logging, seeds, recompute, device
 void resolve_checkpoint(
     Context& context);  ///< when to save, what stays, where to go on; after resolve_run
-void resolve_task(Context& context);  ///< what `zt run` does beside training
-void check_paths(Context& context);   ///< required flags and folders
+void resolve_task(Context& context);   ///< what `zt run` does beside training
+void resolve_shape(Context& context);  ///< sizes of a task file become the model's name
+/// True for sizes written out (`mamba:d_model=512,...`), which stand for a model without a folder.
+[[nodiscard]] bool is_model_name(const std::string& model_name_or_path);
+void check_paths(Context& context);  ///< required flags and folders
 
 }  // namespace zt::config

@@ -129,12 +129,18 @@ void show_time(const config::Config& config, const model::Model& model,
   }
 }
 
+model::Model model_of(const config::Config& config) {
+  const auto& name = config.model.model_name_or_path;
+  return model::find_model(
+      name, "[train.dry_run] --model_name_or_path: got '" + config::shown(name) + "'");
+}
+
 }  // namespace
 
+std::int64_t hidden_size_of(const config::Config& config) { return model_of(config).hidden(); }
+
 void dry_run(const config::Config& config, const DryRun& request, std::ostream& out) {
-  const auto& name = config.model.model_name_or_path;
-  const auto model = model::find_model(
-      name, "[train.dry_run] --model_name_or_path: got '" + config::shown(name) + "'");
+  const auto model = model_of(config);
   require_length(model, config.data.block_size);
   const auto* device = config.launch.use_cpu ? nullptr : device_for(request);
   const plan::Target target{

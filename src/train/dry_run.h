@@ -1,10 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <iosfwd>
 #include <string>
 
 #include "config/config.h"
-#include "model/family.h"
 
 namespace zt::train {
 
@@ -20,6 +20,10 @@ struct DryRun {
 /// width on threads of this process. Writes no files.
 /// Errors: ConfigError for an unknown device and for settings that contradict each other.
 void dry_run(const config::Config& config, const DryRun& request, std::ostream& out);
+
+/// Width of the model that the configuration names, for DeepSpeed's `"auto"` values.
+/// Errors: ConfigError, FileError.
+[[nodiscard]] std::int64_t hidden_size_of(const config::Config& config);
 
 /// `zt train --check_memory`: what every device of this machine has used and free, what each preset
 /// needs per GPU, and which fit. Without a GPU it says so and compares with GPUs by name.

@@ -83,7 +83,9 @@ zero::ParamSource checkpoint_values(const std::vector<layout::ParamSpec>& params
 OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed,
                        const std::string& init_from) {
   OpenedModel opened;
-  opened.config = model::read_model(options.model_name_or_path);
+  const auto& name = options.model_name_or_path;
+  const auto named = model::named_model(name);
+  opened.config = named ? *named : model::read_model(name);
   opened.parts = opened.config.make();
   const auto& params = opened.parts.params;
   opened.values = !init_from.empty()     ? checkpoint_values(params, init_from)
