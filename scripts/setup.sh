@@ -35,7 +35,7 @@ show_log() { grep -vE 'Retrying|^Looking in|^Collecting|^Downloading' "$1" | tai
 build_packages=(  # each has its row in docs/dependencies.md
   g++ cmake ninja-build ccache python3 python3-venv ca-certificates
   nlohmann-json3-dev libspdlog-dev libfmt-dev libutf8proc-dev libxxhash-dev
-  libgloo-dev libhwy-dev liburing-dev libgtest-dev libbenchmark-dev
+  libgloo-dev libhwy-dev liburing-dev libyaml-cpp-dev libgtest-dev libbenchmark-dev
 )
 full_packages=(clang clang-tidy)
 

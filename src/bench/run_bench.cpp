@@ -240,6 +240,7 @@ config::Config bench_config(const BenchFlags& flags, std::optional<int> world, b
   if (!flags.model.empty()) facts.hidden_size = model_of(flags.model).hidden;
   facts.reads_data = false;
   facts.reads_model = false;
+  facts.environment = config::all_variables();
   auto config = config::resolve(flags.rest, facts);
   if (flags.zero_stage) config.zero.stage = *flags.zero_stage;
   (void)zero::residency(config.zero);

@@ -1,6 +1,7 @@
 #include "cli/start_ranks.h"
 
 #include "base/log.h"
+#include "config/env.h"
 #include "config/resolve.h"
 #include "memory/arena.h"
 #include "train/run.h"
@@ -11,6 +12,7 @@ namespace {
 /// The flags, the model and, on the machine that writes it, the output folder.
 void check_training(const launch::LaunchOptions& options) {
   train::RunInput input{.arguments = {options.arguments.begin() + 1, options.arguments.end()},
+                        .environment = config::all_variables(),
                         .has_gpu = memory::num_cuda_devices() > 0};
   input.rank.world_size = options.nnodes * options.nproc;
   input.rank.local_world_size = options.nproc;

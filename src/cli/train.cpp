@@ -49,6 +49,7 @@ int run_train(const Arguments& arguments) {
   auto signals = std::make_unique<train::StopSignals>();
   const int num_gpus = memory::num_cuda_devices();
   train::RunInput input{.arguments = arguments,
+                        .environment = config::all_variables(),
                         .has_gpu = num_gpus > 0,
                         .on_stuck = end_stuck,
                         .signals = signals.get()};
@@ -62,6 +63,7 @@ int run_train(const Arguments& arguments) {
   }
   config::Facts facts;
   facts.has_gpu = input.has_gpu;
+  facts.environment = input.environment;
   const auto config = config::resolve(arguments, facts);
   log::init(0, log::parse_level(config.run.log_level));
   launch::LaunchOptions options;

@@ -47,7 +47,7 @@ void merge_flag(Context& context, Part& part, const char* flag, std::int64_t fla
   if (part.value && *part.value != flag_value) {
     context.contradiction(flag, *given, *entry, std::to_string(*part.value));
   }
-  if (!part.value) part = {flag_value, std::string("--") + flag, "command line"};
+  if (!part.value) part = {flag_value, context.flags.written(flag), context.flags.place(flag)};
 }
 
 std::string shown_part(const Part& part) {

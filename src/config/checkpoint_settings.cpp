@@ -7,8 +7,6 @@
 namespace zt::config {
 namespace {
 
-constexpr const char* kCommandLine = "command line";
-
 /// Seconds of `90`, `45m`, `8h`, `2d`, `7:30:00`, `10:00`.
 std::optional<double> parse_duration(const std::string& text) {
   if (text.empty()) return std::nullopt;
@@ -39,12 +37,12 @@ void resolve_max_time(Context& context) {
   if (text == nullptr || lower_case(*text) == "none") return;
   const auto seconds = parse_duration(lower_case(trimmed(*text)));
   if (!seconds || *seconds <= 0) {
-    context.problems.add(kCommandLine, "--max_train_time: got " + shown(*text) +
-                                           ", expected a time > 0 as 3600, 45m, 8h or 7:30:00");
+    context.refuse_flag("max_train_time", ": got " + shown(*text) +
+                                              ", expected a time > 0 as 3600, 45m, 8h or 7:30:00");
     return;
   }
   context.config.checkpoint.max_train_seconds = *seconds;
-  context.set_origin("checkpoint.max_train_seconds", "--max_train_time", kCommandLine);
+  context.set_origin_flag("checkpoint.max_train_seconds", "max_train_time");
 }
 
 void resolve_resume(Context& context) {
@@ -54,10 +52,9 @@ void resolve_resume(Context& context) {
   const std::string word = lower_case(trimmed(*text));
   if (word == "none" || word == "false" || word.empty()) return;
   checkpoint.resume_from = word == "latest" || word == "true" ? word : trimmed(*text);
-  context.set_origin("checkpoint.resume_from", "--resume_from_checkpoint", kCommandLine);
+  context.set_origin_flag("checkpoint.resume_from", "resume_from_checkpoint");
   if (!checkpoint.init_from.empty()) {
-    context.problems.add(kCommandLine, "--resume_from_checkpoint contradicts --init_from",
-                         "Keep one");
+    context.refuse_flag("resume_from_checkpoint", " contradicts --init_from", "Keep one");
   }
 }
 
@@ -66,23 +63,22 @@ void resolve_best(Context& context) {
   CheckpointConfig& checkpoint = context.config.checkpoint;
   if (context.flags.find("load_best_model_at_end") != nullptr) {
     checkpoint.load_best_model_at_end = context.flags.boolean("load_best_model_at_end", false);
-    context.set_origin("checkpoint.load_best_model_at_end", "--load_best_model_at_end",
-                       kCommandLine);
+    context.set_origin_flag("checkpoint.load_best_model_at_end", "load_best_model_at_end");
   }
   std::string& metric = checkpoint.metric_for_best_model;
   const std::string* named = context.flags.find("metric_for_best_model");
   if (named != nullptr && lower_case(*named) != "none") {
     metric = *named;
-    context.set_origin("checkpoint.metric_for_best_model", "--metric_for_best_model", kCommandLine);
+    context.set_origin_flag("checkpoint.metric_for_best_model", "metric_for_best_model");
   }
   if (metric.rfind("eval_", 0) == 0) metric = metric.substr(5);
   if (metric != "loss" && metric != "perplexity") {
-    context.problems.add(kCommandLine, "--metric_for_best_model: got " + shown(metric) +
-                                           ", expected loss or perplexity");
+    context.refuse_flag("metric_for_best_model",
+                        ": got " + shown(metric) + ", expected loss or perplexity");
   }
   if (const std::string* greater = context.flags.find("greater_is_better")) {
     checkpoint.greater_is_better = parse_bool(*greater).value_or(false);
-    context.set_origin("checkpoint.greater_is_better", "--greater_is_better", kCommandLine);
+    context.set_origin_flag("checkpoint.greater_is_better", "greater_is_better");
   }
 }
 
@@ -91,10 +87,12 @@ void check_best(Context& context) {
   const CheckpointConfig& checkpoint = context.config.checkpoint;
   const bool by_best = checkpoint.save_strategy == SaveStrategy::best;
   if (!by_best && !checkpoint.load_best_model_at_end) return;
-  const char* flag = by_best ? "--save_strategy best" : "--load_best_model_at_end";
+  const std::string name = by_best ? "save_strategy" : "load_best_model_at_end";
+  const std::string flag = context.flags.written(name) + (by_best ? " best" : "");
+  const std::string place = context.flags.place(name);
   const RunConfig& run = context.config.run;
   if (run.eval_strategy == Interval::no) {
-    context.problems.add(kCommandLine, std::string(flag) + " needs evaluations during training",
+    context.problems.add(place, flag + " needs evaluations during training",
                          "Pass --eval_strategy steps or epoch");
     return;
   }
@@ -103,19 +101,16 @@ void check_best(Context& context) {
       (checkpoint.save_strategy == SaveStrategy::steps && run.eval_strategy == Interval::steps) ||
       (checkpoint.save_strategy == SaveStrategy::epoch && run.eval_strategy == Interval::epoch);
   if (!same) {
-    context.problems.add(kCommandLine,
-                         std::string(flag) + " needs --save_strategy equal to --eval_strategy",
+    context.problems.add(place, flag + " needs --save_strategy equal to --eval_strategy",
                          "Or pass --save_strategy best");
     return;
   }
   if (checkpoint.save_strategy != SaveStrategy::steps || run.eval_steps <= 0) return;
   const double ratio = checkpoint.save_steps / run.eval_steps;
   if (std::abs(ratio - std::round(ratio)) > 1e-9 || ratio < 0.5) {
-    context.problems.add(kCommandLine, std::string(flag) +
-                                           ": --save_steps is no multiple of "
-                                           "--eval_steps: got " +
-                                           format_real(checkpoint.save_steps) + " and " +
-                                           format_real(run.eval_steps));
+    context.problems.add(place, flag + ": --save_steps is no multiple of --eval_steps: got " +
+                                    format_real(checkpoint.save_steps) + " and " +
+                                    format_real(run.eval_steps));
   }
 }
 
@@ -124,20 +119,20 @@ void check_format(Context& context) {
   CheckpointConfig& checkpoint = context.config.checkpoint;
   const bool deepspeed = checkpoint.format == CheckpointFormat::deepspeed;
   if (deepspeed && checkpoint.save_only_model) {
-    context.problems.add(kCommandLine,
-                         "--checkpoint_format deepspeed contradicts --save_only_model", "Keep one");
+    context.refuse_flag("checkpoint_format", " deepspeed contradicts --save_only_model",
+                        "Keep one");
   }
   const std::string* text = context.flags.find("checkpoint_tag");
   if (text == nullptr) return;
   const std::string& tag = checkpoint.tag = trimmed(*text);
-  context.set_origin("checkpoint.tag", "--checkpoint_tag", kCommandLine);
+  context.set_origin_flag("checkpoint.tag", "checkpoint_tag");
   if (!deepspeed) {
-    context.problems.add(kCommandLine, "--checkpoint_tag needs --checkpoint_format deepspeed");
+    context.refuse_flag("checkpoint_tag", " needs --checkpoint_format deepspeed");
   }
   if (tag.empty() || tag.size() > 100 || tag.front() == '.' || tag.rfind("checkpoint-", 0) == 0 ||
       tag.find_first_of("/\\\n") != std::string::npos) {
-    context.problems.add(kCommandLine, "--checkpoint_tag: got " + shown(tag) +
-                                           ", expected a folder's name as step_{step} or final");
+    context.refuse_flag("checkpoint_tag", ": got " + shown(tag) +
+                                              ", expected a folder's name as step_{step} or final");
   }
 }
 
@@ -151,8 +146,8 @@ void resolve_checkpoint(Context& context) {
   check_format(context);
   const double steps = context.config.checkpoint.save_steps;
   if (steps > 1 && std::floor(steps) != steps) {
-    context.problems.add(kCommandLine, "--save_steps: got " + format_real(steps) +
-                                           ", expected a whole number or a share below 1");
+    context.refuse_flag("save_steps", ": got " + format_real(steps) +
+                                          ", expected a whole number or a share below 1");
   }
 }
 

@@ -8,6 +8,8 @@
 
 #include "base/policy.h"
 #include "base/units.h"
+#include "config/model_config.h"
+#include "config/run_task.h"
 
 namespace zt::config {
 
@@ -23,12 +25,6 @@ enum class DeviceKind : std::uint8_t { cpu, cuda };
 enum class Interval : std::uint8_t { no, steps, epoch };
 enum class SaveStrategy : std::uint8_t { no, steps, epoch, best };
 enum class CheckpointFormat : std::uint8_t { native, deepspeed };
-
-struct ModelConfig {
-  std::string model_name_or_path;      ///< HF folder with weights, or with config.json alone
-  std::string tokenizer_name_or_path;  ///< empty: the model's folder
-  bool from_scratch = false;           ///< initialise weights instead of loading them
-};
 
 struct DataConfig {
   std::string train_file_dir;
@@ -189,6 +185,9 @@ struct Config {
   RunConfig run;
   CheckpointConfig checkpoint;
   LaunchConfig launch;
+  ModelShape shape;
+  TestConfig test;
+  PredictConfig predict;
   std::map<std::string, Origin> origins;  ///< field path of this tree -> where its value came from
   std::vector<std::string> notices;       ///< accepted without effect, each with its reason
   /// Fields that wait for a fact, as `zero.reduce_bucket_size (needs hidden_size)`. Empty:

@@ -19,20 +19,6 @@ std::string documentation() {
   return text.str();
 }
 
-/// A bar inside a cell of a Markdown table.
-std::string in_cell(const std::string& text) {
-  std::string result;
-  for (const char c : text) result += c == '|' ? std::string("\\|") : std::string(1, c);
-  return result;
-}
-
-std::string promise(bool has_effect, bool is_refused, const std::string& quiet,
-                    const std::string& note) {
-  if (has_effect) return "effect: " + note;
-  return (is_refused ? "refused" : "notice") + (quiet.empty() ? "" : " unless " + in_cell(quiet)) +
-         ": " + note;
-}
-
 TEST(ConfigDocsTest, EveryDeepSpeedKeyIsDescribed) {
   const std::string text = documentation();
   for (const DsKey& key : ds_keys()) {
@@ -40,10 +26,10 @@ TEST(ConfigDocsTest, EveryDeepSpeedKeyIsDescribed) {
       EXPECT_TRUE(contains(text, "`" + key.path + "`")) << key.path;
       continue;
     }
-    const std::string row =
-        "| `" + key.path + "` | " +
-        promise(key.use == KeyUse::effect, key.use == KeyUse::refused, key.quiet, key.note) +
-        " | Ds";
+    const std::string row = "| `" + key.path + "` | " +
+                            documented_effect(key.use == KeyUse::effect, key.use == KeyUse::refused,
+                                              key.quiet, key.note) +
+                            " | Ds";
     const std::string batch_row = row.substr(0, row.size() - 2) + "Batch";
     EXPECT_TRUE(contains(text, row) || contains(text, batch_row)) << row;
   }
@@ -59,12 +45,7 @@ TEST(ConfigDocsTest, EveryDeepSpeedKeyIsDescribed) {
 TEST(ConfigDocsTest, EveryFlagIsDescribed) {
   const std::string text = documentation();
   for (const Flag& flag : flag_table()) {
-    const std::string what =
-        flag.use == FlagUse::applies
-            ? promise(true, false, "", in_cell(flag.help))
-            : promise(false, flag.use == FlagUse::refused, flag.values, flag.help);
-    const std::string row =
-        "| `--" + flag.name + "` | " + in_cell(default_of(flag)) + " | " + what + " | ";
+    const std::string row = documented(flag) + " | ";
     EXPECT_TRUE(contains(text, row)) << row;
   }
   for (const FlagAlias& alias : flag_aliases()) {
@@ -76,7 +57,7 @@ TEST(ConfigDocsTest, EveryFlagIsDescribed) {
 TEST(ConfigDocsTest, EveryNamedTestExists) {
   std::string sources;
   for (const char* name : {"batch_test", "checkpoint_flags_test", "ds_config_test", "ds_keys_test",
-                           "flags_test", "resolve_test"}) {
+                           "flags_test", "resolve_test", "task_file_test"}) {
     std::ifstream file(std::string(ZT_SOURCE_DIR "/src/config/") + name + ".cpp");
     std::ostringstream source;
     source << file.rdbuf();

@@ -226,9 +226,9 @@ void notice_drifting_defaults(Context& context) {
 
 void Context::contradiction(const std::string& flag, const std::string& flag_text,
                             const DsEntry& entry, const std::string& entry_text) {
-  problems.add("command line; " + document->place(entry),
-               "--" + flag + " " + shown(flag_text) + " contradicts " + entry.written + " " +
-                   shown(entry_text) + "",
+  problems.add(flags.place(flag) + "; " + document->place(entry),
+               flags.written(flag) + " " + shown(flag_text) + " contradicts " + entry.written +
+                   " " + shown(entry_text),
                "Make them equal or write \"auto\" in the file");
 }
 

@@ -83,7 +83,7 @@ DsDocument::DsDocument(Value root, std::string name, Problems& problems,
                   "a DeepSpeed configuration is an object, got " + describe_value(root_));
     return;
   }
-  check_members(root_, "", "");
+  check_members("", DsEntry{&root_, "", root_.line, ""});
 }
 
 const DsEntry* DsDocument::find(const std::string& path) const {
@@ -102,9 +102,8 @@ bool DsDocument::boolean(const std::string& path, bool fallback) const {
   return parse_bool(entry->value->text).value_or(fallback);
 }
 
-void DsDocument::check_members(const Value& object, const std::string& path,
-                               const std::string& written) {
-  for (const Member& member : object.members) check_member(member, path, written);
+void DsDocument::check_members(const std::string& path, const DsEntry& object) {
+  for (const Member& member : object.value->members) check_member(member, path, object);
 }
 
 std::string DsDocument::canonical(const std::string& path, const DsEntry& entry) {
@@ -120,8 +119,10 @@ std::string DsDocument::canonical(const std::string& path, const DsEntry& entry)
 }
 
 void DsDocument::check_member(const Member& member, const std::string& path,
-                              const std::string& written) {
-  const DsEntry entry{&member.value, join(written, member.key), member.line};
+                              const DsEntry& object) {
+  const DsEntry entry{&member.value,
+                      member.written.empty() ? join(object.written, member.key) : member.written,
+                      member.line, member.place.empty() ? object.place : member.place};
   if (path.empty() && member.key == "bfloat16" && root_.find("bf16") != nullptr) {
     notices_.push_back("bfloat16: no effect, bf16 is given too (" + place(entry) + ")");
     return;
@@ -130,15 +131,17 @@ void DsDocument::check_member(const Member& member, const std::string& path,
   const DsSection* section = find_ds_section(full);
   const DsKey* key = find_ds_key(full);
   if (section == nullptr && key == nullptr) {
-    report_unknown(member, path, written);
+    report_unknown(member, path, object.written, place(entry));
     return;
   }
   const DsEntry* earlier = find(full);
   if (earlier != nullptr) {
-    problems_.add(place(entry),
-                  entry.written + " and " + earlier->written + " are two names of one key (line " +
-                      std::to_string(earlier->line) + ")",
-                  "Keep one");
+    problems_.add(
+        place(entry),
+        entry.written + " and " + earlier->written + " are two names of one key (" +
+            (earlier->place.empty() ? "line " + std::to_string(earlier->line) : earlier->place) +
+            ")",
+        "Keep one");
     return;
   }
   if (section != nullptr) {
@@ -171,7 +174,7 @@ void DsDocument::check_section(const DsSection& section, const DsEntry& entry) {
     return;
   }
   entries_[section.path] = entry;
-  if (!section.open) check_members(value, section.path, entry.written);
+  if (!section.open) check_members(section.path, entry);
   report_switch(section, entry);
 }
 
@@ -220,11 +223,11 @@ void DsDocument::check_key(const DsKey& key, const DsEntry& entry) {
 }
 
 void DsDocument::report_unknown(const Member& member, const std::string& path,
-                                const std::string& written) {
+                                const std::string& written, const std::string& where) {
   constexpr int kMostUnknown = 100;
   if (++num_unknown_ > kMostUnknown) {
     if (num_unknown_ == kMostUnknown + 1) {
-      problems_.add(place(member.line), "more than 100 unknown keys, the others are not listed",
+      problems_.add(where, "more than 100 unknown keys, the others are not listed",
                     "This is not a DeepSpeed configuration");
     }
     return;
@@ -232,7 +235,6 @@ void DsDocument::report_unknown(const Member& member, const std::string& path,
   const DsSection* section = find_ds_section(path);
   const Nearest close = nearest(member.key, ds_names_in(path));
   const std::string full = shown(join(written, member.key));
-  const std::string where = place(member.line);
   const std::string near =
       close.name.empty() ? "" : ", the nearest known key is " + join(written, close.name);
   if (section != nullptr && section->strict) {

@@ -15,6 +15,7 @@ struct DsEntry {
   const Value* value = nullptr;
   std::string written;  ///< path as the user wrote it
   int line = 0;
+  std::string place;  ///< where it was said, when that is not the document itself
 };
 
 /// A DeepSpeed JSON document checked against the schema: names and types are right, every key is
@@ -33,16 +34,19 @@ class DsDocument {
   /// A boolean's value; `fallback` when absent or `"auto"`.
   [[nodiscard]] bool boolean(const std::string& path, bool fallback) const;
   /// `zero2.json:12`.
-  [[nodiscard]] std::string place(const DsEntry& entry) const { return place(entry.line); }
+  [[nodiscard]] std::string place(const DsEntry& entry) const {
+    return entry.place.empty() ? place(entry.line) : entry.place;
+  }
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   [[nodiscard]] std::string place(int line) const { return name_ + ":" + std::to_string(line); }
-  void check_members(const Value& object, const std::string& path, const std::string& written);
-  void check_member(const Member& member, const std::string& path, const std::string& written);
+  void check_members(const std::string& path, const DsEntry& object);
+  void check_member(const Member& member, const std::string& path, const DsEntry& object);
   void check_section(const DsSection& section, const DsEntry& entry);
   void check_key(const DsKey& key, const DsEntry& entry);
-  void report_unknown(const Member& member, const std::string& path, const std::string& written);
+  void report_unknown(const Member& member, const std::string& path, const std::string& written,
+                      const std::string& where);
   void report_switch(const DsSection& section, const DsEntry& entry);
   [[nodiscard]] std::string canonical(const std::string& path, const DsEntry& entry);
 

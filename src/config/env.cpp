@@ -46,15 +46,23 @@ int read_number(const Variables& variables, const std::string& name, int low, in
 
 }  // namespace
 
-Variables read_environment() {
+Variables all_variables() {
   Variables variables;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     const std::size_t equals = text.find('=');
-    if (equals == std::string_view::npos || !is_wanted(text.substr(0, equals))) continue;
+    if (equals == std::string_view::npos) continue;
     variables.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return variables;
+}
+
+Variables read_environment() {
+  Variables wanted;
+  for (const auto& [name, value] : all_variables()) {
+    if (is_wanted(name)) wanted.emplace(name, value);
+  }
+  return wanted;
 }
 
 std::optional<RankEnvironment> rank_environment(const Variables& variables) {

@@ -30,6 +30,9 @@ inline constexpr const char* kTensorboardDirName = "TENSORBOARD_LOGGING_DIR";
 /// variable. The only place that reads the environment.
 [[nodiscard]] Variables read_environment();
 
+/// Every variable of this process, for `${NAME}` in configuration files (`Facts::environment`).
+[[nodiscard]] Variables all_variables();
+
 /// The rank variables, or nothing when the process was not started by a launcher (neither RANK nor
 /// WORLD_SIZE is set). LOCAL_RANK defaults to RANK and LOCAL_WORLD_SIZE to WORLD_SIZE (one
 /// machine). Errors: ConfigError naming every variable that is missing, not a number or out of

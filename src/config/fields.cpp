@@ -238,6 +238,36 @@ void add_checkpoint_fields(std::vector<Field>& all) {
               field<checkpoint, &C::max_train_seconds>("checkpoint.max_train_seconds", kFromZero)});
 }
 
+void add_task_fields(std::vector<Field>& all) {
+  constexpr auto shape = &Config::shape;
+  constexpr auto test = &Config::test;
+  constexpr auto predict = &Config::predict;
+  using S = ModelShape;
+  using T = TestConfig;
+  using P = PredictConfig;
+  constexpr Range kSize{1, 1 << 24};
+  all.insert(all.end(), {field<shape, &S::model_type>("shape.model_type"),
+                         field<shape, &S::vocab_size>("shape.vocab_size", kSize),
+                         field<shape, &S::max_seq_length>("shape.max_seq_length", kSize),
+                         field<shape, &S::d_model>("shape.d_model", kSize),
+                         field<shape, &S::n_layers>("shape.n_layers", kSize),
+                         field<shape, &S::d_state>("shape.d_state", kSize),
+                         field<shape, &S::d_conv>("shape.d_conv", kSize),
+                         field<shape, &S::expand>("shape.expand", kAboveZero),
+                         field<shape, &S::dropout>("shape.dropout", {0, 1, false, true}),
+                         field<test, &T::test_file_dir>("test.test_file_dir"),
+                         field<test, &T::output_file>("test.output_file"),
+                         field<predict, &P::prompts_file>("predict.prompts_file"),
+                         field<predict, &P::output_file>("predict.output_file"),
+                         field<predict, &P::max_new_tokens>("predict.max_new_tokens", kSize),
+                         field<predict, &P::do_sample>("predict.do_sample"),
+                         field<predict, &P::temperature>("predict.temperature", kAboveZero),
+                         field<predict, &P::top_k>("predict.top_k", kFromZero),
+                         field<predict, &P::top_p>("predict.top_p", {0, 1, true}),
+                         field<predict, &P::seed>("predict.seed"),
+                         field<predict, &P::batch_size>("predict.batch_size", kSize)});
+}
+
 std::vector<Field> make_fields() {
   std::vector<Field> all;
   add_data_fields(all);
@@ -246,6 +276,7 @@ std::vector<Field> make_fields() {
   add_zero_fields(all);
   add_run_fields(all);
   add_checkpoint_fields(all);
+  add_task_fields(all);
   return all;
 }
 

@@ -177,47 +177,67 @@ bool asks_for_nothing(const Flag& flag, const std::string& text) {
   return false;
 }
 
-void apply_field(const Flag& flag, const std::string& text, Config& config, Problems& problems) {
+void apply_field(const Flag& flag, const FlagValue& given, Config& config, Problems& problems) {
   const Field& field = field_at(flag.field);
   const bool is_count = flag.name == "max_train_samples" || flag.name == "max_eval_samples" ||
                         flag.name == "preprocessing_num_workers" || flag.name == "data_seed" ||
                         flag.name == "disable_tqdm" || flag.name == "save_total_limit" ||
                         field.type == FieldType::text;
-  if (is_count && lower_case(text) == "none") return;  // the default, as Python spells it
-  const std::string expected = set_field(config, field, text);
+  if (is_count && lower_case(given.text) == "none") return;  // the default, as Python spells it
+  const std::string expected = set_field(config, field, given.text);
   if (!expected.empty()) {
-    problems.add(kCommandLine,
-                 "--" + flag.name + ": got '" + shown(text) + "', expected " + expected);
+    problems.add(given.place,
+                 given.written + ": got '" + shown(given.text) + "', expected " + expected);
     return;
   }
-  config.origins[flag.field] = {"--" + flag.name, kCommandLine};
+  config.origins[flag.field] = {given.written, given.place};
 }
 
-void apply_flag(const Flag& flag, const std::string& text, Config& config, Problems& problems) {
-  const std::string name = "--" + flag.name;
+void apply_flag(const Flag& flag, const FlagValue& given, Config& config, Problems& problems) {
+  const std::string& text = given.text;
   if (flag.type == FlagType::field) {
-    apply_field(flag, text, config, problems);
+    apply_field(flag, given, config, problems);
     return;
   }
   const std::string expected = type_error(flag, text);
   if (!expected.empty()) {
-    problems.add(kCommandLine, name + ": got '" + shown(text) + "', expected " + expected);
+    problems.add(given.place, given.written + ": got '" + shown(text) + "', expected " + expected);
   } else if (flag.use == FlagUse::accepted && !asks_for_nothing(flag, text)) {
-    config.notices.push_back(name + ": no effect: " + flag.help + " (" + kCommandLine + ")");
+    config.notices.push_back(given.written + ": no effect: " + flag.help + " (" + given.place +
+                             ")");
   } else if (flag.use == FlagUse::refused && !asks_for_nothing(flag, text)) {
     std::string valid = flag.values;
     while (!valid.empty() && valid.back() == '|') valid.pop_back();
-    problems.add(kCommandLine,
-                 name + " " + shown(text) + " is not built yet: accepted values: " + valid,
+    problems.add(given.place,
+                 given.written + " " + shown(text) + " is not built yet: accepted values: " + valid,
                  flag.help);
   }
 }
 
 }  // namespace
 
-const std::string* FlagValues::find(const std::string& name) const {
+const FlagValue* FlagValues::find_value(const std::string& name) const {
   const auto found = values_.find(name);
   return found == values_.end() ? nullptr : &found->second;
+}
+
+const std::string* FlagValues::find(const std::string& name) const {
+  const FlagValue* given = find_value(name);
+  return given == nullptr ? nullptr : &given->text;
+}
+
+std::string FlagValues::written(const std::string& name) const {
+  const FlagValue* given = find_value(name);
+  return given == nullptr ? "--" + name : given->written;
+}
+
+std::string FlagValues::place(const std::string& name) const {
+  const FlagValue* given = find_value(name);
+  return given == nullptr ? kCommandLine : given->place;
+}
+
+void FlagValues::set(const std::string& name, std::string text) {
+  values_[name] = {std::move(text), "--" + name, kCommandLine};
 }
 
 bool FlagValues::boolean(const std::string& name, bool fallback) const {
@@ -242,8 +262,8 @@ FlagValues parse_flags(const std::vector<std::string>& args, Problems& problems,
 }
 
 void apply_flags(const FlagValues& flags, Config& config, Problems& problems) {
-  for (const auto& [name, text] : flags.all()) {
-    apply_flag(*find_flag(name), text, config, problems);
+  for (const auto& [name, given] : flags.all()) {
+    apply_flag(*find_flag(name), given, config, problems);
   }
 }
 

@@ -116,7 +116,7 @@ std::vector<Flag> refused_flags() {
       on_by_default(
           refused("save_safetensors", T::boolean, "true", "models are always safetensors")),
       refused("push_to_hub", T::boolean, "false", "nothing is uploaded"),
-      refused("do_predict", T::boolean, "false", "use --do_eval"),
+      refused("do_predict", T::boolean, "false", "use zt run --task predict"),
       refused("eval_on_start", T::boolean, "false", "use --eval_strategy steps"),
       refused("eval_delay", T::real, "0", "evaluations start at --eval_steps"),
       refused("auto_find_batch_size", T::boolean, "false", "run zt plan to see what fits"),

@@ -7,10 +7,18 @@ namespace {
 
 std::vector<Flag> make_table() {
   std::vector<Flag> all = run_flags();
-  for (auto* part : {&tuning_flags, &checkpoint_flags, &accepted_flags, &refused_flags}) {
+  for (auto* part : {&tuning_flags, &checkpoint_flags, &accelerate_flags, &task_flags,
+                     &accepted_flags, &refused_flags}) {
     for (Flag& flag : (*part)()) all.push_back(std::move(flag));
   }
   return all;
+}
+
+/// A bar inside a cell of a Markdown table.
+std::string in_cell(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '|' ? std::string("\\|") : std::string(1, c);
+  return result;
 }
 
 }  // namespace
@@ -49,6 +57,20 @@ const Flag* find_flag(const std::string& name) {
 std::string default_of(const Flag& flag) {
   if (!flag.default_text.empty() || flag.field.empty()) return flag.default_text;
   return field_at(flag.field).get(Config{});
+}
+
+std::string documented_effect(bool has_effect, bool is_refused, const std::string& quiet,
+                              const std::string& note) {
+  if (has_effect) return "effect: " + note;
+  return (is_refused ? "refused" : "notice") + (quiet.empty() ? "" : " unless " + in_cell(quiet)) +
+         ": " + note;
+}
+
+std::string documented(const Flag& flag) {
+  const bool applies = flag.use == FlagUse::applies;
+  return "| `--" + flag.name + "` | " + in_cell(default_of(flag)) + " | " +
+         documented_effect(applies, flag.use == FlagUse::refused, applies ? "" : flag.values,
+                           applies ? in_cell(flag.help) : flag.help);
 }
 
 bool has_no_form(const Flag& flag) {

@@ -55,10 +55,19 @@ struct FlagAlias {
 /// The default as text, from the row or from its field.
 [[nodiscard]] std::string default_of(const Flag& flag);
 
+/// What docs/config.md says of a key or flag: whether it has an effect, and what or why not.
+[[nodiscard]] std::string documented_effect(bool has_effect, bool is_refused,
+                                            const std::string& quiet, const std::string& note);
+
+/// The row of docs/config.md up to the name of its test.
+[[nodiscard]] std::string documented(const Flag& flag);
+
 // Parts of the table, one file each.
 [[nodiscard]] std::vector<Flag> run_flags();
 [[nodiscard]] std::vector<Flag> tuning_flags();
 [[nodiscard]] std::vector<Flag> checkpoint_flags();
+[[nodiscard]] std::vector<Flag> task_flags();
+[[nodiscard]] std::vector<Flag> accelerate_flags();
 [[nodiscard]] std::vector<Flag> accepted_flags();
 [[nodiscard]] std::vector<Flag> refused_flags();
 

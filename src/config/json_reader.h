@@ -32,6 +32,8 @@ struct Member {
   std::string key;
   int line = 0;
   Value value;
+  std::string place;    ///< where it was said, when that is not the document itself
+  std::string written;  ///< the key as its user wrote it, when that is not its path
 };
 
 /// What is wrong with a document, with the lines.

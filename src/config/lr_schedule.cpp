@@ -8,8 +8,6 @@
 namespace zt::config {
 namespace {
 
-constexpr const char* kCommandLine = "command line";
-
 /// What a DeepSpeed scheduler reads, as `|`-separated names.
 struct Scheduler {
   const char* type;
@@ -136,7 +134,7 @@ void apply_scheduler_section(Context& context) {
   fill_scheduler_defaults(*scheduler, context);
   for (const char* flag : {"lr_scheduler_type", "lr_scheduler_kwargs"}) {
     if (context.flags.find(flag) != nullptr) {
-      context.notice("--" + std::string(flag) + ": no effect, scheduler.type decides (" +
+      context.notice(context.flags.written(flag) + ": no effect, scheduler.type decides (" +
                      context.document->place(*type) + ")");
     }
   }
@@ -154,21 +152,21 @@ void apply_scheduler_kwargs(Context& context) {
   }
   for (const Member& member : root.members) {
     if (member.key != "num_cycles") {
-      context.problems.add(kCommandLine, "--lr_scheduler_kwargs: '" + shown(member.key) +
-                                             "' is not built yet, expected num_cycles");
+      context.refuse_flag("lr_scheduler_kwargs",
+                          ": '" + shown(member.key) + "' is not built yet, expected num_cycles");
       continue;
     }
     const std::string expected =
         set_field(context.config, field_at("lr_schedule.num_cycles"), member.value.text);
     if (!expected.empty()) {
-      context.problems.add(kCommandLine, "--lr_scheduler_kwargs: num_cycles: got " +
-                                             describe_value(member.value) + ", expected " +
-                                             expected);
+      context.refuse_flag(
+          "lr_scheduler_kwargs",
+          ": num_cycles: got " + describe_value(member.value) + ", expected " + expected);
     }
-    context.set_origin("lr_schedule.num_cycles", "--lr_scheduler_kwargs", kCommandLine);
+    context.set_origin_flag("lr_schedule.num_cycles", "lr_scheduler_kwargs");
   }
   if (!root.is(Value::Kind::object)) {
-    context.problems.add(kCommandLine, "--lr_scheduler_kwargs: expected an object");
+    context.refuse_flag("lr_scheduler_kwargs", ": expected an object");
   }
 }
 
@@ -178,18 +176,20 @@ void apply_warmup_flags(Context& context) {
   if (ratio != nullptr && lower_case(*ratio) != "none" && parse_real(*ratio)) {
     const double share = *parse_real(*ratio);
     if (share < 0 || share >= 1) {
-      context.problems.add(kCommandLine, "--warmup_ratio: got " + shown(*ratio) +
-                                             ", expected a number >= 0 and < 1");
+      context.refuse_flag("warmup_ratio",
+                          ": got " + shown(*ratio) + ", expected a number >= 0 and < 1");
     } else if (schedule.warmup_steps > 0) {
-      context.notice("--warmup_ratio: no effect, --warmup_steps is given (command line)");
+      context.notice(context.flags.written("warmup_ratio") +
+                     ": no effect, --warmup_steps is given (" +
+                     context.flags.place("warmup_ratio") + ")");
     } else {
       schedule.warmup_steps = share;
-      context.set_origin("lr_schedule.warmup_steps", "--warmup_ratio", kCommandLine);
+      context.set_origin_flag("lr_schedule.warmup_steps", "warmup_ratio");
     }
   }
   if (schedule.warmup_steps >= 1 && std::floor(schedule.warmup_steps) != schedule.warmup_steps) {
-    context.problems.add(kCommandLine, "--warmup_steps: got " + format_real(schedule.warmup_steps) +
-                                           ", expected a whole number or a share below 1");
+    context.refuse_flag("warmup_steps", ": got " + format_real(schedule.warmup_steps) +
+                                            ", expected a whole number or a share below 1");
   }
 }
 
@@ -205,7 +205,7 @@ void resolve_schedule(Context& context) {
   if (type != nullptr) {
     // A name that is not listed was reported with the other flags.
     if (set_field(context.config, field_at("lr_schedule.kind"), lower_case(*type)).empty()) {
-      context.set_origin("lr_schedule.kind", "--lr_scheduler_type", kCommandLine);
+      context.set_origin_flag("lr_schedule.kind", "lr_scheduler_type");
     }
   } else if (!context.has_flags) {
     context.config.lr_schedule.kind = ScheduleKind::constant;

@@ -8,25 +8,59 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void require_folder(Context& context, const char* flag, const std::string& path,
-                    const char* remedy) {
+void require_folder(Context& context, const char* flag, const std::string& path, const char* remedy,
+                    bool may_be_file = false) {
   std::error_code error;
   if (fs::is_directory(path, error)) return;
+  if (may_be_file && fs::is_regular_file(path, error)) return;
   const bool exists = fs::exists(path, error);
-  context.problems.add("command line",
-                       std::string("--") + flag + ": " +
-                           (exists ? "not a folder: '" : "no such folder: '") + shown(path) + "'",
-                       remedy);
+  context.refuse_flag(
+      flag, (exists ? ": not a folder: '" : ": no such folder: '") + shown(path) + "'", remedy);
+}
+
+void require_file(Context& context, const char* flag, const std::string& path, const char* remedy) {
+  std::error_code error;
+  if (path.empty() || fs::is_regular_file(path, error)) return;
+  context.refuse_flag(flag, ": no such file: '" + shown(path) + "'", remedy);
 }
 
 void require_flag(Context& context, const char* flag, const std::string& value,
                   const char* remedy) {
-  if (value.empty()) {
-    context.problems.add("command line", std::string("--") + flag + " is missing", remedy);
+  if (value.empty()) context.refuse_flag(flag, " is missing", remedy);
+}
+
+/// Flags that another task reads, given on a command line.
+void note_other_task(Context& context, const char* section, const char* task) {
+  for (const Flag& flag : flag_table()) {
+    const FlagValue* said = context.flags.find_value(flag.name);
+    if (said == nullptr || flag.field.rfind(section, 0) != 0) continue;
+    if (said->written.rfind("--", 0) != 0) continue;  // a task file has all sections
+    context.notice(said->written + ": no effect: zt run --task " + task + " reads it (" +
+                   said->place + ")");
   }
 }
 
 }  // namespace
+
+void resolve_task(Context& context) {
+  RunConfig& run = context.config.run;
+  const Task task = context.facts.task;
+  if (task != Task::train) run.do_train = false;
+  run.do_eval = task == Task::test || (task == Task::train && run.do_eval);
+  if (task != Task::test) note_other_task(context, "test.", "test");
+  if (task != Task::predict) note_other_task(context, "predict.", "predict");
+  if (context.flags.find("generation_seed") == nullptr) {
+    context.config.predict.seed = run.seed;
+    if (context.flags.find("seed") != nullptr) context.set_origin_flag("predict.seed", "seed");
+  }
+  if (!context.config.predict.do_sample && task == Task::predict) {
+    for (const char* flag : {"temperature", "top_k", "top_p"}) {
+      if (context.flags.find(flag) == nullptr) continue;
+      context.notice(context.flags.written(flag) + ": no effect without do_sample (" +
+                     context.flags.place(flag) + ")");
+    }
+  }
+}
 
 void check_paths(Context& context) {
   const Config& config = context.config;
@@ -43,19 +77,37 @@ void check_paths(Context& context) {
                    "Give a local folder");
   }
   if (!context.facts.reads_data) return;
+  const Task task = context.facts.task;
   if (config.run.do_train) {
     require_flag(context, "train_file_dir", config.data.train_file_dir,
                  "Give the folder with the training text");
   }
-  if (!config.data.train_file_dir.empty()) {
+  if (!config.data.train_file_dir.empty() && task == Task::train) {
     require_folder(context, "train_file_dir", config.data.train_file_dir,
-                   "Give the folder with the training text");
+                   "Give the folder with the training text", true);
   }
-  if (!config.data.validation_file_dir.empty()) {
+  if (!config.data.validation_file_dir.empty() && task == Task::train) {
     require_folder(context, "validation_file_dir", config.data.validation_file_dir,
-                   "Give the folder with the validation text, or leave it out");
+                   "Give the folder with the validation text, or leave it out", true);
   }
-  require_flag(context, "output_dir", config.run.output_dir, "Give the folder for the results");
+  if (task == Task::test) {
+    require_flag(context, "test_file_dir", config.test.test_file_dir,
+                 "Give the folder or file with the text");
+    if (!config.test.test_file_dir.empty()) {
+      require_folder(context, "test_file_dir", config.test.test_file_dir,
+                     "Give the folder or file with the text", true);
+    }
+  }
+  if (task == Task::predict) {
+    require_flag(context, "prompts_file", config.predict.prompts_file,
+                 "Give a file with one prompt a line, or JSONL");
+    require_file(context, "prompts_file", config.predict.prompts_file,
+                 "Give a file with one prompt a line, or JSONL");
+  }
+  if (task == Task::train || (task == Task::test && config.test.output_file.empty()) ||
+      (task == Task::predict && config.predict.output_file.empty())) {
+    require_flag(context, "output_dir", config.run.output_dir, "Give the folder for the results");
+  }
   std::error_code error;
   if (fs::exists(config.run.output_dir, error) && !fs::is_directory(config.run.output_dir, error)) {
     require_folder(context, "output_dir", config.run.output_dir, "Give the folder for the results");

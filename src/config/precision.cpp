@@ -17,7 +17,8 @@ Mode resolve_mode(Context& context, const std::string& name) {
   const bool flag_on = context.flags.boolean(name, false);
   const DsEntry* entry = context.entry(name + ".enabled");
   if (entry == nullptr || (entry->value->is_auto() && context.has_flags)) {
-    mode = {flag_on, "--" + name, flag != nullptr ? "command line" : "default"};
+    mode = {flag_on, context.flags.written(name),
+            flag != nullptr ? context.flags.place(name) : "default"};
   } else if (entry->value->is_auto()) {
     context.notice(entry->written + ": \"auto\" means the default false (" +
                    context.document->place(*entry) + ")");
@@ -34,10 +35,8 @@ Mode resolve_mode(Context& context, const std::string& name) {
 /// Evaluation runs in the training precision; the flag may say so, but not ask for another one.
 void check_full_eval(Context& context, const std::string& name, bool trains_so) {
   if (trains_so || !context.flags.boolean(name + "_full_eval", false)) return;
-  context.problems.add(
-      "command line",
-      "--" + name + "_full_eval True without " + name + " training is not built yet",
-      "Use --" + name + " True");
+  context.refuse_flag(name + "_full_eval", " True without " + name + " training is not built yet",
+                      "Use --" + name + " True");
 }
 
 void check_param_dtype(Context& context) {

@@ -5,7 +5,9 @@
 #include <memory>
 #include <sstream>
 
+#include "config/ds_settings.h"
 #include "config/fields.h"
+#include "config/inputs.h"
 #include "config/resolve_parts.h"
 #include "config/text_values.h"
 
@@ -16,14 +18,16 @@ struct Source {
   std::string text, name;
 };
 
+constexpr const char* kCommandLine = "command line";
+
 /// The text of a DeepSpeed configuration: inline JSON, a file, or base64 of JSON.
-std::optional<Source> read_source(const std::string& source, Problems& problems) {
-  const std::string text = trimmed(source);
+std::optional<Source> read_source(const FlagValue& said, Problems& problems) {
+  const std::string text = trimmed(said.text);
   if (text.empty()) {
-    problems.add("command line", "--deepspeed has no value", "Give a path or JSON text");
+    problems.add(said.place, said.written + " has no value", "Give a path or JSON text");
     return std::nullopt;
   }
-  if (text.front() == '{') return Source{text, "--deepspeed"};
+  if (text.front() == '{') return Source{text, said.written};
   std::error_code error;
   if (std::filesystem::is_regular_file(text, error)) {
     constexpr std::uintmax_t kLongest = std::uintmax_t{1} << 20;
@@ -40,22 +44,55 @@ std::optional<Source> read_source(const std::string& source, Problems& problems)
     return std::nullopt;
   }
   const std::optional<std::string> decoded = decode_base64(text);
-  if (decoded && trimmed(*decoded).rfind('{', 0) == 0) return Source{*decoded, "--deepspeed"};
-  problems.add("command line", "--deepspeed: no such file: '" + shown(text) + "'",
+  if (decoded && trimmed(*decoded).rfind('{', 0) == 0) return Source{*decoded, said.written};
+  problems.add(said.place, said.written + ": no such file: '" + shown(text) + "'",
                "Give a path, JSON text or base64 of JSON");
   return std::nullopt;
 }
 
-std::unique_ptr<DsDocument> read_document(const std::string& source, Problems& problems,
-                                          std::vector<std::string>& notices) {
-  const std::optional<Source> read = read_source(source, problems);
-  if (!read) return nullptr;
+std::optional<Value> parse_source(const Source& source, Problems& problems) {
   try {
-    Value root = read_json(read->text, read->name);
-    return std::make_unique<DsDocument>(std::move(root), read->name, problems, notices);
+    return read_json(source.text, source.name);
   } catch (const JsonError& error) {
     problems.add(error.problems());
+    return std::nullopt;
+  }
+}
+
+/// The DeepSpeed document of a run: the file that a flag names, or what a task file holds, with the
+/// settings that flags add. Null when nothing speaks of DeepSpeed.
+std::unique_ptr<DsDocument> open_document(const Layer& inputs, Problems& problems,
+                                          std::vector<std::string>& notices) {
+  const FlagValue* said = inputs.flags.find_value("deepspeed");
+  const std::vector<DsSetting> settings = ds_settings(inputs.flags);
+  Value root;
+  root.kind = Value::Kind::object;
+  std::string name = inputs.name;
+  if (inputs.deepspeed) {
+    root = *inputs.deepspeed;
+  } else if (said != nullptr && lower_case(said->text) != "none") {
+    const std::optional<Source> source = read_source(*said, problems);
+    std::optional<Value> parsed = source ? parse_source(*source, problems) : std::nullopt;
+    if (!parsed) return nullptr;
+    root = std::move(*parsed);
+    name = source->name;
+  } else if (settings.empty()) {
     return nullptr;
+  }
+  if (root.is(Value::Kind::object)) add_settings(root, name, settings, problems);
+  return std::make_unique<DsDocument>(std::move(root), name, problems, notices);
+}
+
+/// Fields that files name and flags do not.
+void apply_fields(const Layer& inputs, Config& config, Problems& problems) {
+  for (const auto& [path, said] : inputs.fields) {
+    const std::string expected = set_field(config, field_at(path), said.text);
+    if (!expected.empty()) {
+      problems.add(said.place,
+                   said.written + ": got '" + shown(said.text) + "', expected " + expected);
+    } else {
+      config.origins[path] = {said.written, said.place};
+    }
   }
 }
 
@@ -81,15 +118,13 @@ void resolve_parts(Context& context) {
 Config resolve(const std::vector<std::string>& args, const Facts& facts) {
   Config config;
   Problems problems("config.resolve");
-  const FlagValues flags = parse_flags(args, problems, config.notices);
-  apply_flags(flags, config, problems);
-  std::unique_ptr<DsDocument> document;
-  const std::string* source = flags.find("deepspeed");
-  if (source != nullptr && lower_case(*source) != "none") {
-    document = read_document(*source, problems, config.notices);
-  }
-  Context context{flags, true, document.get(), facts, config, problems};
+  const Layer inputs = read_inputs(args, facts, problems, config.notices);
+  apply_flags(inputs.flags, config, problems);
+  apply_fields(inputs, config, problems);
+  const auto document = open_document(inputs, problems, config.notices);
+  Context context{inputs.flags, true, document.get(), facts, config, problems};
   resolve_parts(context);
+  resolve_task(context);
   check_paths(context);
   problems.throw_if_any(config.notices);
   fill_default_origins(config);
@@ -100,7 +135,11 @@ Config from_deepspeed(const std::string& source, const Facts& facts) {
   Config config;
   Problems problems("config.from_deepspeed");
   const FlagValues no_flags;
-  const std::unique_ptr<DsDocument> document = read_document(source, problems, config.notices);
+  std::unique_ptr<DsDocument> document;
+  const auto read = read_source({source, "--deepspeed", kCommandLine}, problems);
+  if (auto root = read ? parse_source(*read, problems) : std::nullopt) {
+    document = std::make_unique<DsDocument>(std::move(*root), read->name, problems, config.notices);
+  }
   Context context{no_flags, false, document.get(), facts, config, problems};
   if (document != nullptr) resolve_parts(context);
   problems.throw_if_any(config.notices);

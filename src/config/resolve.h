@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "config/env.h"
 
 namespace zt::config {
 
@@ -19,10 +20,13 @@ struct Facts {
   bool reads_data =
       true;  ///< false (`zt plan`): data and output folders are neither required nor checked
   bool reads_model = true;  ///< false (`zt plan`): the model may be a name instead of a folder
+  Task task = Task::train;  ///< what `zt run` does; it decides which folders have to be there
+  Variables environment;    ///< for `${NAME}` in files and the variables of a launcher
 };
 
-/// Builds the one configuration from the flags of `zt train` (Hugging Face names, huggingface
-/// syntax) and the DeepSpeed JSON that `--deepspeed` names.
+/// Builds the one configuration from the flags of `zt train` (Hugging Face names and syntax), the
+/// file that `--config` or the first argument names (task YAML, preset, file of flags), and the
+/// DeepSpeed JSON that `--deepspeed` names.
 /// Errors: ConfigError listing every problem, one line each, with its place and what is valid.
 /// Touches no device; checks that the paths exist.
 [[nodiscard]] Config resolve(const std::vector<std::string>& args, const Facts& facts = {});

@@ -31,7 +31,16 @@ struct Context {
   void set_origin(const std::string& field, const DsEntry& entry) {
     set_origin(field, entry.written, document->place(entry));
   }
+  /// Records the flag that a field's value came from.
+  void set_origin_flag(const std::string& field, const std::string& flag) {
+    set_origin(field, flags.written(flag), flags.place(flag));
+  }
   void notice(const std::string& text) { config.notices.push_back(text); }
+  /// Adds what is wrong with a flag: its name as written, `text`, its place.
+  void refuse_flag(const std::string& flag, const std::string& text,
+                   const std::string& remedy = "") {
+    problems.add(flags.place(flag), flags.written(flag) + text, remedy);
+  }
   /// Adds the contradiction of a flag and a key, with both places.
   void contradiction(const std::string& flag, const std::string& flag_text, const DsEntry& entry,
                      const std::string& entry_text);
@@ -51,6 +60,7 @@ void resolve_batch(Context& context);      ///< the batch triple
 void resolve_run(Context& context);        ///< evaluation, logging, seeds, recompute, device
 void resolve_checkpoint(
     Context& context);  ///< when to save, what stays, where to go on; after resolve_run
-void check_paths(Context& context);  ///< required flags and folders
+void resolve_task(Context& context);  ///< what `zt run` does beside training
+void check_paths(Context& context);   ///< required flags and folders
 
 }  // namespace zt::config

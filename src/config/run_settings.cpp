@@ -8,7 +8,6 @@
 namespace zt::config {
 namespace {
 
-constexpr const char* kCommandLine = "command line";
 constexpr const char* kLevels = "debug|info|warning|error|critical|passive";
 
 void resolve_eval_steps(Context& context) {
@@ -22,11 +21,10 @@ void resolve_eval_steps(Context& context) {
   const std::optional<double> value = parse_real(*steps);
   if (!value) return;  // reported with the other flags
   if (*value <= 0) {
-    context.problems.add(kCommandLine,
-                         "--eval_steps: got " + shown(*steps) + ", expected a number > 0");
+    context.refuse_flag("eval_steps", ": got " + shown(*steps) + ", expected a number > 0");
   }
   run.eval_steps = *value;
-  context.set_origin("run.eval_steps", "--eval_steps", kCommandLine);
+  context.set_origin_flag("run.eval_steps", "eval_steps");
 }
 
 void resolve_evaluation(Context& context) {
@@ -34,13 +32,15 @@ void resolve_evaluation(Context& context) {
   const std::string* strategy = context.flags.find("eval_strategy");
   const std::string text = strategy == nullptr ? "no" : lower_case(*strategy);
   if (text != "steps" && context.flags.find("eval_steps") != nullptr) {
-    context.notice("--eval_steps: no effect without --eval_strategy steps (command line)");
+    context.notice(context.flags.written("eval_steps") +
+                   ": no effect without --eval_strategy steps (" +
+                   context.flags.place("eval_steps") + ")");
   }
   if (text != "steps" && text != "epoch") return;
   run.eval_strategy = text == "steps" ? Interval::steps : Interval::epoch;
   run.do_eval = true;
-  context.set_origin("run.eval_strategy", "--eval_strategy", kCommandLine);
-  context.set_origin("run.do_eval", "--eval_strategy", kCommandLine);
+  context.set_origin_flag("run.eval_strategy", "eval_strategy");
+  context.set_origin_flag("run.do_eval", "eval_strategy");
   if (run.eval_strategy == Interval::steps) resolve_eval_steps(context);
 }
 
@@ -62,17 +62,19 @@ void resolve_reports(Context& context) {
     if (all || name == "tensorboard") run.report_tensorboard = true;
     if (all || name == "csv") run.report_csv = true;
     if (!all && name != "tensorboard" && name != "csv" && name != "none") {
-      context.problems.add(kCommandLine,
+      context.problems.add(context.flags.place("report_to"),
                            missing_tracker(name) + ", expected tensorboard, csv, all or none",
                            "Use --report_to csv for a table of all values");
     }
   }
   if (run.report_tensorboard) {
-    context.set_origin("run.report_tensorboard", "--report_to", kCommandLine);
+    context.set_origin_flag("run.report_tensorboard", "report_to");
   } else if (context.flags.find("logging_dir") != nullptr) {
-    context.notice("--logging_dir: no effect without --report_to tensorboard (command line)");
+    context.notice(context.flags.written("logging_dir") +
+                   ": no effect without --report_to tensorboard (" +
+                   context.flags.place("logging_dir") + ")");
   }
-  if (run.report_csv) context.set_origin("run.report_csv", "--report_to", kCommandLine);
+  if (run.report_csv) context.set_origin_flag("run.report_csv", "report_to");
 }
 
 /// Every buffer has one shape for the whole run; the token-weighted result does not depend on it.
@@ -82,19 +84,21 @@ void note_eval_batch(Context& context) {
       run.per_device_eval_batch_size == run.per_device_train_batch_size) {
     return;
   }
-  context.notice(
-      "--per_device_eval_batch_size: no effect, evaluation runs in batches of the training size " +
-      std::to_string(run.per_device_train_batch_size) + "; its result is the same (command line)");
+  const char* flag = "per_device_eval_batch_size";
+  context.notice(context.flags.written(flag) +
+                 ": no effect, evaluation runs in batches of the training size " +
+                 std::to_string(run.per_device_train_batch_size) + "; its result is the same (" +
+                 context.flags.place(flag) + ")");
 }
 
 void check_whole_steps(Context& context) {
   const std::pair<const char*, double> steps[] = {
-      {"--eval_steps", context.config.run.eval_steps},
-      {"--logging_steps", context.config.run.logging_steps}};
+      {"eval_steps", context.config.run.eval_steps},
+      {"logging_steps", context.config.run.logging_steps}};
   for (const auto& [name, value] : steps) {
     if (value > 1 && std::floor(value) != value) {
-      context.problems.add(kCommandLine, std::string(name) + ": got " + format_real(value) +
-                                             ", expected a whole number or a share below 1");
+      context.refuse_flag(
+          name, ": got " + format_real(value) + ", expected a whole number or a share below 1");
     }
   }
 }
@@ -107,17 +111,16 @@ void resolve_data_order(Context& context) {
   if (seed == nullptr || lower_case(*seed) == "none") {
     data.data_seed = context.config.run.seed;
     if (context.flags.find("seed") != nullptr) {
-      context.set_origin("data.data_seed", "--seed", kCommandLine);
+      context.set_origin_flag("data.data_seed", "seed");
     }
   }
   if (!context.flags.boolean("group_by_length", false)) return;
   if (context.flags.find("train_sampling_strategy") != nullptr &&
       data.train_sampling_strategy != Sampling::group_by_length) {
-    context.problems.add(kCommandLine, "--group_by_length contradicts --train_sampling_strategy",
-                         "Keep one");
+    context.refuse_flag("group_by_length", " contradicts --train_sampling_strategy", "Keep one");
   }
   data.train_sampling_strategy = Sampling::group_by_length;
-  context.set_origin("data.train_sampling_strategy", "--group_by_length", kCommandLine);
+  context.set_origin_flag("data.train_sampling_strategy", "group_by_length");
 }
 
 void resolve_recompute(Context& context) {
@@ -126,38 +129,38 @@ void resolve_recompute(Context& context) {
   const Recompute wanted = *parse_bool(*flag) ? Recompute::full : Recompute::none;
   std::optional<Recompute>& recompute = context.config.zero.recompute;
   if (context.flags.find("recompute") != nullptr && recompute != wanted) {
-    context.problems.add(kCommandLine,
-                         "--gradient_checkpointing " + shown(*flag) + " contradicts --recompute " +
-                             field_at("zero.recompute").get(context.config) + "",
-                         "Keep one");
+    context.refuse_flag("gradient_checkpointing",
+                        " " + shown(*flag) + " contradicts --recompute " +
+                            field_at("zero.recompute").get(context.config),
+                        "Keep one");
     return;
   }
   recompute = wanted;
-  context.set_origin("zero.recompute", "--gradient_checkpointing", kCommandLine);
+  context.set_origin_flag("zero.recompute", "gradient_checkpointing");
 }
 
 void resolve_memory_flags(Context& context) {
   ZeroConfig& zero = context.config.zero;
   if (const std::string* retain = context.flags.find("retain")) {
     zero.retain_auto = lower_case(*retain) != "off";
-    context.set_origin("zero.retain_auto", "--retain", kCommandLine);
+    context.set_origin_flag("zero.retain_auto", "retain");
   }
   if (const std::string* graphs = context.flags.find("cuda_graphs")) {
     zero.cuda_graphs = lower_case(*graphs) != "off";
-    context.set_origin("zero.cuda_graphs", "--cuda_graphs", kCommandLine);
+    context.set_origin_flag("zero.cuda_graphs", "cuda_graphs");
   }
   if (const std::string* coalesce = context.flags.find("coalesce")) {
     const std::string text = *coalesce == "auto" ? "0" : *coalesce == "off" ? "1" : *coalesce;
     const bool is_zero = parse_integer(*coalesce) == 0;
     if (is_zero || !set_field(context.config, field_at("zero.coalesce"), text).empty()) {
-      context.problems.add(kCommandLine, "--coalesce: got '" + shown(*coalesce) +
-                                             "', expected auto, off or a whole number >= 1");
+      context.refuse_flag("coalesce", ": got '" + shown(*coalesce) +
+                                          "', expected auto, off or a whole number >= 1");
     }
-    context.set_origin("zero.coalesce", "--coalesce", kCommandLine);
+    context.set_origin_flag("zero.coalesce", "coalesce");
   }
   if (context.flags.boolean("full_determinism", false)) {
     zero.deterministic = true;
-    context.set_origin("zero.deterministic", "--full_determinism", kCommandLine);
+    context.set_origin_flag("zero.deterministic", "full_determinism");
   }
 }
 
@@ -165,12 +168,12 @@ void resolve_log(Context& context) {
   RunConfig& run = context.config.run;
   if (const std::string* level = context.flags.find("log_level_replica")) {
     run.log_level_replica = lower_case(*level);
-    context.set_origin("run.log_level_replica", "--log_level_replica", kCommandLine);
+    context.set_origin_flag("run.log_level_replica", "log_level_replica");
   }
   if (const std::string* level = context.flags.find("log_level")) {
     run.log_level = lower_case(*level);
     if (context.config.origins.count("run.log_level") == 0) {
-      context.set_origin("run.log_level", "--log_level", kCommandLine);
+      context.set_origin_flag("run.log_level", "log_level");
     }
   } else if (!is_listed(run.log_level, kLevels)) {
     const DsEntry* entry = context.entry("log_level");
@@ -184,8 +187,11 @@ void resolve_device(Context& context) {
   LaunchConfig& launch = context.config.launch;
   const bool on_gpu = context.facts.has_gpu && !launch.use_cpu;
   launch.device = on_gpu ? DeviceKind::cuda : DeviceKind::cpu;
-  context.set_origin("launch.device", launch.use_cpu ? "--use_cpu" : "this machine",
-                     launch.use_cpu ? kCommandLine : "default");
+  if (launch.use_cpu) {
+    context.set_origin_flag("launch.device", "use_cpu");
+  } else {
+    context.set_origin("launch.device", "this machine", "default");
+  }
   const std::optional<std::int64_t> world = context.facts.world_size;
   if (world && *world < 1) {
     context.problems.add("environment", "the number of ranks is " + std::to_string(*world) +

@@ -66,9 +66,14 @@ std::string read_object(const Json& json, CorpusRow& row) {
 }  // namespace
 
 CorpusFiles find_corpus_files(const fs::path& directory, const std::string& flag) {
+  if (fs::is_regular_file(directory)) {
+    const bool is_text = directory.extension() == ".txt";
+    return {is_text ? CorpusKind::text : CorpusKind::json, {directory}};
+  }
   if (!fs::is_directory(directory)) {
-    throw FileError(fmt::format("[data.corpus] {} is not a folder: got {}. Name a folder.", flag,
-                                directory.string()));
+    throw FileError(
+        fmt::format("[data.corpus] {} is not a folder: got {}. Name a folder or a file.", flag,
+                    directory.string()));
   }
   std::vector<fs::path> text, json;
   constexpr auto kOptions = fs::directory_options::follow_directory_symlink;

@@ -18,7 +18,8 @@ struct CorpusFiles {
   std::vector<std::filesystem::path> paths;
 };
 
-/// Searches `directory` and its subfolders; names that start with a dot are left out. `flag` names
+/// Searches `directory` and its subfolders; names that start with a dot are left out. It may be one
+/// file: text lines when it ends in .txt, else JSON. `flag` names
 /// the option in errors. Errors: FileError when it is no folder, ConfigError when it has no data
 /// file or both kinds.
 CorpusFiles find_corpus_files(const std::filesystem::path& directory, const std::string& flag);

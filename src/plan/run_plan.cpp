@@ -36,6 +36,7 @@ config::Config resolve_flags(const PlanFlags& flags, std::int64_t hidden_size) {
   facts.has_gpu = true;  // of the machine that is planned for
   facts.reads_data = false;
   facts.reads_model = false;
+  facts.environment = config::all_variables();
   return config::resolve(flags.rest, facts);
 }
 

@@ -289,6 +289,8 @@ config::Config resolve_with_model(const RunInput& input, const OpenedModel& mode
   config::Facts facts;
   facts.world_size = input.rank.world_size;
   facts.has_gpu = input.has_gpu;
+  facts.environment = input.environment;
+  facts.task = input.task;
   facts.hidden_size = model.config.hidden;
   return config::resolve(input.arguments, facts);
 }
@@ -297,6 +299,8 @@ config::Config resolve_first(const RunInput& input) {
   config::Facts facts;
   facts.world_size = input.rank.world_size;
   facts.has_gpu = input.has_gpu;
+  facts.environment = input.environment;
+  facts.task = input.task;
   return config::resolve(input.arguments, facts);
 }
 

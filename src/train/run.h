@@ -16,7 +16,9 @@ struct RunInput {
   std::vector<std::string> arguments;  ///< of `zt train`; resolved again once the model is known
   config::RankEnvironment rank;
   std::string tensorboard_logging_dir;  ///< TENSORBOARD_LOGGING_DIR; empty: not set
-  bool has_gpu = false;                 ///< this machine has a GPU that the build can use
+  config::Variables environment;        ///< for `${NAME}` in configuration files
+  config::Task task = config::Task::train;
+  bool has_gpu = false;  ///< this machine has a GPU that the build can use
   /// Ends the process, with this text as its report: called on a thread of the watchdog when the
   /// run has failed and the thread that drives this rank does not come back. May be empty.
   std::function<void(const std::string&)> on_stuck;

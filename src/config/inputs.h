@@ -1,0 +1,17 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/layer.h"
+
+namespace zt::config {
+
+/// Everything that was said about one run: the environment, files that the arguments name, and the
+/// arguments over all of them. `args` may begin with a file of flags (`zt train args.yaml`).
+/// Problems and notices are added; what could be read is returned.
+[[nodiscard]] Layer read_inputs(const std::vector<std::string>& args, const Facts& facts,
+                                Problems& problems, std::vector<std::string>& notices);
+
+}  // namespace zt::config
