@@ -128,8 +128,6 @@ std::vector<Flag> refused_flags() {
       refused("neftune_noise_alpha", T::real, "none", "leave it out"),
       on_by_default(refused("average_tokens_across_devices", T::boolean, "true",
                             "the loss is always averaged over the tokens of all ranks")),
-      refused("fsdp", T::list, "false|", "use --deepspeed with stage 2 or 3"),
-      refused("fsdp_config", T::json, "none|", "use --deepspeed with stage 2 or 3"),
       refused("accelerator_config", T::json, "none|{}", "leave it out"),
       refused("parallelism_config", T::json, "none|{}", "only data parallelism is built"),
       refused("debug", T::text, "none|", "leave it out"),

@@ -8,7 +8,7 @@ namespace {
 std::vector<Flag> make_table() {
   std::vector<Flag> all = run_flags();
   for (auto* part : {&tuning_flags, &checkpoint_flags, &accelerate_flags, &task_flags,
-                     &accepted_flags, &refused_flags}) {
+                     &accepted_flags, &accelerate_other_flags, &refused_flags}) {
     for (Flag& flag : (*part)()) all.push_back(std::move(flag));
   }
   return all;
@@ -39,7 +39,10 @@ const std::vector<FlagAlias>& flag_aliases() {
       {"activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"},
       {"per_gpu_train_batch_size", "per_device_train_batch_size"},
       {"deepspeed_config", "deepspeed"},
-      {"per_gpu_eval_batch_size", "per_device_eval_batch_size"}};
+      {"per_gpu_eval_batch_size", "per_device_eval_batch_size"},
+      {"gradient_clipping", "max_grad_norm"},
+      {"deepspeed_config_file", "deepspeed"},
+      {"cpu", "use_cpu"}};
   return aliases;
 }
 

@@ -68,6 +68,7 @@ struct FlagAlias {
 [[nodiscard]] std::vector<Flag> checkpoint_flags();
 [[nodiscard]] std::vector<Flag> task_flags();
 [[nodiscard]] std::vector<Flag> accelerate_flags();
+[[nodiscard]] std::vector<Flag> accelerate_other_flags();
 [[nodiscard]] std::vector<Flag> accepted_flags();
 [[nodiscard]] std::vector<Flag> refused_flags();
 

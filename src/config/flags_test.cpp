@@ -267,7 +267,6 @@ TEST_F(FlagsTest, RefusedFlagsAreNamedWithWhatIsAccepted) {
     const std::string quiet = flag.values.substr(0, flag.values.find('|'));
     EXPECT_EQ(error_of({"--" + flag.name + "=" + quiet}), "") << flag.name;
   }
-  expect_error({"--fsdp", "full_shard auto_wrap"}, "Use --deepspeed with stage 2 or 3");
   EXPECT_EQ(error_of({"--use_peft", "False", "--fp16", "False", "--fsdp", ""}), "");
 }
 

@@ -192,7 +192,11 @@ class Lowering {
   /// FSDP's names without FSDP: accelerate ignores them too.
   void drop_fsdp() {
     for (const Flag& flag : flag_table()) {
-      if (flag.name.rfind("fsdp_", 0) == 0 && flag.name != "fsdp_config") flags_.erase(flag.name);
+      const FlagValue* said = flags_.find_value(flag.name);
+      if (said == nullptr || flag.name.rfind("fsdp_", 0) != 0) continue;
+      if (flag.use != FlagUse::applies || flag.name == "fsdp_config") continue;
+      notices_.push_back(said->written + ": no effect without --use_fsdp (" + said->place + ")");
+      flags_.erase(flag.name);
     }
   }
 

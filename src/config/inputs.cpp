@@ -1,5 +1,6 @@
 #include "config/inputs.h"
 
+#include "config/accelerate.h"
 #include "config/text_values.h"
 
 namespace zt::config {
@@ -23,11 +24,32 @@ Layer read_file_layer(const std::string& path, const Facts& facts, Problems& pro
   layer.name = path;
   const std::optional<Value> root = read_config_file(path, facts.environment, problems);
   if (!root) return layer;
-  if (kind_of(*root) == FileKind::deepspeed) {
-    layer.deepspeed = *root;
-    return layer;
+  switch (kind_of(*root)) {
+    case FileKind::deepspeed:
+      layer.deepspeed = *root;
+      return layer;
+    case FileKind::accelerate:
+      return read_accelerate_layer(*root, path, problems);
+    case FileKind::task:
+      break;
   }
   return read_task_layer(*root, path, facts.task, problems, notices);
+}
+
+/// accelerate's own numbers and the Trainer's arguments have to agree, as they do in transformers.
+void check_agreement(const Layer& accelerate, const Layer& over, Problems& problems) {
+  for (const char* flag : {"gradient_accumulation_steps", "max_grad_norm"}) {
+    const FlagValue* lower = accelerate.flags.find_value(flag);
+    const FlagValue* upper = over.flags.find_value(flag);
+    if (lower == nullptr || upper == nullptr) continue;
+    const auto x = parse_real(lower->text);
+    const auto y = parse_real(upper->text);
+    if (!x || !y || *x == *y) continue;
+    problems.add(upper->place + "; " + lower->place,
+                 upper->written + " " + shown(upper->text) + " contradicts " + lower->written +
+                     " " + shown(lower->text),
+                 "Make them equal or leave accelerate's out");
+  }
 }
 
 }  // namespace
@@ -40,14 +62,24 @@ Layer read_inputs(const std::vector<std::string>& args, const Facts& facts, Prob
     file = flags.front();
     flags.erase(flags.begin());
   }
+  Layer over;  // what wins over accelerate: the task file and the command line
   Layer command;
   command.name = "command line";
   command.flags = parse_flags(flags, problems, notices);
   if (const std::string* config = command.flags.find("config")) file = *config;
-  Layer all;
-  all.name = command.name;
-  if (!file.empty()) all = read_file_layer(file, facts, problems, notices);
-  put_over(all, command);
+  over.name = command.name;
+  if (!file.empty()) over = read_file_layer(file, facts, problems, notices);
+  put_over(over, command);
+
+  Layer all = read_accelerate_environment(facts.environment);
+  if (const std::string* accelerate = over.flags.find("config_file")) {
+    const std::optional<Value> root = read_config_file(*accelerate, facts.environment, problems);
+    if (root) put_over(all, read_accelerate_layer(*root, *accelerate, problems));
+  }
+  check_agreement(all, over, problems);
+  if (!over.deepspeed) all.name = over.name;
+  put_over(all, over);
+  lower_accelerate(all, facts, problems, notices);
   return all;
 }
 
