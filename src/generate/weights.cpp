@@ -13,10 +13,10 @@ using layer::view_of;
 
 namespace {
 
-at::TensorOptions options_of(DType compute, const zero::RankContext& rank) {
-  const auto type = compute == DType::f32    ? at::kFloat
-                    : compute == DType::bf16 ? at::kBFloat16
-                                             : at::kHalf;
+at::TensorOptions options_of(DType dtype, const zero::RankContext& rank) {
+  const auto type = dtype == DType::f32    ? at::kFloat
+                    : dtype == DType::bf16 ? at::kBFloat16
+                                           : at::kHalf;
   auto options = at::TensorOptions().dtype(type);
   if (rank.device == Device::cuda) {
     options = options.device(at::kCUDA, static_cast<at::DeviceIndex>(rank.device_index));
@@ -24,9 +24,13 @@ at::TensorOptions options_of(DType compute, const zero::RankContext& rank) {
   return options;
 }
 
-/// This rank's shard of a unit, rounded to the compute dtype, in host memory.
-at::Tensor read_shard(const layout::UnitLayout& unit, const zero::ParamSource& source,
-                      DType compute, const zero::RankContext& rank) {
+DType dtype_of(const layout::UnitLayout& unit, DType compute) {
+  return unit.keep_fp32() ? DType::f32 : compute;
+}
+
+/// This rank's shard of a unit, rounded to `dtype`, in host memory.
+at::Tensor read_shard(const layout::UnitLayout& unit, const zero::ParamSource& source, DType dtype,
+                      const zero::RankContext& rank) {
   const auto count = unit.shard().value;
   const auto values = at::zeros({count}, at::kFloat);
   for (const auto& slice : unit.slices(rank.communicator->rank())) {
@@ -34,8 +38,8 @@ at::Tensor read_shard(const layout::UnitLayout& unit, const zero::ParamSource& s
            {values.data_ptr<float>() + slice.shard_begin.value,
             static_cast<std::size_t>(slice.length.value)});
   }
-  if (compute == DType::f32) return values;
-  const auto rounded = at::empty({count}, options_of(compute, {}));
+  if (dtype == DType::f32) return values;
+  const auto rounded = at::empty({count}, options_of(dtype, {}));
   kernels::cast(view_of(values), view_of(rounded), {});
   return rounded;
 }
@@ -52,7 +56,7 @@ layer::Tensors Weights::of(const layer::Layer& layer) const {
 Bytes weight_bytes(const layer::ModelParts& model, DType compute, int world) {
   const auto layout = layout::ModelLayout::make(model.params, model.units, world);
   Bytes bytes;
-  for (const auto& unit : layout.units) bytes += storage(unit.padded(), compute);
+  for (const auto& unit : layout.units) bytes += storage(unit.padded(), dtype_of(unit, compute));
   return bytes;
 }
 
@@ -64,10 +68,11 @@ Weights gather_weights(const layer::ModelParts& model, const zero::ParamSource& 
   Weights weights{.compute = compute, .device = rank.device};
   weights.by_param.resize(model.params.size());
   for (const auto& unit : layout.units) {
-    const auto full = at::empty({unit.padded().value}, options_of(compute, rank));
+    const auto dtype = dtype_of(unit, compute);
+    const auto full = at::empty({unit.padded().value}, options_of(dtype, rank));
     const auto own =
         full.narrow(0, unit.shard_begin(communicator.rank()).value, unit.shard().value);
-    const auto shard = read_shard(unit, source, compute, rank);
+    const auto shard = read_shard(unit, source, dtype, rank);
     memory::copy(view_of(shard), view_of(own), launch);
     if (communicator.world() > 1) communicator.all_gather(view_of(own), view_of(full), launch);
     memory::synchronize(launch);

@@ -10,8 +10,9 @@
 
 namespace zt::generate {
 
-/// All parameters of a model on one device, whole, in the compute dtype. Parameters of a unit lie
-/// in one flat piece of memory in the unit's order, so that adjacent ones stay adjacent.
+/// All parameters of a model on one device, whole, in the compute dtype (in fp32 those that stay in
+/// it, layout::ParamSpec::keep_fp32). Parameters of a unit lie in one flat piece of memory in the
+/// unit's order, so that adjacent ones stay adjacent.
 struct Weights {
   DType compute = DType::f32;
   Device device = Device::cpu;

@@ -15,6 +15,7 @@
 #include "train/outputs.h"
 #include "train/prepare_data.h"
 #include "train/profiler.h"
+#include "train/rank_group.h"
 #include "train/run_checkpoints.h"
 #include "train/run_parts.h"
 #include "train/save.h"
@@ -243,42 +244,12 @@ EvalResult RankRun::evaluate_once(const TrainResult& trained) {
   return result;
 }
 
-comm::RendezvousOptions rendezvous_options(const RunInput& input, const config::Config& config) {
-  const auto& rank = input.rank;
-  comm::RendezvousOptions options;
-  options.rank = rank.rank;
-  options.world = rank.world_size;
-  options.local_rank = rank.local_rank;
-  options.master_addr = rank.master_addr;
-  options.master_port = rank.master_port;
-  options.listen_fd = rank.listen_fd;
-  options.use_agent_store = rank.launcher_hosts_store;
-  options.run_id = std::to_string(rank.restart_count);
-  options.local_world = rank.local_world_size;
-  options.timeout = std::chrono::seconds(config.run.ddp_timeout_seconds);
-  options.monitor.positions.outer_timeout = options.timeout;
-  options.monitor.last_resort = input.on_stuck;
-  const std::chrono::milliseconds limit = std::chrono::seconds(config.run.hang_timeout_seconds);
-  if (limit.count() == 0) return options;
-  options.monitor.positions.hang_timeout = limit;
-  options.monitor.silence = std::min(options.monitor.silence, limit);
-  options.monitor.exit_grace = std::min(options.monitor.exit_grace, limit);
-  return options;
-}
-
-/// Runs the rank and tells the others before an error leaves.
 RunEnd run_in_group(const RunInput& input, config::Config config, OpenedModel model) {
-  const auto device = config.launch.device == config::DeviceKind::cuda ? Device::cuda : Device::cpu;
-  const auto group = comm::rendezvous(rendezvous_options(input, config), device);
-  try {
-    const auto end = RankRun(input, std::move(config), std::move(model), *group).run();
-    group->position().begin(comm::Activity::finishing);
-    group->leave();
-    return end;
-  } catch (const std::exception& error) {
-    (void)group->report_failure(error.what());
-    throw;
-  }
+  auto end = RunEnd::finished;
+  with_rank_group(input, config, [&](comm::RankGroup& group) {
+    end = RankRun(input, config, std::move(model), group).run();
+  });
+  return end;
 }
 
 config::Config resolve_with_model(const RunInput& input, const OpenedModel& model) {
