@@ -5,6 +5,10 @@ namespace zt::cli {
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
       {"train", "trains a model: zt train <Hugging Face flags>", run_train},
+      {"run",
+       "trains, tests or predicts as a task file says: zt run --config FILE --task "
+       "train|test|predict",
+       run_run},
       {"launch", "starts ranks of a program on this machine: zt launch --nproc 2 -- zt train ...",
        run_launch},
       {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",

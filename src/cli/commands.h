@@ -25,6 +25,7 @@ int dispatch(const Arguments& arguments);
 [[nodiscard]] std::string ckpt_help();
 
 int run_train(const Arguments& arguments);
+int run_run(const Arguments& arguments);
 int run_launch(const Arguments& arguments);
 int run_plan(const Arguments& arguments);
 int run_bench(const Arguments& arguments);

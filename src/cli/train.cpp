@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include "cli/run_task.h"
 #include "cli/start_ranks.h"
 #include "config/env.h"
 #include "config/resolve.h"
@@ -19,6 +20,7 @@
 #include "launch/parent_watch.h"
 #include "memory/arena.h"
 #include "train/dry_run.h"
+#include "train/predict.h"
 #include "train/run.h"
 
 namespace zt::cli {
@@ -58,6 +60,12 @@ void end_stuck(const std::string& failure) {
 
 int code_of(train::RunEnd end) { return end == train::RunEnd::stopped ? kStoppedExitCode : 0; }
 
+int run_rank(const train::RunInput& input) {
+  if (input.task != config::Task::predict) return code_of(train::run(input));
+  train::predict(input);
+  return 0;
+}
+
 /// For the ranks to finish their step and save after a signal.
 constexpr auto kSaveGrace = std::chrono::minutes(5);
 
@@ -72,11 +80,18 @@ int run_train(const Arguments& arguments) {
     tell(arguments, told, memory::num_cuda_devices());
     return 0;
   }
+  auto words = arguments;
+  words.insert(words.begin(), "train");
+  return run_task(config::Task::train, arguments, words);
+}
+
+int run_task(config::Task task, const Arguments& flags, const Arguments& words) {
   // Before the driver's threads exist: these must not take the signals.
   auto signals = std::make_unique<train::StopSignals>();
   const int num_gpus = memory::num_cuda_devices();
-  train::RunInput input{.arguments = arguments,
+  train::RunInput input{.arguments = flags,
                         .environment = config::all_variables(),
+                        .task = task,
                         .has_gpu = num_gpus > 0,
                         .on_stuck = end_stuck,
                         .signals = signals.get()};
@@ -89,23 +104,23 @@ int run_train(const Arguments& arguments) {
     const auto port = launch::agree_on_port(input.rank);
     std::optional<launch::ParentWatch> parent;
     if (rank->from_runner) parent.emplace([] { end_stuck("the launcher of this rank has ended"); });
-    return code_of(train::run(input));
+    return run_rank(input);
   }
   config::Facts facts;
   facts.has_gpu = input.has_gpu;
   facts.environment = input.environment;
-  const auto config = config::resolve(arguments, facts);
+  facts.task = task;
+  const auto config = config::resolve(flags, facts);
   log::init(0, log::parse_level(config.run.log_level));
   launch::LaunchOptions options;
   options.nproc = num_ranks(config, num_gpus);
   if (options.nproc > 1) {
-    options.arguments = arguments;
-    options.arguments.insert(options.arguments.begin(), "train");
+    options.arguments = words;
     options.stop_grace = kSaveGrace;
     signals.reset();  // the launcher has its own
     return start_ranks(options);
   }
-  return code_of(train::run(input));
+  return run_rank(input);
 }
 
 }  // namespace zt::cli

@@ -62,9 +62,9 @@ std::string describe(const Config& config) {
 }
 
 std::string help_text(const std::string& command) {
-  if (command != "train" && command != "plan" && command != "launch") {
+  if (command != "train" && command != "run" && command != "plan" && command != "launch") {
     throw ConfigError("[config.help] unknown command '" + command +
-                      "', expected one of train, plan, launch.");
+                      "', expected one of train, run, plan, launch.");
   }
   std::string text = fmt::format(
       "usage: zt {} --flag value ...\n"

@@ -59,6 +59,9 @@ struct Context {
   at::Tensor loss_scale_on_device;
   /// [1] fp64 on the device; the loss layer adds its sum of token losses (unscaled).
   at::Tensor loss_sum;
+  /// [1] int64 on the device; the loss layer's forward adds the number of targets that have the
+  /// largest logit of their row. Undefined: nobody asks.
+  at::Tensor hits;
 };
 
 /// Tensors of one call, in the order in which the layer declared them.

@@ -2,6 +2,9 @@
 #include "model/ends.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/eq.h>
 
 #include <algorithm>
 
@@ -127,6 +130,10 @@ void HeadLayer::forward(const Context& context, Keep /*keep*/, const layer::Forw
                             .row_loss = view_of(io.scratch[2].narrow(0, begin, rows)),
                             .loss_sum = view_of(context.loss_sum)},
                            rows, config_.vocab, 0.0, context.launch);
+    if (context.hits.defined()) {  // a target of -100 is no row's best
+      const auto best = at::argmax(logits, 1);
+      context.hits.add_(at::eq(best, targets.narrow(0, begin, rows)).sum());
+    }
   }
 }
 

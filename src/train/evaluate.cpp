@@ -11,14 +11,21 @@ namespace zt::train {
 EvalResult evaluate(zero::Engine& engine, const EvalData& data, const zero::RankContext& rank) {
   const auto start = std::chrono::steady_clock::now();
   double loss_sum = 0;
-  std::int64_t targets = 0;
+  std::int64_t targets = 0, hits = 0;
   const std::int64_t batches = data.loader->num_batches();
   for (std::int64_t i = 0; i < batches; ++i) {
     if (rank.position != nullptr) rank.position->begin(comm::Activity::evaluating);
     const auto micro = data.loader->read(i);
     targets += micro.target_tokens;
     const auto batch = to_batch(micro, data.document_mask);
-    loss_sum += engine.evaluate(to_device(batch, rank.device, rank.device_index));
+    const auto on_device = to_device(batch, rank.device, rank.device_index);
+    if (data.count_hits) {
+      const auto found = engine.evaluate_tokens(on_device);
+      loss_sum += found.loss_sum;
+      hits += found.hits;
+    } else {
+      loss_sum += engine.evaluate(on_device);
+    }
   }
   if (rank.position != nullptr) rank.position->begin(comm::Activity::evaluating);
   auto& communicator = *rank.communicator;
@@ -34,11 +41,13 @@ EvalResult evaluate(zero::Engine& engine, const EvalData& data, const zero::Rank
         "--validation_file_dir and --max_eval_samples.");
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return {.loss = total / static_cast<double>(tokens),
-          .tokens = tokens,
-          .samples = data.samples,
-          .batches = batches,
-          .seconds = seconds.count()};
+  EvalResult result{.loss = total / static_cast<double>(tokens),
+                    .tokens = tokens,
+                    .samples = data.samples,
+                    .batches = batches,
+                    .seconds = seconds.count()};
+  if (data.count_hits) result.hits = sum_over_ranks(communicator, hits);
+  return result;
 }
 
 }  // namespace zt::train

@@ -11,6 +11,7 @@ struct EvalData {
   const data::EvalLoader* loader = nullptr;  ///< batches of the engine's shape
   std::int64_t samples = 0;                  ///< blocks over all ranks
   bool document_mask = false;
+  bool count_hits = false;  ///< also how many targets are the most probable token
 };
 
 /// Token-weighted loss over the evaluation data of all ranks. All ranks call it together and get

@@ -37,6 +37,17 @@ std::string train_results_json(const TrainResult& result) {
   return object_text(history_values(result), "train_samples", result.samples);
 }
 
+std::string test_results_json(const EvalResult& result) {
+  ZT_ASSERT(result.hits.has_value(), "a test counts hits");
+  const double accuracy = static_cast<double>(*result.hits) / static_cast<double>(result.tokens);
+  return object_text({{"test_loss", result.loss},
+                      {"test_perplexity", perplexity(result.loss)},
+                      {"test_accuracy", accuracy},
+                      {"test_tokens", static_cast<double>(result.tokens)},
+                      {"test_runtime", rounded(result.seconds, 4)}},
+                     "test_samples", result.samples);
+}
+
 std::string merge_results_json(const std::vector<std::string>& objects) {
   nlohmann::json merged = nlohmann::json::object();
   for (const auto& text : objects) merged.update(from_python_json(text, "all_results.json"));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct EvalResult {
   std::int64_t samples = 0;  ///< blocks
   std::int64_t batches = 0;  ///< per rank
   double seconds = 0;
+  std::optional<std::int64_t> hits;  ///< targets that were the most probable token, where counted
 };
 
 /// exp(loss); infinity when that overflows.
@@ -37,6 +39,10 @@ struct TrainResult {
 /// rates. Source: transformers Trainer.save_metrics.
 [[nodiscard]] std::string eval_results_json(const EvalResult& result, double epoch);
 [[nodiscard]] std::string train_results_json(const TrainResult& result);
+/// `test_results.json` of `zt run --task test`, in the same form: test_loss, test_perplexity,
+/// test_accuracy (share of targets that are the most probable token), test_tokens, test_samples,
+/// test_runtime. Needs `hits`.
+[[nodiscard]] std::string test_results_json(const EvalResult& result);
 /// The union of result objects, later ones winning. Errors: FileError when one is not JSON.
 [[nodiscard]] std::string merge_results_json(const std::vector<std::string>& objects);
 

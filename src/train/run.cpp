@@ -19,6 +19,8 @@
 #include "train/run_checkpoints.h"
 #include "train/run_parts.h"
 #include "train/save.h"
+#include "train/test_task.h"
+#include "train/trained_weights.h"
 #include "train/trainer.h"
 
 namespace zt::train {
@@ -33,6 +35,7 @@ class RankRun {
   RunEnd run() {
     checkpoints_.emplace(group_, config_, model_.parts.params,
                          [this](const std::string& line) { say(line); });
+    if (input_.task == config::Task::test) return test();
     open_data();
     build_engine();
     open_run_outputs();
@@ -61,6 +64,8 @@ class RankRun {
   void say(const std::string& text) const {
     if (rank() == 0) log::info("train", text);
   }
+  /// `zt run --task test`.
+  RunEnd test();
   void open_data();
   void check_data(const data::Tokenizer& tokenizer) const;
   void build_engine();
@@ -233,6 +238,22 @@ std::optional<data::EvalLoader> RankRun::eval_loader() const {
                           rank());
 }
 
+RunEnd RankRun::test() {
+  verify_weights(config_.checkpoint.init_from, checkpoints_->exchange());
+  open_data();
+  build_engine();
+  const auto loader = eval_loader();
+  const auto result = evaluate(*engine_,
+                               {.loader = &*loader,
+                                .samples = data_.sets.eval->size(),
+                                .document_mask = planned_->options.shape.document_mask,
+                                .count_hits = true},
+                               context_);
+  if (rank() == 0) write_test_results(config_, result);
+  say(describe_test(result, config_));
+  return RunEnd::finished;
+}
+
 EvalResult RankRun::evaluate_once(const TrainResult& trained) {
   const auto loader = eval_loader();
   const EvalData eval_data{&*loader, data_.sets.eval->size(),
@@ -252,35 +273,35 @@ RunEnd run_in_group(const RunInput& input, config::Config config, OpenedModel mo
   return end;
 }
 
+config::Config resolve_input(const RunInput& input, std::optional<std::int64_t> hidden_size) {
+  config::Facts facts;
+  facts.world_size = input.rank.world_size;
+  facts.has_gpu = input.has_gpu;
+  facts.environment = input.environment;
+  facts.task = input.task;
+  facts.hidden_size = hidden_size;
+  auto config = config::resolve(input.arguments, facts);
+  if (input.task == config::Task::test) use_trained_weights(config);
+  return config;
+}
+
 config::Config resolve_with_model(const RunInput& input, const OpenedModel& model) {
-  config::Facts facts;
-  facts.world_size = input.rank.world_size;
-  facts.has_gpu = input.has_gpu;
-  facts.environment = input.environment;
-  facts.task = input.task;
-  facts.hidden_size = model.config.hidden();
-  return config::resolve(input.arguments, facts);
+  return resolve_input(input, model.config.hidden());
 }
 
-config::Config resolve_first(const RunInput& input) {
-  config::Facts facts;
-  facts.world_size = input.rank.world_size;
-  facts.has_gpu = input.has_gpu;
-  facts.environment = input.environment;
-  facts.task = input.task;
-  return config::resolve(input.arguments, facts);
-}
+config::Config resolve_first(const RunInput& input) { return resolve_input(input, {}); }
 
-/// A run that goes on writes where it wrote before.
-bool may_write_into_used(const config::Config& config) {
-  return config.run.overwrite_output_dir || !config.checkpoint.resume_from.empty();
+/// A run that goes on writes where it wrote before, a test where training did.
+bool may_write_into_used(const RunInput& input, const config::Config& config) {
+  return input.task == config::Task::test || config.run.overwrite_output_dir ||
+         !config.checkpoint.resume_from.empty();
 }
 
 }  // namespace
 
 config::Config check_inputs(const RunInput& input, bool check_output) {
   const auto config = resolve_first(input);
-  if (check_output) prepare_output_dir(config.run.output_dir, may_write_into_used(config));
+  if (check_output) prepare_output_dir(config.run.output_dir, may_write_into_used(input, config));
   return resolve_with_model(input,
                             open_model(config.model, config.run.seed, config.checkpoint.init_from));
 }
@@ -289,7 +310,7 @@ RunEnd run(const RunInput& input) {
   const auto first = resolve_first(input);
   const int rank = input.rank.rank;
   log::init(rank, log::parse_level(rank == 0 ? first.run.log_level : first.run.log_level_replica));
-  if (rank == 0) prepare_output_dir(first.run.output_dir, may_write_into_used(first));
+  if (rank == 0) prepare_output_dir(first.run.output_dir, may_write_into_used(input, first));
   auto model = open_model(first.model, first.run.seed, first.checkpoint.init_from);
   auto config = resolve_with_model(input, model);
   for (const auto& notice : config.notices) {

@@ -29,6 +29,8 @@ class RunCheckpoints {
                  const std::vector<layout::ParamSpec>& params, Say say);
 
   /// What the run goes on from; null: it starts at the beginning.
+  /// How the ranks talk about checkpoints that are there.
+  [[nodiscard]] const checkpoint::RankExchange& exchange() const { return exchange_; }
   [[nodiscard]] const Resume* resume() const { return resume_.get(); }
   /// Where the loop goes on; the beginning without a checkpoint.
   [[nodiscard]] TrainStart start(const StepPlan& plan) const;

@@ -1,5 +1,6 @@
 #include "zero/engine.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
@@ -344,6 +345,20 @@ double Engine::evaluate(const layer::Batch& batch) {
   const double sum = self.read(loss, 1).front();
   self.sources.clear();
   return sum;
+}
+
+EvaluatedBatch Engine::evaluate_tokens(const layer::Batch& batch) {
+  auto& self = *impl_;
+  const auto launch = self.executor->queues().compute();
+  const auto like = self.machine.tensor(self.scalars().base, {1}, DType::i64);
+  auto& hits = self.state.context.hits;
+  hits = at::empty({1}, like.options());
+  kernels::fill_zero(layer::view_of(hits), launch);
+  EvaluatedBatch result{.loss_sum = evaluate(batch)};
+  memory::copy(layer::view_of(hits), {&result.hits, 1, DType::i64}, launch);
+  memory::synchronize(launch);
+  hits.reset();
+  return result;
 }
 
 std::int64_t Engine::applied_steps() const { return impl_->applied; }

@@ -48,6 +48,12 @@ struct StepResult {
   double next_loss_scale = 0;  ///< fp16: the one of the coming step; else 0
 };
 
+/// What one rank found in one batch of an evaluation.
+struct EvaluatedBatch {
+  double loss_sum = 0;    ///< over tokens
+  std::int64_t hits = 0;  ///< targets that have the largest logit of their row
+};
+
 /// One operation of a measured list: seconds since the list began.
 struct MeasuredOperation {
   schedule::OpKind kind = schedule::OpKind::release;
@@ -128,6 +134,8 @@ class Engine {
   StepResult step(double learning_rate);
   /// This rank's sum of token losses of one batch, without gradients. Blocks the host.
   double evaluate(const layer::Batch& batch);
+  /// The same, and how many targets have the largest logit of their row.
+  EvaluatedBatch evaluate_tokens(const layer::Batch& batch);
 
   /// Optimizer steps applied so far (skipped ones do not count).
   [[nodiscard]] std::int64_t applied_steps() const;
