@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/progress_bar.h"
+#include "cli/run_task.h"
 
 namespace zt::cli {
 namespace {
@@ -48,6 +49,21 @@ TEST(CliTest, HelpOfACommandListsItsFlags) {
 TEST(CliTest, LaunchSaysWhatIsMissing) {
   EXPECT_NE(error_of({"launch", "--nproc", "2"}).find("there is no program"), std::string::npos);
   EXPECT_EQ(output_of({"launch", "--help"}), output_of({"help", "launch"}));
+}
+
+TEST(CliTest, RunTakesOneKnownTask) {
+  const auto task_of = [](Arguments flags) {
+    const auto task = take_task(flags);
+    EXPECT_EQ(flags, (Arguments{"--config", "x.yaml", "--bf16"}));
+    return task;
+  };
+  EXPECT_EQ(task_of({"--config", "x.yaml", "--task", "predict", "--bf16"}), config::Task::predict);
+  EXPECT_EQ(task_of({"--task=test", "--config", "x.yaml", "--bf16"}), config::Task::test);
+  EXPECT_EQ(task_of({"--config", "x.yaml", "--bf16"}), config::Task::train);
+  EXPECT_NE(error_of({"run", "--task", "tset"}).find("Did you mean 'test'"), std::string::npos);
+  EXPECT_NE(error_of({"run", "--task"}).find("got no value"), std::string::npos);
+  EXPECT_NE(error_of({"run", "--task=test", "--task", "test"}).find("twice"), std::string::npos);
+  EXPECT_EQ(output_of({"run", "--help"}), output_of({"help", "run"}));
 }
 
 TEST(CliTest, CkptSaysWhatIsMissing) {

@@ -47,7 +47,7 @@ void resolve_task(Context& context) {
   const Task task = context.facts.task;
   if (task != Task::train) run.do_train = false;
   run.do_eval = task == Task::test || (task == Task::train && run.do_eval);
-  if (task != Task::test) note_other_task(context, "test.", "test");
+  if (task == Task::predict) note_other_task(context, "test.", "test");
   if (task != Task::predict) note_other_task(context, "predict.", "predict");
   if (context.flags.find("generation_seed") == nullptr) {
     context.config.predict.seed = run.seed;
@@ -98,10 +98,10 @@ void check_paths(Context& context) {
   if (task == Task::test) {
     require_flag(context, "test_file_dir", config.test.test_file_dir,
                  "Give the folder or file with the text");
-    if (!config.test.test_file_dir.empty()) {
-      require_folder(context, "test_file_dir", config.test.test_file_dir,
-                     "Give the folder or file with the text", true);
-    }
+  }
+  if (task != Task::predict && !config.test.test_file_dir.empty()) {
+    require_folder(context, "test_file_dir", config.test.test_file_dir,
+                   "Give the folder or file with the text", true);
   }
   if (task == Task::predict) {
     require_flag(context, "prompts_file", config.predict.prompts_file,

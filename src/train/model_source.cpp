@@ -105,4 +105,9 @@ void require_length(const model::Model& model, std::int64_t tokens) {
                                                 : "max_position_embeddings"));
 }
 
+data::Tokenizer load_tokenizer(const config::ModelConfig& model) {
+  return data::Tokenizer::load(model.tokenizer_name_or_path.empty() ? model.model_name_or_path
+                                                                    : model.tokenizer_name_or_path);
+}
+
 }  // namespace zt::train

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "data/tokenizer.h"
 #include "model/family.h"
 #include "zero/engine.h"
 
@@ -25,5 +26,9 @@ struct OpenedModel {
 
 /// Errors: ConfigError when a block of `tokens` is longer than the model's positions.
 void require_length(const model::Model& model, std::int64_t tokens);
+
+/// The tokenizer of --tokenizer_name_or_path, or of the model's folder.
+/// Errors: those of data::Tokenizer::load.
+[[nodiscard]] data::Tokenizer load_tokenizer(const config::ModelConfig& model);
 
 }  // namespace zt::train

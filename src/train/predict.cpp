@@ -50,10 +50,7 @@ config::Config resolve_predict(const RunInput& input) {
 Prepared prepare(config::Config config) {
   auto weights = find_trained_weights(config);
   auto model = open_model(config.model, config.run.seed, weights.folder);
-  const auto& folder = config.model.tokenizer_name_or_path.empty()
-                           ? config.model.model_name_or_path
-                           : config.model.tokenizer_name_or_path;
-  auto tokenizer = data::Tokenizer::load(folder);
+  auto tokenizer = load_tokenizer(config.model);
   if (tokenizer.vocab_size() > model.config.vocab) {
     throw FileError(fmt::format(
         "[train.predict] the tokenizer has more tokens than the model's embedding has rows: got "

@@ -41,7 +41,7 @@ std::string cache_folder(const config::Config& config) {
 }
 
 data::Datasets prepare_data(const config::Config& config, const data::Tokenizer& tokenizer,
-                            comm::RankGroup& group, const DataRank& rank) {
+                            comm::RankGroup& group, const DataRank& rank, const char* name) {
   data::DatasetRequest request;
   request.cache_dir = cache_folder(config);
   request.tokenizer = &tokenizer;
@@ -49,7 +49,7 @@ data::Datasets prepare_data(const config::Config& config, const data::Tokenizer&
   request.want_eval = config.run.do_eval;
   request.may_build = rank.local_rank == 0;
   const int preparing_rank = rank.rank - rank.local_rank;
-  const std::string key = fmt::format("token_cache/{}", preparing_rank);
+  const std::string key = fmt::format("token_cache/{}/{}", name, preparing_rank);
   if (!request.may_build) wait_for_cache(group, key, preparing_rank);
   auto datasets = data::open_datasets(config.data, request);
   if (request.may_build) group.store().set(key, "ready");

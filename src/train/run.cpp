@@ -49,6 +49,7 @@ class RankRun {
     }
     if (trained) checkpoints_->load_best(*engine_);
     if (config_.run.do_eval) evaluated = evaluate_once(trained.value_or(TrainResult{}));
+    if (!config_.test.test_file_dir.empty()) test_trained();
     if (config_.run.do_train) {
       group_.position().begin(comm::Activity::saving);
       save_model(*engine_, config_, rank());
@@ -66,8 +67,12 @@ class RankRun {
   }
   /// `zt run --task test`.
   RunEnd test();
+  /// The test text of a training run, once its weights are final.
+  void test_trained();
+  void report_test(const data::Dataset& set);
   void open_data();
   void check_data(const data::Tokenizer& tokenizer) const;
+  void check_ids(const data::Dataset& set) const;
   void build_engine();
   void load_weights();
   void open_run_outputs();
@@ -92,17 +97,14 @@ class RankRun {
 
 void RankRun::open_data() {
   group_.position().begin(comm::Activity::preparing_data);
-  const auto& model = config_.model;
-  const auto tokenizer =
-      data::Tokenizer::load(model.tokenizer_name_or_path.empty() ? model.model_name_or_path
-                                                                 : model.tokenizer_name_or_path);
+  const auto tokenizer = load_tokenizer(config_.model);
   if (tokenizer.vocab_size() > model_.config.vocab()) {
     throw FileError(fmt::format(
         "[train.data] the tokenizer has more tokens than the model's embedding has rows: got {}, "
         "expected at most vocab_size {}. Use the model's own tokenizer.",
         tokenizer.vocab_size(), model_.config.vocab()));
   }
-  data_.sets = prepare_data(config_, tokenizer, group_, {rank(), input_.rank.local_rank});
+  data_.sets = prepare_data(config_, tokenizer, group_, {rank(), input_.rank.local_rank}, "run");
   check_data(tokenizer);
   data_.batch = config_.run.per_device_train_batch_size;
   if (!data_.sets.train) return;
@@ -127,13 +129,16 @@ void RankRun::open_data() {
 void RankRun::check_data(const data::Tokenizer&) const {
   require_length(model_.config, data_.sets.block_size);
   for (const auto* set : {&data_.sets.train, &data_.sets.eval}) {
-    if (*set && (*set)->max_id() >= model_.config.vocab()) {
-      throw FileError(
-          fmt::format("[train.data] the data has a token id beyond the model's vocabulary: got {}, "
-                      "expected below {}.",
-                      (*set)->max_id(), model_.config.vocab()));
-    }
+    if (*set) check_ids(**set);
   }
+}
+
+void RankRun::check_ids(const data::Dataset& set) const {
+  if (set.max_id() < model_.config.vocab) return;
+  throw FileError(
+      fmt::format("[train.data] the data has a token id beyond the model's vocabulary: got {}, "
+                  "expected below {}.",
+                  set.max_id(), model_.config.vocab));
 }
 
 void RankRun::build_engine() {
@@ -242,16 +247,29 @@ RunEnd RankRun::test() {
   verify_weights(config_.checkpoint.init_from, checkpoints_->exchange());
   open_data();
   build_engine();
-  const auto loader = eval_loader();
+  report_test(*data_.sets.eval);
+  return RunEnd::finished;
+}
+
+void RankRun::test_trained() {
+  group_.position().begin(comm::Activity::preparing_data);
+  const auto sets = prepare_data(test_data_of(config_), load_tokenizer(config_.model), group_,
+                                 {rank(), input_.rank.local_rank}, "test");
+  report_test(*sets.eval);
+}
+
+void RankRun::report_test(const data::Dataset& set) {
+  check_ids(set);
+  const auto& shape = planned_->options.shape;
+  const data::EvalLoader loader(set, shape.batch, input_.rank.world_size, rank());
   const auto result = evaluate(*engine_,
-                               {.loader = &*loader,
-                                .samples = data_.sets.eval->size(),
-                                .document_mask = planned_->options.shape.document_mask,
+                               {.loader = &loader,
+                                .samples = set.size(),
+                                .document_mask = shape.document_mask,
                                 .count_hits = true},
                                context_);
   if (rank() == 0) write_test_results(config_, result);
   say(describe_test(result, config_));
-  return RunEnd::finished;
 }
 
 EvalResult RankRun::evaluate_once(const TrainResult& trained) {

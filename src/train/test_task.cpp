@@ -26,8 +26,15 @@ void use_trained_weights(config::Config& config) {
   config.notices.push_back(fmt::format("weights of {} ({})", weights.folder, weights.found_as));
   config.checkpoint.init_from = weights.folder;
   config.checkpoint.resume_from.clear();
-  config.data.validation_file_dir = config.test.test_file_dir;
+  config = test_data_of(std::move(config));
   if (config.run.output_dir.empty()) config.run.output_dir = folder_of(results_path(config));
+}
+
+config::Config test_data_of(config::Config config) {
+  config.data.validation_file_dir = config.test.test_file_dir;
+  config.run.do_train = false;
+  config.run.do_eval = true;
+  return config;
 }
 
 void write_test_results(const config::Config& config, const EvalResult& result) {

@@ -11,6 +11,9 @@ namespace zt::train {
 /// find_trained_weights. Errors: those of find_trained_weights.
 void use_trained_weights(config::Config& config);
 
+/// The configuration whose validation text is the test text, and that has no training text.
+[[nodiscard]] config::Config test_data_of(config::Config config);
+
 /// Writes test_results.json (--test_output_file). Rank 0 only. Errors: FileError.
 void write_test_results(const config::Config& config, const EvalResult& result);
 

@@ -1,0 +1,179 @@
+"""zt run: one task file trains, tests and predicts; loss, accuracy and greedy texts are PyTorch's.
+
+Train writes a model with stage 3 on two ranks. Test evaluates the saved model, or a checkpoint. Predict writes the texts
+that transformers generates, whatever the number of ranks, the stage and the form of the weights. Bad input is named.
+Environment: ZT_BINARY.
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from _peer import EXAMPLE, SOURCE, Checks, blocks, run_zt
+
+BLOCK, NEW_TOKENS = 64, 12
+PROMPTS = [{"prompt": "The LORD is my", "id": 1}, {"text": "床前明月光"}, {"prompt": "a"}, {"prompt": "Blessed is the man"},
+           {"prompt": "题目:《"}]
+TASK_FILE = """
+num_gpus: {world}
+num_workers: 2
+pin_memory: true
+output_dir: ${{TASK_OUTPUT:-{output}}}
+model:
+  name_or_path: {model}
+  from_scratch: true
+data:
+  train_file: {train}
+  validation_file: {valid}
+  test_file: {valid}
+  max_length: {block}
+training:
+  batch_size: 4
+  eval_batch_size: 4
+  max_steps: 12
+  learning_rate: 0.003
+  eval_strategy: steps
+  eval_steps: 6
+  save_steps: 6
+  use_cpu: true
+deepspeed:
+  enabled: true
+  zero_stage: {stage}
+  log_level: info
+predict:
+  prompts: {prompts}
+  max_new_tokens: {new_tokens}
+  batch_size: 2
+"""
+
+
+def write_task(work, name="task.yaml", **changes):
+    values = {"world": 2, "stage": 3, "output": work / "out", "model": EXAMPLE, "train": work / "train", "valid": work / "valid",
+              "block": BLOCK, "prompts": work / "prompts.jsonl", "new_tokens": NEW_TOKENS} | changes
+    path = work / name
+    path.write_text(TASK_FILE.format(**values), encoding="utf-8")
+    return path
+
+
+def make_data(work):
+    for part in ("train", "valid"):
+        (work / part).mkdir()
+        source = next((EXAMPLE / part).glob("*.jsonl"))
+        lines = source.read_text(encoding="utf-8").splitlines()[:30]
+        (work / part / "text.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (work / "prompts.jsonl").write_text("\n".join(map(json.dumps, PROMPTS)) + "\n", encoding="utf-8")
+
+
+def lines_of(path):
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def expected_test(network, rows):
+    loss, hits, count = 0.0, 0, 0
+    with torch.no_grad():
+        for part in rows.split(8):
+            logits, targets = network(input_ids=part).logits[:, :-1].float(), part[:, 1:]
+            loss += torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").item()
+            hits += (logits.argmax(-1) == targets).sum().item()
+            count += targets.numel()
+    return loss / count, hits / count
+
+
+def expected_texts(network, tokenizer):
+    texts = []
+    for line in PROMPTS:
+        ids = tokenizer.encode(line.get("prompt", line.get("text"))).ids
+        with torch.no_grad():
+            out = network.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                                   max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=0)
+        new = out[0, len(ids):].tolist()
+        texts.append((tokenizer.decode(new, skip_special_tokens=True), len(ids), len(new)))
+    return texts
+
+
+def check_predictions(checks, path, theirs, name):
+    ours = [(line["completion"], line["prompt_tokens"], line["completion_tokens"]) for line in lines_of(path)]
+    checks.check(ours == theirs, f"{name}: {len(ours)} greedy texts are those of transformers")
+
+
+def refused(checks, name, code, part, *flags):
+    done = run_zt("run", *flags, expect=code)
+    text = done.stdout + done.stderr
+    checks.check(part in text, f"{name}: exit {code} and '{part}'" + ("" if part in text else f", got {text[-400:]}"))
+
+
+def check_refusals(checks, work, task):
+    bad = work / "bad.jsonl"
+    bad.write_text('{"prompt": "fine"}\n{"prompt"\n{"question": "x"}\n', encoding="utf-8")
+    refused(checks, "bad prompts", 3, "bad.jsonl:3: has neither", "--config", task, "--task", "predict", "--prompts_file", bad)
+    refused(checks, "unknown task", 2, "Did you mean 'predict'", "--config", task, "--task", "predikt")
+    refused(checks, "no trained weights", 2, "there are no trained weights", "--config", task, "--task", "predict",
+            "--output_dir", work / "nothing")
+    refused(checks, "prompt beyond the positions", 2, "positions together", "--config", task, "--task", "predict",
+            "--max_new_tokens", "600")
+
+
+def main():
+    from tokenizers import Tokenizer
+    from transformers import AutoModelForCausalLM
+    checks = Checks()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        make_data(work)
+        task = write_task(work)
+        out = work / "out"
+        run_zt("run", "--config", task, "--task", "train")
+        checks.check((out / "model.safetensors").exists() and (out / "eval_results.json").exists(),
+                     "train: two ranks, stage 3, a saved model and an evaluation")
+        network = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).eval()
+        tokenizer = Tokenizer.from_file(str(EXAMPLE / "tokenizer.json"))
+
+        run_zt("run", "--config", task, "--task", "test")
+        tested = json.loads((out / "test_results.json").read_text())
+        loss, accuracy = expected_test(network, blocks(EXAMPLE, work / "valid", BLOCK))
+        checks.check(abs(tested["test_loss"] - loss) < 1e-5 * loss, f"test: loss {tested['test_loss']:.6f}, PyTorch {loss:.6f}")
+        checks.check(abs(tested["test_accuracy"] - accuracy) < 1e-9,
+                     f"test: accuracy {tested['test_accuracy']:.4f}, PyTorch {accuracy:.4f}")
+        checks.check(len((out / "metrics.jsonl").read_text().splitlines()) >= 12, "test leaves the training's metrics alone")
+
+        theirs = expected_texts(network, tokenizer)
+        run_zt("run", "--config", task, "--task", "predict")
+        check_predictions(checks, out / "predictions.jsonl", theirs, "two ranks, stage 3")
+        first = lines_of(out / "predictions.jsonl")[0]
+        checks.check(first["id"] == 1 and first["prompt"] == PROMPTS[0]["prompt"], "a line keeps its prompt's fields")
+        for name, flags in {
+                "one rank, stage 0, one slot": ("--nproc", 1, "--zero_stage", 0, "--generation_batch_size", 1),
+                "the newest checkpoint": ("--resume_from_checkpoint", "latest"),
+                "a named checkpoint": ("--resume_from_checkpoint", out / "checkpoint-12", "--nproc", 1)}.items():
+            path = work / "again.jsonl"
+            run_zt("run", "--config", task, "--task", "predict", "--predictions_file", path, *flags)
+            check_predictions(checks, path, theirs, name)
+        run_zt("ckpt", "convert", out / "checkpoint-12", work / "ds", "--to", "deepspeed", "--stage", 2, "--world_size", 2)
+        run_zt("run", "--config", task, "--task", "predict", "--predictions_file", work / "ds.jsonl",
+               "--resume_from_checkpoint", work / "ds")
+        check_predictions(checks, work / "ds.jsonl", theirs, "a DeepSpeed checkpoint")
+
+        drawn = {}
+        for name, flags in {"two": (), "one": ("--nproc", 1, "--generation_batch_size", 5), "other": ("--generation_seed", 7)}.items():
+            path = work / f"{name}.jsonl"
+            run_zt("run", "--config", task, "--task", "predict", "--predictions_file", path, "--do_sample", "--top_p", 0.9, *flags)
+            drawn[name] = path.read_text()
+        checks.check(drawn["two"] == drawn["one"], "sampling: two ranks draw what one rank draws, in other batches")
+        checks.check(drawn["two"] != drawn["other"], "sampling: another seed draws something else")
+
+        quiet = run_zt("run", "--config", task, "--task", "predict", "--log_level", "error")
+        checks.check("[info]" not in quiet.stdout + quiet.stderr, "log_level error: nothing at info")
+        script = subprocess.run([SOURCE / "scripts" / "run_deepspeed.sh", task, "predict", "--nproc", "1"], check=False,
+                                capture_output=True, text=True)
+        checks.check(script.returncode == 0, "scripts/run_deepspeed.sh CONFIG predict")
+        check_refusals(checks, work, task)
+        shutil.rmtree(out)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
