@@ -48,8 +48,8 @@ def predict(zt, work, name, model, prompts, *flags):
     path = work / f"{name}.jsonl"
     log, seconds = run(zt, "run", "--task", "predict", "--model_name_or_path", model, "--prompts_file", prompts,
                        "--predictions_file", path, *flags)
-    for line in re.findall(r"\[predict\] ?(.*)|predict: (.*)", log):
-        print("      " + "".join(line), flush=True)
+    for line in re.findall(r"predict: (.*)", log):
+        print("      " + line, flush=True)
     return texts_of(path), log, seconds
 
 
