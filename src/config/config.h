@@ -103,6 +103,13 @@ struct ZeroConfig {
   Place optimizer_place = Place::device;
   Place param_place = Place::device;
   bool pin_memory = true;
+  // Offload to disk: folders, and the `aio` section.
+  std::string optimizer_nvme_path, param_nvme_path;
+  int optimizer_buffers = 4;  ///< units whose states are in host memory at once; at least 2
+  std::int64_t param_in_host = 1'000'000'000;  ///< elements of parameters that need no disk
+  std::int64_t aio_block_size = 1 << 20;       ///< bytes of one request
+  int aio_queue_depth = 8, aio_threads = 1;
+  bool aio_single_submit = false, aio_overlap_events = true;
   double offload_ratio = 1;  ///< share of the optimizer states that goes to `optimizer_place`
   /// Where reduced gradients of offloaded states wait between micro-steps; absent: with the states.
   std::optional<Place> grad_place;

@@ -85,31 +85,31 @@ void apply_legacy_zero(Context& context) {
                  context.document->place(*entry) + ")");
 }
 
-/// Reads one offload section; true when it asks for host memory.
-bool offload_to_host(Context& context, const std::string& section, int lowest_stage) {
+/// Reads one offload section: where it puts things.
+Place offload_place(Context& context, const std::string& section, int lowest_stage) {
   const DsEntry* device = context.entry(section + ".device");
-  if (device == nullptr) return false;
+  if (device == nullptr) return Place::device;
   if (device->value->is_auto()) {
     context.notice(device->written + ": \"auto\" means the default none (" +
                    context.document->place(*device) + ")");
-    return false;
+    return Place::device;
   }
   const std::string text = device->value->text;
   const std::string place = context.document->place(*device);
   const std::string got = device->written + ": got " + describe_value(*device->value);
-  if (text == "none") return false;
-  if (text == "nvme") {
-    context.problems.add(place, device->written + ": nvme is not built yet, use cpu");
-  } else if (text != "cpu") {
+  if (text == "none") return Place::device;
+  if (text != "cpu" && text != "nvme") {
     context.problems.add(place, got + ", expected one of none, cpu, nvme");
   } else if (context.config.zero.stage < lowest_stage) {
     context.problems.add(
         place, got + ", which needs zero_optimization.stage >= " + std::to_string(lowest_stage) +
                    ", the stage is " + std::to_string(context.config.zero.stage));
+  } else if (text == "nvme" && context.entry(section + ".nvme_path") == nullptr) {
+    context.problems.add(place, got + ", which needs " + section + ".nvme_path");
   } else {
-    return true;
+    return text == "nvme" ? Place::nvme : Place::host;
   }
-  return false;
+  return Place::device;
 }
 
 /// `cpu_offload: true`, the old form of an offload section; true when it asks for host memory.
@@ -140,8 +140,11 @@ void apply_offload(Context& context) {
   const std::string optimizer = "zero_optimization.offload_optimizer";
   const std::string param = "zero_optimization.offload_param";
   bool pinned_everywhere = true;
-  const auto place_on_host = [&](const std::string& section, Place& target, const char* field) {
-    target = Place::host;
+  const auto put = [&](const std::string& section, Place place, bool old_key, Place& target,
+                       const char* field) {
+    if (old_key && place == Place::device) place = Place::host;
+    if (place == Place::device) return;
+    target = place;
     if (const DsEntry* device = context.entry(section + ".device"))
       context.set_origin(field, *device);
     const DsEntry* pinned = context.entry(section + ".pin_memory");
@@ -153,12 +156,9 @@ void apply_offload(Context& context) {
   const bool old_optimizer = legacy_offload(context, "cpu_offload", optimizer, 1);
   const bool old_param = legacy_offload(context, "cpu_offload_param", param, 3) ||
                          legacy_offload(context, "cpu_offload_params", param, 3);
-  if (offload_to_host(context, optimizer, 1) || old_optimizer) {
-    place_on_host(optimizer, zero.optimizer_place, "zero.optimizer_place");
-  }
-  if (offload_to_host(context, param, 3) || old_param) {
-    place_on_host(param, zero.param_place, "zero.param_place");
-  }
+  put(optimizer, offload_place(context, optimizer, 1), old_optimizer, zero.optimizer_place,
+      "zero.optimizer_place");
+  put(param, offload_place(context, param, 3), old_param, zero.param_place, "zero.param_place");
   zero.pin_memory = pinned_everywhere;
 }
 

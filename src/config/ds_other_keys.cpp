@@ -14,6 +14,10 @@ DsKey refused(const char* path, KeyType type, const char* quiet, const char* not
   return {path, type, KeyUse::refused, "", "", quiet, note};
 }
 
+DsKey effect(const char* path, KeyType type, const char* field, const char* note) {
+  return {path, type, KeyUse::effect, field, "", "", note};
+}
+
 }  // namespace
 
 /// Activation checkpointing, checkpoints, monitors and features that stay off.
@@ -38,6 +42,14 @@ std::vector<DsKey> ds_other_keys() {
               "--resume_from_checkpoint finds out by itself"),
       notice("checkpoint.use_node_local_storage", T::boolean, "false", kSaving),
       notice("checkpoint.checkpoint_serialization", T::boolean, "", kSaving),
+      effect("aio.block_size", T::integer, "zero.aio_block_size", "bytes of one disk request"),
+      effect("aio.queue_depth", T::integer, "zero.aio_queue_depth", "disk requests in flight per thread"),
+      effect("aio.intra_op_parallelism", T::integer, "zero.aio_threads", "threads that issue disk requests"),
+      effect("aio.single_submit", T::boolean, "zero.aio_single_submit", "one system call per disk request"),
+      effect("aio.overlap_events", T::boolean, "zero.aio_overlap_events",
+             "new disk requests follow as old ones complete"),
+      notice("aio.thread_count", T::integer, "", "use aio.intra_op_parallelism"),
+      refused("aio.use_gds", T::boolean, "false", "GPUDirect Storage is not built"),
       notice("timers.throughput.enabled", T::boolean, "true", "tokens per second are in the log"),
       notice("timers.throughput.synchronized", T::boolean, "", "tokens per second are in the log"),
 

@@ -43,7 +43,6 @@ std::string name_of(const std::string& path) {
 const std::vector<DsSection>& ds_sections() {
   constexpr const char* kNoMonitor = "metrics go to the log and to the output folder";
   constexpr const char* kSaving = "checkpoints have one layout for all ranks and stages";
-  constexpr const char* kNoNvme = "only NVMe offload would read it";
   static const std::vector<DsSection> sections = {
       strict("zero_optimization"),
       strict("zero_optimization.offload_param"),
@@ -67,7 +66,7 @@ const std::vector<DsSection>& ds_sections() {
       idle("comet", kNoMonitor),
       idle("comms_logger", "collectives are timed by the benchmark, not by the run"),
       dismissed("flops_profiler", "zt plan counts operations without running them"),
-      dismissed("aio", kNoNvme),
+      loose("aio"),
       dismissed("pipeline", "there is no pipeline engine"),
       dismissed("autotuning", "it applies to DeepSpeed's autotuning launcher only"),
       dismissed("checkpoint.parallel_write", kSaving),

@@ -18,7 +18,8 @@ DsKey refused(const char* name, KeyType type, const char* quiet, const char* not
 /// `zero_optimization` and its sub-sections.
 std::vector<DsKey> ds_zero_keys() {
   using T = KeyType;
-  constexpr const char* kNoNvme = "only NVMe offload would read it";
+  constexpr const char* kPlanned = "the schedule sizes buffers by the units that pass through";
+  constexpr const char* kPipelined = "reads always run ahead, writes always behind";
   constexpr const char* kNoSwitch = "gradients always lie in flat buffers";
   return {
       effect("stage", T::integer, "zero.stage", "what is sharded, 0 to 3"),
@@ -38,11 +39,11 @@ std::vector<DsKey> ds_zero_keys() {
              "parameters not larger stay gathered"),
       effect("stage3_gather_16bit_weights_on_model_save", T::boolean, "zero.gather_16bit_on_save",
              "gather the weights to save them in 16 bits"),
-      effect("offload_optimizer.device", T::text, "", "cpu: optimizer states in host memory"),
+      effect("offload_optimizer.device", T::text, "", "cpu or nvme: where optimizer states are"),
       effect("offload_optimizer.pin_memory", T::boolean, "", "page-locked host memory"),
       effect("offload_optimizer.ratio", T::real, "zero.offload_ratio",
              "share of each unit's optimizer states that leaves the GPU"),
-      effect("offload_param.device", T::text, "", "cpu: parameter shards in host memory"),
+      effect("offload_param.device", T::text, "", "cpu or nvme: where parameter shards are"),
       effect("offload_param.pin_memory", T::boolean, "", "page-locked host memory"),
       notice("contiguous_gradients", T::boolean, "true", kNoSwitch),
       notice("reduce_scatter", T::boolean, "true", "gradients always go to their owner"),
@@ -83,18 +84,22 @@ std::vector<DsKey> ds_zero_keys() {
       notice("leaf_module.classes", T::list, "", "units are whole blocks"),
       notice("leaf_module.names", T::list, "", "units are whole blocks"),
       notice("leaf_module.name_suffixes", T::list, "", "units are whole blocks"),
-      notice("offload_param.nvme_path", T::text, "", kNoNvme),
-      notice("offload_param.buffer_count", T::integer, "", kNoNvme),
-      notice("offload_param.buffer_size", T::integer, "", kNoNvme),
-      notice("offload_param.max_in_cpu", T::integer, "", kNoNvme),
-      notice("offload_optimizer.nvme_path", T::text, "", kNoNvme),
-      notice("offload_optimizer.buffer_count", T::integer, "", kNoNvme),
-      notice("offload_optimizer.buffer_size", T::integer, "", kNoNvme),
-      notice("offload_optimizer.max_in_cpu", T::integer, "", kNoNvme),
-      notice("offload_optimizer.pipeline", T::boolean, "", kNoNvme),
-      notice("offload_optimizer.pipeline_read", T::boolean, "", kNoNvme),
-      notice("offload_optimizer.pipeline_write", T::boolean, "", kNoNvme),
-      notice("offload_optimizer.fast_init", T::boolean, "", kNoNvme),
+      effect("offload_param.nvme_path", T::text, "zero.param_nvme_path", "folder of parameters on disk"),
+      effect("offload_param.max_in_cpu", T::integer, "zero.param_in_host",
+             "elements of parameters that stay in host memory with device nvme"),
+      notice("offload_param.buffer_count", T::integer, "", kPlanned),
+      notice("offload_param.buffer_size", T::integer, "", kPlanned),
+      effect("offload_optimizer.nvme_path", T::text, "zero.optimizer_nvme_path",
+             "folder of optimizer states on disk"),
+      effect("offload_optimizer.buffer_count", T::integer, "zero.optimizer_buffers",
+             "units whose states are in host memory at once with device nvme, at least 2"),
+      notice("offload_optimizer.buffer_size", T::integer, "", kPlanned),
+      notice("offload_optimizer.max_in_cpu", T::integer, "", kPlanned),
+      notice("offload_optimizer.pipeline", T::boolean, "", kPipelined),
+      notice("offload_optimizer.pipeline_read", T::boolean, "", kPipelined),
+      notice("offload_optimizer.pipeline_write", T::boolean, "", kPipelined),
+      notice("offload_optimizer.fast_init", T::boolean, "",
+             "states are written once, as they are loaded"),
       refused("offload_optimizer.super_offload", T::boolean, "false", "SuperOffload is not built"),
       notice("offload_optimizer.cpuadam_cores_perc", T::real, "", "SuperOffload is not built"),
   };

@@ -32,11 +32,11 @@ struct After {
 };
 
 /// The in-order queues that execute lists of operations: 0 compute, 1 communication, 2 host,
-/// 3 download (device to host), 4 upload (host to device).
+/// 3 download (device to host), 4 upload (host to device), 5 and 6 disk (reads and writes).
 ///
 /// On a CPU rank queue 0 is the calling thread and the others are one thread each. On CUDA 0, 1 and
-/// 3 are streams, 2 is a thread, and 4 is a stream that a thread feeds, so that copies which wait
-/// for the host's work hold nobody up.
+/// 3 are streams, 2, 5 and 6 are threads, and 4 is a stream that a thread feeds, so that copies
+/// which wait for the host's work hold nobody up. Threads start with their first operation.
 class Queues {
  public:
   virtual ~Queues() = default;
@@ -51,7 +51,7 @@ class Queues {
   virtual void begin(int count, bool overlap = false) = 0;
   /// Runs `work` on `queue` after the operations `after`; then operation `index` is complete.
   /// `waited_on`: some operation of another queue waits for it.
-  /// Blocks the caller where queue 0, 1 or 3 waits for queue 2 or 4.
+  /// Blocks the caller where queue 0, 1 or 3 waits for another one on CUDA.
   /// `work` stays alive until synchronize. Errors: rethrows the first failure of any queue.
   virtual void submit(int queue, int index, const After& after, bool waited_on,
                       const Work& work) = 0;

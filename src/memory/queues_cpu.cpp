@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -55,7 +56,8 @@ class CpuQueues final : public Queues {
     if (queue == kComm) current().last_comm = index;
     current().progress.throw_if_failed();
     auto& worker = workers_.at(static_cast<std::size_t>(queue - 1));
-    worker.post([this, queue, index, after, &work, &mine = current(), &earlier = before()] {
+    if (!worker) worker = std::make_unique<Worker>(kNames.at(static_cast<std::size_t>(queue - 1)));
+    worker->post([this, queue, index, after, &work, &mine = current(), &earlier = before()] {
       try {
         wait_for(after, mine, earlier);
         run(queue, index, work);
@@ -130,8 +132,9 @@ class CpuQueues final : public Queues {
   double began_ = 0;
   std::mutex mutex_;
   std::vector<OperationTime> times_;  ///< guarded by mutex_
-  std::array<Worker, 4> workers_{Worker("zt-comm"), Worker("zt-host"), Worker("zt-download"),
-                                 Worker("zt-upload")};  // last: joined first
+  static constexpr std::array<const char*, 6> kNames{"zt-comm",   "zt-host",  "zt-download",
+                                                     "zt-upload", "zt-read", "zt-write"};
+  std::array<std::unique_ptr<Worker>, kNames.size()> workers_;  // last: joined first
 };
 
 }  // namespace

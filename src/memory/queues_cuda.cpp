@@ -60,11 +60,13 @@ class Event {
 
 constexpr int kComputeQueue = 0, kCommQueue = 1, kHostQueue = 2, kDownloadQueue = 3,
               kUploadQueue = 4;
-constexpr int kNumQueues = 5;
+constexpr int kNumQueues = 5;  ///< with a stream; the disk's two come behind them
 constexpr int kUnused = -1;
 
 /// Queues whose operations a thread of their own issues.
-bool has_thread(int queue) { return queue == kHostQueue || queue == kUploadQueue; }
+bool has_thread(int queue) { return queue == kHostQueue || queue >= kUploadQueue; }
+/// Queues whose operations are complete when the thread has done them.
+bool on_host(int queue) { return queue == kHostQueue || queue >= kNumQueues; }
 
 /// One list of operations under way.
 struct List {
@@ -137,8 +139,7 @@ class CudaQueues final : public Queues {
       ZT_ASSERT(!capturing_, "work of the host is not captured");
       list.progress.throw_if_failed();
       ++list.posted;
-      auto& worker = queue == kHostQueue ? host_worker_ : upload_worker_;
-      worker.post([this, queue, index, after, waited_on, &work, &list, &earlier = before(),
+      worker(queue).post([this, queue, index, after, waited_on, &work, &list, &earlier = before(),
                    &older_tail = tail(2)] {
         run_on_thread(queue, index, after, waited_on, work, list, earlier, older_tail);
       });
@@ -256,6 +257,14 @@ class CudaQueues final : public Queues {
     return tails_[(number_ + tails_.size() - ago) % tails_.size()];
   }
 
+  [[nodiscard]] Worker& worker(int queue) {
+    constexpr std::array kNames{"zt-compute", "zt-comm",  "zt-host", "zt-download",
+                                "zt-upload",  "zt-read", "zt-write"};
+    auto& found = workers_.at(static_cast<std::size_t>(queue));
+    if (!found) found = std::make_unique<Worker>(kNames.at(static_cast<std::size_t>(queue)));
+    return *found;
+  }
+
   static void wait_for_threads(List& list) { list.progress.wait_all(list.posted); }
 
   void prepare(int count) {
@@ -272,13 +281,13 @@ class CudaQueues final : public Queues {
   static void wait_on_stream(List& list, int wait, cudaStream_t stream) {
     const auto w = static_cast<std::size_t>(wait);
     if (has_thread(list.queue_of[w])) list.progress.wait(wait);
-    if (list.queue_of[w] != kHostQueue) list.events[w].block(stream);
+    if (!on_host(list.queue_of[w])) list.events[w].block(stream);
   }
 
   static void wait_on_host(List& list, int wait) {
     const auto w = static_cast<std::size_t>(wait);
     if (has_thread(list.queue_of[w])) list.progress.wait(wait);
-    if (list.queue_of[w] != kHostQueue) list.events[w].synchronize();
+    if (!on_host(list.queue_of[w])) list.events[w].synchronize();
   }
 
   /// Ends a capture that cannot be used. ATen leaves its generator in the state of a capture then;
@@ -302,8 +311,8 @@ class CudaQueues final : public Queues {
                      List& list, List& earlier, Event<false>& older_tail) {
     try {
       check(cudaSetDevice(device_index_), "cudaSetDevice");
-      const auto stream = streams_.at(static_cast<std::size_t>(queue));
-      if (queue == kHostQueue) {
+      const auto stream = streams_.at(static_cast<std::size_t>(on_host(queue) ? kHostQueue : queue));
+      if (on_host(queue)) {
         for (const auto& event : list.began) event.synchronize();
         older_tail.synchronize();
         for (const int wait : after.waits) wait_on_host(list, wait);
@@ -313,9 +322,9 @@ class CudaQueues final : public Queues {
         for (const int wait : after.carried) wait_on_stream(earlier, wait, stream);
       }
       record_span(index, stream, true);
-      work(queue == kHostQueue ? Launch{} : Launch{Device::cuda, stream});
+      work(on_host(queue) ? Launch{} : Launch{Device::cuda, stream});
       record_span(index, stream, false);
-      if (waited_on && queue != kHostQueue) {
+      if (waited_on && !on_host(queue)) {
         list.events[static_cast<std::size_t>(index)].record(stream);
       }
       list.progress.complete(index);
@@ -347,7 +356,7 @@ class CudaQueues final : public Queues {
   Event<true> list_began_;
   std::vector<Span> spans_;                                     ///< by operation
   std::mutex host_mutex_;                                       ///< guards spans of threads
-  Worker host_worker_{"zt-host"}, upload_worker_{"zt-upload"};  // last: joined first
+  std::array<std::unique_ptr<Worker>, 7> workers_;   // last: joined first
 };
 
 }  // namespace

@@ -75,7 +75,10 @@ EngineOptions apply(EngineOptions options, const Way& way) {
   options.zero.recompute = way.recompute;
   options.zero.reduce_at = zero::residency(options.zero).reduce_at;
   options.zero.retain_auto = false;
-  if (!options.zero.grad_place) options.zero.grad_place = options.zero.optimizer_place;
+  if (!options.zero.grad_place) {
+    options.zero.grad_place =
+        options.zero.optimizer_place == Place::device ? Place::device : Place::host;
+  }
   return options;
 }
 

@@ -34,13 +34,17 @@ std::string ds_config_json(const zero::EngineOptions& options) {
   section["contiguous_gradients"] = true;
   section["reduce_bucket_size"] = zero.reduce_bucket_size;
   section["allgather_bucket_size"] = zero.allgather_bucket_size;
-  const auto offload = [&](const char* key, Place place) {
-    if (place == Place::host) {
-      section[key] = {{"device", "cpu"}, {"pin_memory", zero.pin_memory}};
-    }
+  const auto offload = [&](const char* key, Place place, const std::string& nvme_path) {
+    if (place == Place::device) return;
+    section[key] = {{"device", place == Place::host ? "cpu" : "nvme"},
+                    {"pin_memory", zero.pin_memory}};
+    if (place == Place::nvme) section[key]["nvme_path"] = nvme_path;
   };
-  offload("offload_optimizer", zero.optimizer_place);
-  offload("offload_param", zero.param_place);
+  offload("offload_optimizer", zero.optimizer_place, zero.optimizer_nvme_path);
+  offload("offload_param", zero.param_place, zero.param_nvme_path);
+  if (zero.optimizer_place != Place::device && zero.offload_ratio < 1) {
+    section["offload_optimizer"]["ratio"] = zero.offload_ratio;
+  }
   if (zero::residency(zero).params_sharded) {
     section["stage3_prefetch_bucket_size"] = zero.prefetch_bucket_size;
     section["stage3_max_live_parameters"] = zero.max_live_parameters;

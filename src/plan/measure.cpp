@@ -114,6 +114,14 @@ Bytes over_host_link(const Program& program, const schedule::Operation& op) {
   }
 }
 
+Bytes over_disk_link(const Program& program, const schedule::Operation& op) {
+  using schedule::Stream;
+  if (op.stream != Stream::disk_read && op.stream != Stream::disk_write) return {};
+  Bytes total;
+  for (const auto id : op.reads) total += program.buffer(id).bytes();
+  return total;
+}
+
 double flops_of(const schedule::Operation& op, const schedule::ModelInfo& model) {
   using schedule::OpKind;
   if (op.layer < 0) return 0;
@@ -156,6 +164,7 @@ MemoryReport measure(const Program& program, const schedule::ModelInfo& model, D
     report.library_layer = layer.name;
   }
   const auto costs = device_costs(device, world);
+  report.on_disk = program.on_disk;
   report.context = costs.context;
   report.communicator = costs.communicator;
   return report;
@@ -169,6 +178,7 @@ StepCosts step_costs(const Program& program, const schedule::ModelInfo& model, i
     for (const auto& op : variant.operations) {
       total.sent += sent_by(program, op, world) * times;
       total.host_link += over_host_link(program, op) * times;
+      total.disk_link += over_disk_link(program, op) * times;
       total.flops += flops_of(op, model) * static_cast<double>(times);
     }
   }
@@ -183,6 +193,7 @@ std::string print(const MemoryReport& report) {
                           format_bytes(report.context), format_bytes(report.communicator));
   print_arena(text, "device", report.device);
   print_arena(text, "host", report.host);
+  if (report.on_disk.value > 0) text += fmt::format("disk {}\n", format_bytes(report.on_disk));
   return text;
 }
 

@@ -39,6 +39,7 @@ struct MemoryReport {
   Bytes library;                ///< most that ATen allocates by itself during one call
   std::string library_layer;    ///< whose call that is
   Bytes context, communicator;  ///< see device_costs.h
+  Bytes on_disk;                ///< optimizer states and parameters with offload to nvme
 
   [[nodiscard]] Bytes device_total() const {
     return device.arena + library + context + communicator;
@@ -54,6 +55,7 @@ MemoryReport measure(const schedule::Program& program, const schedule::ModelInfo
 struct StepCosts {
   Bytes sent;        ///< to other ranks: gathers, reductions, publications
   Bytes host_link;   ///< between device and host, both ways
+  Bytes disk_link;   ///< between host and disk, both ways
   double flops = 0;  ///< forward, recomputation and backward (twice a forward); 2 per multiply-add
 };
 

@@ -39,7 +39,10 @@ struct Residency {
   bool params_sharded = false, grads_sharded = false, states_sharded = false;
   Place param_place = Place::device, state_place = Place::device;
   ReduceAt reduce_at = ReduceAt::boundary;
-  double host_ratio = 1;  ///< share of each unit's states that `state_place` host keeps there
+  double host_ratio = 1;  ///< share of each unit's states that lies at `state_place`
+  /// Elements of parameters that stay in host memory with `param_place` nvme.
+  Numel param_in_host;
+  int staged_units = 4;  ///< whose states are in host memory at once with `state_place` nvme
   /// Where reduced gradients wait between the micro-steps of a step, with states on the host and
   /// reduce_at micro_step.
   Place grad_place = Place::host;

@@ -28,7 +28,7 @@ void for_all(F&& visit) {
       for (const int world : {1, 2, 4})
         for (const int micro_steps : {1, 2, 4})
           for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full})
-            for (const int variant : {0, 1, 2, 3, 4, 5, 6, 7}) {
+            for (const int variant : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) {
               BuildOptions options;
               options.world = world;
               options.micro_steps = micro_steps;
@@ -43,7 +43,11 @@ void for_all(F&& visit) {
               if (variant >= 3 && stage >= 1) residency.state_place = Place::host;
               if (variant >= 4 && variant % 2 == 0 && stage == 3)
                 residency.param_place = Place::host;
-              if (variant >= 5) residency.host_ratio = 0.4;
+              if (variant >= 5 && variant < 8) residency.host_ratio = 0.4;
+              if (variant >= 8 && stage >= 1) residency.state_place = Place::nvme;
+              if (variant == 8 && stage == 3) residency.param_place = Place::nvme;
+              residency.param_in_host = {200};
+              residency.staged_units = variant == 8 ? 2 : 4;
               if (variant >= 6) residency.grad_place = Place::device;
               visit(options, stage);
             }
@@ -59,7 +63,7 @@ TEST(BuildTest, EveryCombinationIsProvenByTheChecker) {
                                   << print(program);
     ++count;
   });
-  EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 8);
+  EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 10);
 }
 
 /// Units whose reductions `op` waits for.
@@ -238,6 +242,24 @@ TEST(BuildTest, TheRatioSplitsTheStatesOfEveryUnit) {
     EXPECT_EQ(parts.back().begin.value, expected);
     EXPECT_EQ(parts.back().begin + parts.back().numel, model.units[u].shard);
   }
+}
+
+TEST(BuildTest, StatesOnDiskTakeNoHostMemoryButForAFewUnits) {
+  auto options = offloaded(2, 2);
+  const auto model = test_model(40, false, 2, {1000});
+  const auto host = [&](Place place, int staged) {
+    options.residency.state_place = place;
+    options.residency.staged_units = staged;
+    return build(model, options);
+  };
+  const auto memory = host(Place::host, 4);
+  const auto disk = host(Place::nvme, 4);
+  EXPECT_EQ(memory.on_disk.value, 0);
+  std::int64_t states = 0;
+  for (const auto& unit : model.units) states += 12 * unit.shard.value;
+  EXPECT_EQ(disk.on_disk.value, states);
+  EXPECT_LT(disk.host_arena.value, memory.host_arena.value);
+  EXPECT_LT(host(Place::nvme, 2).host_arena.value, host(Place::nvme, 8).host_arena.value);
 }
 
 TEST(BuildTest, ParametersInFp32TravelAsTheirMasterAndHostParametersNeedNoCopy) {

@@ -17,6 +17,7 @@ class Builder {
   void add_unit_buffers(int unit);
   void add_grad_buffers(int unit, UnitBuffers& buffers);
   void add_state_buffers(int unit, UnitBuffers& buffers);
+  [[nodiscard]] Place param_place(int unit) const;
   void add_part(int unit, UnitBuffers& buffers, Place where, Numel begin, Numel numel);
   BufferId add_buffer(BufferKind kind, int index, Numel numel, DType dtype, Lifetime lifetime,
                       Place where = Place::device);
@@ -52,6 +53,8 @@ class Builder {
   void emit_clip(std::vector<Operation>& out);
   void emit_step(std::vector<Operation>& out, int unit);
   void emit_part(std::vector<Operation>& out, int unit, StatePart& part);
+  void emit_move(std::vector<Operation>& out, int unit, const StatePart& part);
+  void emit_states(std::vector<Operation>& out, int unit, OpKind kind);
   BufferId emit_gather_grad(std::vector<Operation>& out, int unit);
   void emit_publish(std::vector<Operation>& out, int unit);
   [[nodiscard]] std::vector<int> units_by_first_use() const;
@@ -70,7 +73,7 @@ class Builder {
     return program_.units.at(static_cast<std::size_t>(index));
   }
   [[nodiscard]] bool host_optimizer() const {
-    return options_.residency.state_place == Place::host;
+    return options_.residency.state_place != Place::device;
   }
   /// Elements of what a rank updates of a unit whose states are on the device.
   [[nodiscard]] Numel device_states(int unit) const;

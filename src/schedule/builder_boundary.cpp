@@ -17,7 +17,37 @@ void Builder::build_boundary() {
     }
   }
   emit_clip(out);
-  for (const int u : units_by_first_use()) emit_step(out, u);
+  const auto order = units_by_first_use();
+  const auto ahead = static_cast<std::size_t>(std::max(2, options_.residency.staged_units)) - 1;
+  std::size_t loaded = 0;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    for (; loaded < std::min(order.size(), i + ahead); ++loaded) {
+      emit_states(out, order[loaded], OpKind::load_states);
+    }
+    emit_step(out, order[i]);
+    emit_states(out, order[i], OpKind::save_states);
+  }
+}
+
+/// Optimizer states of a unit from disk to where the host works on them, or back.
+void Builder::emit_states(std::vector<Operation>& out, int u, OpKind kind) {
+  const auto& part = unit(u).parts.back();
+  if (part.where != Place::nvme) return;
+  const std::vector<BufferId> disk{part.disk_master.buffer, part.disk_exp_avg.buffer,
+                                   part.disk_exp_avg_sq.buffer};
+  const std::vector<BufferId> host{part.master.buffer, part.exp_avg.buffer,
+                                   part.exp_avg_sq.buffer};
+  Operation op{.kind = kind, .unit = u};
+  if (kind == OpKind::load_states) {
+    op.stream = Stream::disk_read;
+    op.reads = disk;
+    op.writes = op.starts = host;
+  } else {
+    op.stream = Stream::disk_write;
+    op.reads = op.ends = host;
+    op.writes = disk;
+  }
+  out.push_back(std::move(op));
 }
 
 /// The order in which the next step's first forward needs the units.
@@ -91,7 +121,7 @@ void Builder::emit_step(std::vector<Operation>& out, int u) {
 
 void Builder::emit_part(std::vector<Operation>& out, int u, StatePart& part) {
   auto& buffers = unit(u);
-  const bool on_host = part.where == Place::host;
+  const bool on_host = part.where != Place::device;
   Operation step{.kind = OpKind::step,
                  .stream = on_host ? Stream::host : Stream::compute,
                  .unit = u,
@@ -116,14 +146,27 @@ void Builder::emit_part(std::vector<Operation>& out, int u, StatePart& part) {
   }
   if (part.param.buffer != part.master.buffer) step.writes.push_back(part.param.buffer);
   out.push_back(std::move(step));
+  emit_move(out, u, part);
+}
 
-  const auto target = options_.residency.states_sharded ? buffers.param_shard : buffers.param_full;
-  if (part.param.buffer == target.buffer) return;
-  out.push_back({.kind = on_host ? OpKind::upload : OpKind::store,
-                 .stream = on_host ? Stream::upload : Stream::download,
+/// Updated parameters from where they were updated to where they are kept.
+void Builder::emit_move(std::vector<Operation>& out, int u, const StatePart& part) {
+  const auto target =
+      options_.residency.states_sharded ? unit(u).param_shard.buffer : unit(u).param_full.buffer;
+  if (part.param.buffer == target) return;
+  Operation move{.kind = OpKind::upload,
+                 .stream = Stream::upload,
                  .unit = u,
                  .reads = {part.param.buffer},
-                 .writes = {target.buffer}});
+                 .writes = {target}};
+  if (part.where == Place::device) {
+    move.kind = OpKind::store;
+    move.stream = Stream::download;
+  } else if (program_.buffer(target).where == Place::nvme) {
+    move.kind = OpKind::save_param;
+    move.stream = Stream::disk_write;
+  }
+  out.push_back(std::move(move));
 }
 
 bool Builder::needs_publish(int u) const {

@@ -83,7 +83,7 @@ void Builder::add_unit_buffers(int u) {
     buffers.param_shard = {id, info.shard, true};
   } else {
     const auto id = add_buffer(BufferKind::param_shard, u, info.shard, compute_of(u), Lifetime::run,
-                               residency.param_place);
+                               param_place(u));
     buffers.param_shard = {id, info.shard, false};
     if (buffers.retained) {
       buffers.param_full = {
@@ -93,6 +93,15 @@ void Builder::add_unit_buffers(int u) {
   }
   add_grad_buffers(u, buffers);
   add_state_buffers(u, buffers);
+}
+
+/// With parameters on disk, those of the first units stay in host memory as far as it may hold them.
+Place Builder::param_place(int u) const {
+  const auto& residency = options_.residency;
+  if (residency.param_place != Place::nvme) return residency.param_place;
+  Numel before;
+  for (int other = 0; other <= u; ++other) before += unit_info(other).shard;
+  return before <= residency.param_in_host ? Place::host : Place::nvme;
 }
 
 Numel Builder::device_states(int u) const {
@@ -130,29 +139,36 @@ void Builder::add_state_buffers(int u, UnitBuffers& buffers) {
   const auto numel = options_.residency.states_sharded ? info.shard : info.padded;
   const auto kept = device_states(u);
   if (kept.value > 0) add_part(u, buffers, Place::device, {0}, kept);
-  if (kept < numel) add_part(u, buffers, Place::host, kept, numel - kept);
+  if (kept < numel) add_part(u, buffers, options_.residency.state_place, kept, numel - kept);
 }
 
 void Builder::add_part(int u, UnitBuffers& buffers, Place where, Numel begin, Numel numel) {
-  const auto add = [&](BufferKind kind, DType dtype) {
-    return Ref{add_buffer(kind, u, numel, dtype, Lifetime::run, where), numel, false};
+  const bool on_disk = where == Place::nvme;
+  const auto works = on_disk ? Place::host : where;  // where the optimizer finds things
+  const auto add = [&](BufferKind kind, DType dtype, Lifetime lifetime, Place place) {
+    return Ref{add_buffer(kind, u, numel, dtype, lifetime, place), numel, false};
+  };
+  const auto state = [&](BufferKind kind, Ref& disk) {
+    if (on_disk) disk = add(kind, DType::f32, Lifetime::run, Place::nvme);
+    return add(kind, DType::f32, on_disk ? Lifetime::micro : Lifetime::run, works);
   };
   const Ref stored = options_.residency.states_sharded ? buffers.param_shard : buffers.param_full;
   const auto compute = compute_of(u);
-  const bool beside = program_.buffer(stored.buffer).where == where;
+  const bool beside = program_.buffer(stored.buffer).where == works;
   StatePart part{.where = where, .begin = begin, .numel = numel};
   // In fp32 the parameter is its own master; the master travels where they lie apart.
-  part.master =
-      compute == DType::f32 && beside ? stored : add(BufferKind::master_shard, DType::f32);
-  part.exp_avg = add(BufferKind::exp_avg, DType::f32);
-  part.exp_avg_sq = add(BufferKind::exp_avg_sq, DType::f32);
-  part.grad = where == Place::host ? buffers.host_grad : buffers.grad_shard;
+  part.master = compute == DType::f32 && beside && !on_disk
+                    ? stored
+                    : state(BufferKind::master_shard, part.disk_master);
+  part.exp_avg = state(BufferKind::exp_avg, part.disk_exp_avg);
+  part.exp_avg_sq = state(BufferKind::exp_avg_sq, part.disk_exp_avg_sq);
+  part.grad = where == Place::device ? buffers.grad_shard : buffers.host_grad;
   if (beside) {
     part.param = stored;
   } else if (compute == DType::f32) {
     part.param = part.master;
-  } else {
-    part.param = add(BufferKind::param_out, compute);  // kept: a step that is left out writes none
+  } else {  // kept: a step that is left out writes none
+    part.param = add(BufferKind::param_out, compute, Lifetime::run, works);
   }
   buffers.parts.push_back(part);
 }

@@ -103,11 +103,25 @@ void Builder::gather(MicroState& state, int u) {
   state.gathered_numel += info.padded;
   Operation op{.kind = OpKind::gather, .stream = Stream::comm, .unit = u};
   op.reads = {unit(u).param_shard.buffer};
-  if (program_.buffer(op.reads.front()).where == Place::host) {
+  const auto where = program_.buffer(op.reads.front()).where;
+  const auto stage = [&](Place place) {
+    return add_buffer(BufferKind::param_stage, u, info.shard, compute_of(u), Lifetime::micro,
+                      place);
+  };
+  if (where == Place::nvme) {
+    const auto id = stage(Place::host);
+    state.out->push_back({.kind = OpKind::load_param,
+                          .stream = Stream::disk_read,
+                          .unit = u,
+                          .reads = op.reads,
+                          .writes = {id},
+                          .starts = {id}});
+    op.reads = {id};
+  }
+  if (where != Place::device) {
     Operation fetch{.kind = OpKind::fetch, .stream = Stream::upload, .unit = u, .reads = op.reads};
-    const auto target = options_.world == 1 ? full
-                                            : add_buffer(BufferKind::param_stage, u, info.shard,
-                                                         compute_of(u), Lifetime::micro);
+    if (where == Place::nvme) fetch.ends = op.reads;
+    const auto target = options_.world == 1 ? full : stage(Place::device);
     fetch.writes = fetch.starts = {target};
     state.out->push_back(std::move(fetch));
     if (options_.world == 1) return;

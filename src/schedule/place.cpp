@@ -8,7 +8,12 @@
 namespace zt::schedule {
 namespace {
 
-std::int64_t aligned(Bytes bytes) { return round_up(bytes.value, kArenaAlignment.value); }
+/// What a buffer takes of its arena. Host buffers lie at whole pages, as direct I/O wants them.
+std::int64_t room(const Buffer& buffer) {
+  constexpr std::int64_t kPage = 4096;
+  return round_up(buffer.bytes().value,
+                  buffer.where == Place::host ? kPage : kArenaAlignment.value);
+}
 
 /// All buffers an operation touches, without repeats.
 std::vector<int> touched(const Operation& op) {
@@ -41,7 +46,7 @@ std::int64_t place_variant(Program& program, const Variant& variant, Place where
   for (const int b : order) {
     auto& buffer = program.buffers[static_cast<std::size_t>(b)];
     const auto& life = lives[static_cast<std::size_t>(b)];
-    const auto size = aligned(buffer.bytes());
+    const auto size = room(buffer);
     // Placed buffers that live at the same time, by offset; the first gap that is large enough
     // wins.
     std::vector<std::pair<std::int64_t, std::int64_t>> taken;
@@ -49,7 +54,7 @@ std::int64_t place_variant(Program& program, const Variant& variant, Place where
       const auto& theirs = lives[static_cast<std::size_t>(other)];
       if (theirs.last < life.first || life.last < theirs.first) continue;
       const auto begin = program.buffer({other}).offset.value;
-      taken.emplace_back(begin, begin + aligned(program.buffer({other}).bytes()));
+      taken.emplace_back(begin, begin + room(program.buffer({other})));
     }
     std::sort(taken.begin(), taken.end());
     std::int64_t offset = base;
@@ -69,7 +74,7 @@ Bytes place_arena(Program& program, Place where) {
   for (auto& buffer : program.buffers) {
     if (buffer.where != where || buffer.lifetime == Lifetime::micro) continue;
     buffer.offset = {end};
-    end += aligned(buffer.bytes());
+    end += room(buffer);
   }
   std::int64_t arena = end;
   for (const auto& variant : program.variants) {
@@ -80,7 +85,7 @@ Bytes place_arena(Program& program, Place where) {
 
 /// Last operation on each stream that used something; -1: none.
 using LastUse = std::array<int, kNumStreams>;
-constexpr LastUse kNever{-1, -1, -1, -1, -1};
+constexpr LastUse kNever{-1, -1, -1, -1, -1, -1, -1};
 
 void wait_for(Operation& op, const LastUse& use) {
   for (int s = 0; s < kNumStreams; ++s) {
@@ -107,8 +112,8 @@ void drop_covered_waits(const Variant& variant, Operation& op) {
 }
 
 bool overlap(const Buffer& a, const Buffer& b) {
-  return a.where == b.where && a.offset.value < b.offset.value + aligned(b.bytes()) &&
-         b.offset.value < a.offset.value + aligned(a.bytes());
+  return a.where == b.where && a.offset.value < b.offset.value + room(b) &&
+         b.offset.value < a.offset.value + room(a);
 }
 
 /// Who used what, as far as a list of operations has been walked.
@@ -184,6 +189,11 @@ std::vector<Span> spans(const Program& program, const Variant& variant) {
 void place(Program& program) {
   program.device_arena = place_arena(program, Place::device);
   program.host_arena = place_arena(program, Place::host);
+  for (auto& buffer : program.buffers) {
+    if (buffer.where != Place::nvme) continue;
+    buffer.offset = program.on_disk;
+    program.on_disk += buffer.bytes();
+  }
 }
 
 void derive_waits(Program& program) {

@@ -29,7 +29,7 @@ const char* to_string(OpKind kind) {
 
 const char* to_string(Stream stream) {
   constexpr std::array<const char*, kNumStreams> kNames{"compute", "comm", "host", "download",
-                                                        "upload"};
+                                                        "upload", "disk_read", "disk_write"};
   return kNames.at(static_cast<std::size_t>(stream));
 }
 
@@ -73,7 +73,8 @@ std::string print(const Program& program) {
     for (const auto id : ids) {
       const auto& buffer = program.buffer(id);
       text += fmt::format(" {}[{}]{}", to_string(buffer.kind), buffer.index,
-                          buffer.where == Place::host ? "@host" : "");
+                          buffer.where == Place::host ? "@host"
+                          : buffer.where == Place::nvme ? "@disk" : "");
     }
   };
   for (const auto& variant : program.variants) {
@@ -95,6 +96,7 @@ std::string print(const Program& program) {
   }
   text += fmt::format("arena: device {}, host {}\n", format_bytes(program.device_arena),
                       format_bytes(program.host_arena));
+  if (program.on_disk.value > 0) text += fmt::format("disk: {}\n", format_bytes(program.on_disk));
   return text;
 }
 

@@ -73,14 +73,18 @@ enum class OpKind : std::uint8_t {
   step,         ///< optimizer over one part of the unit's range
   store,        ///< device param_out -> host param_shard
   upload,       ///< host param_out -> device
-  publish       ///< all-gather of updated parameters that stay gathered
+  publish,      ///< all-gather of updated parameters that stay gathered
+  load_states,  ///< optimizer states of one part, disk -> host
+  save_states,  ///< and back
+  load_param,   ///< param_shard, disk -> host
+  save_param    ///< host param_out -> param_shard on disk
 };
-inline constexpr int kNumOpKinds = 16;
+inline constexpr int kNumOpKinds = 20;
 
 /// In-order queues. compute and comm run on the device; host is a worker of the host; download and
-/// upload copy between the two.
-enum class Stream : std::uint8_t { compute, comm, host, download, upload };
-inline constexpr int kNumStreams = 5;
+/// upload copy between the two; disk_read and disk_write between the host and Place::nvme.
+enum class Stream : std::uint8_t { compute, comm, host, download, upload, disk_read, disk_write };
+inline constexpr int kNumStreams = 7;
 
 /// Which part of a step a list of operations is. settle: publishes all parameters; it runs when
 /// something else than the next step comes after a boundary (whose first micro-step publishes).
@@ -138,7 +142,8 @@ struct Ref {
 struct StatePart {
   Place where = Place::device;
   Numel begin, numel;  ///< in the shard; in the whole unit where states are replicated
-  Ref master, exp_avg, exp_avg_sq;
+  Ref master, exp_avg, exp_avg_sq;                 ///< where the optimizer works on them
+  Ref disk_master, disk_exp_avg, disk_exp_avg_sq;  ///< Place::nvme: where they stay
   Ref grad;   ///< what the optimizer reads
   Ref param;  ///< what the optimizer writes: param_shard, param_full, param_out or the master
 };
@@ -165,6 +170,7 @@ struct Program {
   BufferId scalars;
   BufferId host_scalars;  ///< the same on the host, when the optimizer runs there
   Bytes device_arena, host_arena;
+  Bytes on_disk;  ///< of buffers at Place::nvme, which have no offsets
 
   [[nodiscard]] const Variant& variant(VariantKind kind) const {
     return variants.at(static_cast<std::size_t>(kind));

@@ -84,7 +84,9 @@ View reduced_grad(const Machine& machine, const Operation& op) {
 const schedule::StatePart& part_on(const Machine& machine, int unit, Place where) {
   const auto& parts = unit_buffers(machine, unit).parts;
   const auto found = std::find_if(parts.begin(), parts.end(),
-                                  [&](const auto& part) { return part.where == where; });
+                                  [&](const auto& part) {
+                                    return (part.where == Place::device) == (where == Place::device);
+                                  });
   ZT_ASSERT(found != parts.end(), "an operation of a part that the unit does not have");
   return *found;
 }
@@ -109,6 +111,27 @@ Queues::Work bind_move(const Machine& machine, const Operation& op, Place from) 
   const auto& part = part_on(machine, op.unit, from);
   return bind_copy(machine, machine.view(part.param, part),
                    machine.view(unit_buffers(machine, op.unit).param_shard, part));
+}
+
+/// Buffers on disk and where they are in host memory, in the order of the operation's lists.
+std::vector<Disk::Transfer> transfers(const Machine& machine,
+                                      const std::vector<schedule::BufferId>& on_disk,
+                                      const std::vector<schedule::BufferId>& on_host) {
+  std::vector<Disk::Transfer> result;
+  for (std::size_t i = 0; i < on_disk.size(); ++i) {
+    result.push_back({on_disk[i], machine.view(on_host.at(i))});
+  }
+  return result;
+}
+
+Queues::Work bind_load(const Machine& machine, const Operation& op) {
+  return [disk = machine.disk.get(), list = transfers(machine, op.reads, op.writes)](
+             const Launch& /*launch*/) { disk->read(list); };
+}
+
+Queues::Work bind_save(const Machine& machine, const Operation& op) {
+  return [disk = machine.disk.get(), list = transfers(machine, op.writes, op.reads)](
+             const Launch& /*launch*/) { disk->write(list); };
 }
 
 Queues::Work bind_norm(const Machine& machine, const Operation& op) {
@@ -217,6 +240,12 @@ Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& st
       return bind_layer(machine, op, state);
     case OpKind::release:
       return [](const Launch& /*launch*/) {};
+    case OpKind::load_states:
+    case OpKind::load_param:
+      return bind_load(machine, op);
+    case OpKind::save_states:
+    case OpKind::save_param:
+      return bind_save(machine, op);
     case OpKind::fetch_grad:
       return bind_fetch_grad(machine, op);
     case OpKind::download:

@@ -9,6 +9,7 @@
 #include "memory/host_pool.h"
 #include "memory/queues.h"
 #include "schedule/schedule.h"
+#include "zero/disk.h"
 #include "zero/engine.h"
 
 namespace zt::zero {
@@ -32,6 +33,7 @@ struct Machine {
   comm::PositionWriter* position = nullptr;  ///< may be null
   std::unique_ptr<memory::HostPool> pool;    ///< of the host's optimizer beside a GPU; else null
   std::unique_ptr<memory::Arena> device_arena, host_arena;
+  std::unique_ptr<Disk> disk;  ///< null: nothing lies there
 
   [[nodiscard]] int rank() const { return communicator->rank(); }
   [[nodiscard]] int world() const { return communicator->world(); }

@@ -99,6 +99,9 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   }
   machine.host_arena = std::make_unique<memory::Arena>(Place::host, context.device,
                                                        program.host_arena, host_memory());
+  if (program.on_disk.value > 0) {
+    machine.disk = std::make_unique<Disk>(program, options.zero, machine.rank());
+  }
   memory::reset_library_peak(context.device);
   state.context.batch = &state.batch;
   state.context.shape = options.shape;

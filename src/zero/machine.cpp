@@ -28,7 +28,7 @@ at::ScalarType scalar_type(DType dtype) {
 View Machine::view(schedule::BufferId id) const {
   const auto& buffer = program->buffer(id);
   const auto& arena = buffer.where == Place::host ? host_arena : device_arena;
-  ZT_ASSERT(buffer.offset.value >= 0, "buffer without a place");
+  ZT_ASSERT(buffer.offset.value >= 0 && buffer.where != Place::nvme, "buffer without a place");
   return {arena->at(buffer.offset), buffer.numel.value, buffer.dtype};
 }
 

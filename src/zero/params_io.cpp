@@ -8,13 +8,14 @@ namespace {
 
 /// Where evaluation gathers a unit; between steps nothing else lives there.
 struct GatherBuffers {
-  schedule::BufferId full, stage;
+  schedule::BufferId full, stage, host_stage;
 };
 
 GatherBuffers evaluation_buffers(const schedule::Program& program, int unit) {
   GatherBuffers result;
   for (const auto& op : program.variant(schedule::VariantKind::evaluation).operations) {
     if (op.unit != unit) continue;
+    if (op.kind == schedule::OpKind::load_param) result.host_stage = op.writes.front();
     if (op.kind != schedule::OpKind::fetch && op.kind != schedule::OpKind::gather) continue;
     const auto id = op.writes.front();
     const bool full = program.buffer(id).kind == schedule::BufferKind::param_full;
@@ -34,8 +35,10 @@ void Engine::Impl::export_unit(int unit, const ParamSink& sink) {
   if (buffers.always_gathered) {
     full = machine.view(buffers.param_full);
   } else {
-    auto shard = machine.view(buffers.param_shard);
     const auto free = evaluation_buffers(program, unit);
+    const bool on_disk = free.host_stage.valid();
+    auto shard = on_disk ? machine.view(free.host_stage) : machine.view(buffers.param_shard);
+    if (on_disk) machine.disk->read(buffers.param_shard.buffer, 0, shard);
     if (free.stage.valid()) {
       memory::copy(shard, machine.view(free.stage), launch);
       shard = machine.view(free.stage);

@@ -21,16 +21,25 @@ schedule::Residency residency(const config::ZeroConfig& zero) {
         "[zero.residency] zero_optimization.stage: got {}, expected 0 to 3.", zero.stage));
   }
   const auto& row = kRows[zero.stage];
-  if (zero.optimizer_place == Place::nvme || zero.param_place == Place::nvme) {
+  const auto needs_path = [](Place place, const std::string& path, const char* section) {
+    if (place != Place::nvme || !path.empty()) return;
+    throw ConfigError(fmt::format(
+        "[zero.residency] {}.device nvme: got no nvme_path, expected the folder to use.", section));
+  };
+  needs_path(zero.optimizer_place, zero.optimizer_nvme_path, "offload_optimizer");
+  needs_path(zero.param_place, zero.param_nvme_path, "offload_param");
+  if (zero.param_place == Place::nvme &&
+      (zero.optimizer_place == Place::device || zero.offload_ratio < 1)) {
     throw ConfigError(
-        "[zero.residency] offload to nvme is not built yet. Use \"device\": \"cpu\".");
+        "[zero.residency] offload_param.device nvme needs offload_optimizer with ratio 1: the host "
+        "writes updated parameters to disk.");
   }
-  if (zero.optimizer_place == Place::host && !row.states) {
+  if (zero.optimizer_place != Place::device && !row.states) {
     throw ConfigError(
         "[zero.residency] offload_optimizer needs sharded optimizer states: got stage 0, "
         "expected 1, 2 or 3.");
   }
-  if (zero.param_place == Place::host && !row.params) {
+  if (zero.param_place != Place::device && !row.params) {
     throw ConfigError(fmt::format(
         "[zero.residency] offload_param needs sharded parameters: got stage {}, expected 3.",
         zero.stage));
@@ -44,7 +53,9 @@ schedule::Residency residency(const config::ZeroConfig& zero) {
           .state_place = state_place,
           .reduce_at = zero.reduce_at.value_or(row.reduce_at),
           .host_ratio = zero.offload_ratio,
-          .grad_place = zero.grad_place.value_or(state_place)};
+          .param_in_host = {zero.param_in_host},
+          .staged_units = zero.optimizer_buffers,
+          .grad_place = zero.grad_place.value_or(states_leave ? Place::host : Place::device)};
 }
 
 schedule::BuildOptions build_options(const EngineOptions& options, int world) {

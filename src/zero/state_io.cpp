@@ -93,12 +93,26 @@ struct UnitLoad {
 
   void put(const schedule::Ref& ref, const schedule::StatePart& part, std::int64_t at,
            std::span<float> values) const {
+    if (place_of(machine, ref) == Place::nvme) return put_on_disk(ref, at, values);
     const auto to = machine.view(ref, part).slice(at, static_cast<std::int64_t>(values.size()));
     store(values, to, place_of(machine, ref), machine, launch);
+  }
+  void put_on_disk(const schedule::Ref& ref, std::int64_t at, std::span<float> values) const {
+    const auto dtype = machine.program->buffer(ref.buffer).dtype;
+    const auto count = static_cast<std::int64_t>(values.size());
+    std::vector<std::byte> staged(static_cast<std::size_t>(storage({count}, dtype).value));
+    const View stage{staged.data(), count, dtype};
+    kernels::cast(host_view(values), stage, Launch{});
+    machine.disk->write(ref.buffer, at, stage);
   }
   void read(StateKind kind, const schedule::StatePart& part, std::int64_t at,
             std::span<float> values) const {
     read_range(machine, unit, first + part.begin.value + at, kind, reader, values);
+  }
+  /// Where something stays: on disk, if the optimizer's place for it is only for the while.
+  [[nodiscard]] schedule::Ref kept(const schedule::Ref& ref, const schedule::Ref& disk) const {
+    const auto lifetime = machine.program->buffer(ref.buffer).lifetime;
+    return lifetime == schedule::Lifetime::micro ? disk : ref;
   }
   /// Everything that holds the part's weights: a step that is left out moves them as they are.
   [[nodiscard]] std::vector<schedule::Ref> weights(const schedule::StatePart& part) const {
@@ -106,7 +120,8 @@ struct UnitLoad {
     const bool full = machine.updates_all(unit) && buffers.always_gathered;
     std::vector<schedule::Ref> result;
     for (const auto& ref :
-         {part.master, part.param, full ? buffers.param_full : buffers.param_shard}) {
+         {kept(part.master, part.disk_master), kept(part.param, part.disk_master),
+          full ? buffers.param_full : buffers.param_shard}) {
       const bool known = std::any_of(result.begin(), result.end(),
                                      [&](const auto& other) { return other.buffer == ref.buffer; });
       if (!known) result.push_back(ref);
@@ -126,8 +141,9 @@ void load_piece(const UnitLoad& load, const schedule::StatePart& part, std::int6
     load.read(StateKind::weight, part, at, weights);
     compare_rounded(load.machine, load.unit, values, weights, loaded);
   }
-  const std::pair<StateKind, schedule::Ref> moments[] = {{StateKind::exp_avg, part.exp_avg},
-                                                         {StateKind::exp_avg_sq, part.exp_avg_sq}};
+  const std::pair<StateKind, schedule::Ref> moments[] = {
+      {StateKind::exp_avg, load.kept(part.exp_avg, part.disk_exp_avg)},
+      {StateKind::exp_avg_sq, load.kept(part.exp_avg_sq, part.disk_exp_avg_sq)}};
   for (const auto& [kind, ref] : moments) {
     if (load.reader.has(kind)) {
       load.read(kind, part, at, values);
@@ -166,20 +182,27 @@ std::vector<ShardState> owned_state(const Machine& machine) {
       const auto from = first + part.begin.value;  // what the rank updates may be the whole unit
       const auto begin = std::max(from, own);
       const auto end = std::min(from + part.numel.value, own + shard);
-      const auto add = [&](StateKind kind, const schedule::Ref& ref) {
-        result.push_back({unit, kind, cut(machine.view(ref, part), from, begin, end),
-                          place_of(machine, ref), begin - own});
+      const auto add = [&](StateKind kind, const schedule::Ref& ref, const schedule::Ref& disk) {
+        const auto& in = disk.buffer.valid() ? disk : ref;
+        const auto& buffer = machine.program->buffer(in.buffer);
+        if (buffer.where == Place::nvme) {
+          const View values{nullptr, end - begin, buffer.dtype};
+          result.push_back({unit, kind, values, Place::nvme, begin - own, in.buffer});
+        } else {
+          const bool weight = kind == StateKind::weight && masters;
+          const auto view = weight ? cut(machine.view(ref), own, begin, end)
+                                   : cut(machine.view(ref, part), from, begin, end);
+          result.push_back({unit, kind, view, buffer.where, begin - own, {}});
+        }
       };
       if (masters) {
-        result.push_back({unit, StateKind::weight,
-                          cut(machine.view(buffers.param_shard), own, begin, end),
-                          place_of(machine, buffers.param_shard), begin - own});
-        add(StateKind::master, part.master);
-      } else {  // the optimizer's copy, which offload keeps on the host, equals the weight
-        add(StateKind::weight, part.master);
+        add(StateKind::weight, buffers.param_shard, {});
+        add(StateKind::master, part.master, part.disk_master);
+      } else {  // the optimizer's copy, which offload keeps elsewhere, equals the weight
+        add(StateKind::weight, part.master, part.disk_master);
       }
-      add(StateKind::exp_avg, part.exp_avg);
-      add(StateKind::exp_avg_sq, part.exp_avg_sq);
+      add(StateKind::exp_avg, part.exp_avg, part.disk_exp_avg);
+      add(StateKind::exp_avg_sq, part.exp_avg_sq, part.disk_exp_avg_sq);
     }
   }
   return result;
@@ -197,10 +220,33 @@ void visit_slices(const Machine& machine, const ShardState& state, const View& v
   }
 }
 
+namespace {
+
+/// State on disk, piece by piece by way of host memory.
+void stream_disk(const Machine& machine, const ShardState& state, const StateSink& sink) {
+  const auto piece = round_up(kPiece, machine.disk->grain());
+  std::vector<std::byte> staged(static_cast<std::size_t>(
+      storage({std::min(piece, state.shard.numel)}, state.shard.dtype).value));
+  for (std::int64_t at = 0; at < state.shard.numel; at += piece) {
+    const View values{staged.data(), std::min(piece, state.shard.numel - at), state.shard.dtype};
+    machine.disk->read(state.disk, at, values);
+    auto window = state;
+    window.shard = values;
+    window.begin += at;
+    visit_slices(machine, window, values, sink);
+  }
+}
+
+}  // namespace
+
 void stream_state(const Machine& machine, const Launch& launch, const StateSink& sink) {
   constexpr Bytes kStage{64 << 20};
   std::unique_ptr<memory::Arena> stage;
   for (const auto& state : owned_state(machine)) {
+    if (state.where == Place::nvme) {
+      stream_disk(machine, state, sink);
+      continue;
+    }
     if (machine.device == Device::cpu || state.where == Place::host) {
       visit_slices(machine, state, state.shard, sink);
       continue;
@@ -219,9 +265,10 @@ void load_unit_state(const Machine& machine, int unit, const StateReader& reader
   const auto& buffers = machine.program->units.at(static_cast<std::size_t>(unit));
   const UnitLoad load{machine, unit, reader, launch, machine.first_updated(unit)};
   std::vector<float> values;
+  const auto piece = machine.disk ? round_up(kPiece, machine.disk->grain()) : kPiece;
   for (const auto& part : buffers.parts) {
-    for (std::int64_t at = 0; at < part.numel.value; at += kPiece) {
-      values.resize(static_cast<std::size_t>(std::min(kPiece, part.numel.value - at)));
+    for (std::int64_t at = 0; at < part.numel.value; at += piece) {
+      values.resize(static_cast<std::size_t>(std::min(piece, part.numel.value - at)));
       load_piece(load, part, at, values, loaded);
     }
   }
@@ -249,6 +296,11 @@ StateSnapshot::StateSnapshot(const Machine& machine)
       copy_(machine.device, machine.device_index) {
   Bytes end;
   for (const auto& state : states_) {
+    if (state.where == Place::nvme) {
+      throw ConfigError(
+          "[zero.snapshot] --async_save copies all optimizer states into host memory, which "
+          "offload to nvme spares. Save in the foreground.");
+    }
     copies_.push_back({arena_.at(end), state.shard.numel, state.shard.dtype});
     end += state.shard.bytes();
   }

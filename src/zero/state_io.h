@@ -40,6 +40,7 @@ struct ShardState {
   View shard;
   Place where = Place::device;
   std::int64_t begin = 0;  ///< of `shard` in the rank's shard of the unit
+  schedule::BufferId disk;  ///< Place::nvme: what holds it; `shard` has no address then
 };
 
 /// The state a rank answers for, unit by unit: at every stage each element of the model belongs to

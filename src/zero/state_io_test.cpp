@@ -110,8 +110,10 @@ EngineOptions options_of(const Case& setup) {
   zero.stage = setup.stage;
   zero.reduce_at = ReduceAt::boundary;
   zero.param_persistence_threshold = 1000;  // some units stay gathered, some do not
-  if (setup.offload) {
-    zero.optimizer_place = Place::host;
+  if (setup.offload) {  // split between device and host; on disk; all on the host
+    zero.optimizer_place = setup.stage == 2 ? Place::nvme : Place::host;
+    zero.optimizer_nvme_path = ::testing::TempDir() + "zt_state_io";
+    zero.offload_ratio = setup.stage == 1 ? 0.4 : 1;
     zero.param_place = setup.stage == 3 ? Place::host : Place::device;
   }
   return options;
