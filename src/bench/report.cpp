@@ -67,6 +67,7 @@ std::string json_row(const RowSetup& setup, const RowResult& result) {
                              {"library_bytes", result.library.value},
                              {"planned_bytes", result.planned.value},
                              {"used_bytes", result.used.value},
+                             {"planned_host_bytes", result.planned_host.value},
                              {"allocations_after_step_2", result.allocations}};
   const auto& predicted = result.predicted;
   if (predicted.total() > 0) {
@@ -113,6 +114,9 @@ std::string text_row(const RowSetup& setup, const RowResult& result) {
   text += fmt::format("  arena {}, library {}, used {} (plan {}), {} allocations after step 2\n",
                       format_bytes(result.arena), format_bytes(result.library),
                       format_bytes(result.used), format_bytes(result.planned), result.allocations);
+  if (result.planned_host.value > 0) {
+    text += fmt::format("  host {} per rank (plan)\n", format_bytes(result.planned_host));
+  }
   if (result.ceiling > 0) {
     text +=
         fmt::format("  ceiling {:.0f} tokens/s (GEMM {:.2f} ms, attention {:.2f} ms): {:.1f} %\n",

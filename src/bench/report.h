@@ -34,6 +34,7 @@ struct RowResult {
   double flops_per_token = 0;
   double first_loss = 0, last_loss = 0;
   Bytes arena, library, planned, used;
+  Bytes planned_host;            ///< of this rank, with offload
   std::int64_t allocations = 0;  ///< of ATen at the driver after step 2
   Predicted predicted;           ///< all 0: no device file
   double ceiling = 0;            ///< seconds of a step's GEMMs and attention alone; 0: not measured

@@ -17,6 +17,7 @@
 #include "memory/arena.h"
 #include "model/family.h"
 #include "plan/choose.h"
+#include "plan/offload_report.h"
 #include "plan/time_model.h"
 #include "train/run_parts.h"
 #include "train/trace.h"
@@ -72,6 +73,8 @@ class Row {
     accumulation_ = config.run.gradient_accumulation_steps;
     const auto values = random_params(parts.params);
     engine_ = std::make_unique<zero::Engine>(std::move(parts), planned_->options, context);
+    const auto report = plan::offload_report(*planned_, engine_->program(), engine_->host_rates());
+    if (!report.empty()) log::info("bench", report);
     engine_->load_params(values);
     batches_ = random_batches(planned_->options.shape, model_.vocab(), kBatches,
                               context.communicator->rank(), context.device == Device::cuda);
@@ -95,6 +98,7 @@ class Row {
     result.arena = engine_->program().device_arena;
     result.library = engine_->library_peak();
     result.planned = planned_->memory.device_total();
+    result.planned_host = planned_->memory.host_total();
     result.used = memory::device_used(context_.device);
     const auto& shape = planned_->options.shape;
     result.tokens_per_rank = static_cast<double>(shape.tokens() * planned_->options.micro_steps);

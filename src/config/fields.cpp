@@ -185,7 +185,8 @@ void add_zero_fields(std::vector<Field>& all) {
        field<zero, &Z::reduce_at>("zero.reduce_at"),
        field<zero, &Z::retain_auto>("zero.retain_auto"),
        field<zero, &Z::coalesce>("zero.coalesce", {0, 1 << 20}),
-       field<zero, &Z::recompute>("zero.recompute"), field<zero, &Z::reduce>("zero.reduce"),
+       field<zero, &Z::recompute>("zero.recompute"),
+       field<zero, &Z::reduce>("zero.reduce"),
        field<zero, &Z::deterministic>("zero.deterministic"),
        field<zero, &Z::cuda_graphs>("zero.cuda_graphs"),
        field<zero, &Z::copy_engines>("zero.copy_engines")});

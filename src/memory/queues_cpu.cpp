@@ -132,7 +132,7 @@ class CpuQueues final : public Queues {
   double began_ = 0;
   std::mutex mutex_;
   std::vector<OperationTime> times_;  ///< guarded by mutex_
-  static constexpr std::array<const char*, 6> kNames{"zt-comm",   "zt-host",  "zt-download",
+  static constexpr std::array<const char*, 6> kNames{"zt-comm",   "zt-host", "zt-download",
                                                      "zt-upload", "zt-read", "zt-write"};
   std::array<std::unique_ptr<Worker>, kNames.size()> workers_;  // last: joined first
 };

@@ -140,7 +140,7 @@ class CudaQueues final : public Queues {
       list.progress.throw_if_failed();
       ++list.posted;
       worker(queue).post([this, queue, index, after, waited_on, &work, &list, &earlier = before(),
-                   &older_tail = tail(2)] {
+                          &older_tail = tail(2)] {
         run_on_thread(queue, index, after, waited_on, work, list, earlier, older_tail);
       });
       return;
@@ -258,7 +258,7 @@ class CudaQueues final : public Queues {
   }
 
   [[nodiscard]] Worker& worker(int queue) {
-    constexpr std::array kNames{"zt-compute", "zt-comm",  "zt-host", "zt-download",
+    constexpr std::array kNames{"zt-compute", "zt-comm", "zt-host", "zt-download",
                                 "zt-upload",  "zt-read", "zt-write"};
     auto& found = workers_.at(static_cast<std::size_t>(queue));
     if (!found) found = std::make_unique<Worker>(kNames.at(static_cast<std::size_t>(queue)));
@@ -311,7 +311,8 @@ class CudaQueues final : public Queues {
                      List& list, List& earlier, Event<false>& older_tail) {
     try {
       check(cudaSetDevice(device_index_), "cudaSetDevice");
-      const auto stream = streams_.at(static_cast<std::size_t>(on_host(queue) ? kHostQueue : queue));
+      const auto stream =
+          streams_.at(static_cast<std::size_t>(on_host(queue) ? kHostQueue : queue));
       if (on_host(queue)) {
         for (const auto& event : list.began) event.synchronize();
         older_tail.synchronize();
@@ -354,9 +355,9 @@ class CudaQueues final : public Queues {
   bool measured_ = false;                            ///< lists from now on
   bool list_measured_ = false;                       ///< the last list
   Event<true> list_began_;
-  std::vector<Span> spans_;                                     ///< by operation
-  std::mutex host_mutex_;                                       ///< guards spans of threads
-  std::array<std::unique_ptr<Worker>, 7> workers_;   // last: joined first
+  std::vector<Span> spans_;                         ///< by operation
+  std::mutex host_mutex_;                           ///< guards spans of threads
+  std::array<std::unique_ptr<Worker>, 7> workers_;  // last: joined first
 };
 
 }  // namespace

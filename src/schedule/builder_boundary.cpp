@@ -35,8 +35,7 @@ void Builder::emit_states(std::vector<Operation>& out, int u, OpKind kind) {
   if (part.where != Place::nvme) return;
   const std::vector<BufferId> disk{part.disk_master.buffer, part.disk_exp_avg.buffer,
                                    part.disk_exp_avg_sq.buffer};
-  const std::vector<BufferId> host{part.master.buffer, part.exp_avg.buffer,
-                                   part.exp_avg_sq.buffer};
+  const std::vector<BufferId> host{part.master.buffer, part.exp_avg.buffer, part.exp_avg_sq.buffer};
   Operation op{.kind = kind, .unit = u};
   if (kind == OpKind::load_states) {
     op.stream = Stream::disk_read;

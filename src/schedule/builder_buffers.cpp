@@ -95,7 +95,8 @@ void Builder::add_unit_buffers(int u) {
   add_state_buffers(u, buffers);
 }
 
-/// With parameters on disk, those of the first units stay in host memory as far as it may hold them.
+/// With parameters on disk, those of the first units stay in host memory as far as it may hold
+/// them.
 Place Builder::param_place(int u) const {
   const auto& residency = options_.residency;
   if (residency.param_place != Place::nvme) return residency.param_place;

@@ -28,8 +28,8 @@ const char* to_string(OpKind kind) {
 }
 
 const char* to_string(Stream stream) {
-  constexpr std::array<const char*, kNumStreams> kNames{"compute", "comm", "host", "download",
-                                                        "upload", "disk_read", "disk_write"};
+  constexpr std::array<const char*, kNumStreams> kNames{
+      "compute", "comm", "host", "download", "upload", "disk_read", "disk_write"};
   return kNames.at(static_cast<std::size_t>(stream));
 }
 
@@ -73,8 +73,9 @@ std::string print(const Program& program) {
     for (const auto id : ids) {
       const auto& buffer = program.buffer(id);
       text += fmt::format(" {}[{}]{}", to_string(buffer.kind), buffer.index,
-                          buffer.where == Place::host ? "@host"
-                          : buffer.where == Place::nvme ? "@disk" : "");
+                          buffer.where == Place::host   ? "@host"
+                          : buffer.where == Place::nvme ? "@disk"
+                                                        : "");
     }
   };
   for (const auto& variant : program.variants) {

@@ -141,10 +141,10 @@ struct Ref {
 /// may be larger than the part; then it is elements [begin, begin + numel) of them.
 struct StatePart {
   Place where = Place::device;
-  Numel begin, numel;  ///< in the shard; in the whole unit where states are replicated
-  Ref master, exp_avg, exp_avg_sq;                 ///< where the optimizer works on them
+  Numel begin, numel;               ///< in the shard; in the whole unit where states are replicated
+  Ref master, exp_avg, exp_avg_sq;  ///< where the optimizer works on them
   Ref disk_master, disk_exp_avg, disk_exp_avg_sq;  ///< Place::nvme: where they stay
-  Ref grad;   ///< what the optimizer reads
+  Ref grad;                                        ///< what the optimizer reads
   Ref param;  ///< what the optimizer writes: param_shard, param_full, param_out or the master
 };
 

@@ -11,6 +11,7 @@
 #include "memory/arena.h"
 #include "optim/lr_schedule.h"
 #include "plan/choose.h"
+#include "plan/offload_report.h"
 #include "train/output_dir.h"
 #include "train/outputs.h"
 #include "train/prepare_data.h"
@@ -156,6 +157,8 @@ void RankRun::build_engine() {
   memory_base_ = read_process_memory();
   engine_ = std::make_unique<zero::Engine>(std::move(model_.parts), planned_->options, context_);
   group_.set_operation_names(engine_->operation_names());
+  const auto offload = plan::offload_report(*planned_, engine_->program(), engine_->host_rates());
+  if (!offload.empty()) say(offload);
   load_weights();
 }
 

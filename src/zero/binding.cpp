@@ -83,10 +83,9 @@ View reduced_grad(const Machine& machine, const Operation& op) {
 
 const schedule::StatePart& part_on(const Machine& machine, int unit, Place where) {
   const auto& parts = unit_buffers(machine, unit).parts;
-  const auto found = std::find_if(parts.begin(), parts.end(),
-                                  [&](const auto& part) {
-                                    return (part.where == Place::device) == (where == Place::device);
-                                  });
+  const auto found = std::find_if(parts.begin(), parts.end(), [&](const auto& part) {
+    return (part.where == Place::device) == (where == Place::device);
+  });
   ZT_ASSERT(found != parts.end(), "an operation of a part that the unit does not have");
   return *found;
 }

@@ -36,8 +36,8 @@ Disk::Disk(const schedule::Program& program, const config::ZeroConfig& config, i
     if (!store) {
       store = make_store(param ? config.param_nvme_path : config.optimizer_nvme_path, config, rank);
     }
-    ranges_[b] = store->add(fmt::format("{}.{}", to_string(buffer.kind), buffer.index),
-                            buffer.bytes());
+    ranges_[b] =
+        store->add(fmt::format("{}.{}", to_string(buffer.kind), buffer.index), buffer.bytes());
   }
 }
 

@@ -114,6 +114,7 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   executor = std::make_unique<Executor>(machine, state);
   compare_schedules(machine, program, executor->queues());
   if (options.precision.compute == DType::f16) scaler.emplace(options.precision);
+  rates = measure_host(machine, executor->queues());
   upload_inverse_scale();
 }
 
@@ -383,6 +384,7 @@ const schedule::Program& Engine::program() const { return impl_->program; }
 const layout::ModelLayout& Engine::layout() const { return impl_->layout; }
 std::string Engine::position() const { return impl_->executor->position(); }
 comm::OperationNames Engine::operation_names() const { return name_operations(impl_->program); }
+const HostRates& Engine::host_rates() const { return impl_->rates; }
 Bytes Engine::library_peak() const { return memory::library_peak(impl_->machine.device); }
 
 }  // namespace zt::zero

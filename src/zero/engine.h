@@ -16,6 +16,7 @@
 #include "layout/training_state.h"
 #include "optim/loss_scaler_state.h"
 #include "schedule/build.h"
+#include "zero/host_rates.h"
 
 namespace zt::zero {
 
@@ -151,6 +152,8 @@ class Engine {
   [[nodiscard]] std::string position() const;
   /// Names of what RankContext::position is told, for reports; independent of the engine's life.
   [[nodiscard]] comm::OperationNames operation_names() const;
+  /// What copies and the host's optimizer reach, measured when the engine was made.
+  [[nodiscard]] const HostRates& host_rates() const;
   /// Most bytes ATen held at once beside the arenas ("library" of the plan); CUDA only, else 0.
   [[nodiscard]] Bytes library_peak() const;
   /// Whether micro-steps and boundaries run as CUDA graphs after the first step.

@@ -69,6 +69,7 @@ struct Engine::Impl {
   std::vector<layer::Batch> sources;  ///< whose copies may be on their way; until the step's end
   std::vector<MeasuredList> measured;
   double forward_loss = 0;
+  HostRates rates;
   double snapshot_seconds = 0;              ///< waited for copies since take_snapshot_wait
   std::unique_ptr<StateSnapshot> snapshot;  ///< last: its copies end before what they read goes
 };

@@ -119,9 +119,8 @@ struct UnitLoad {
     const auto& buffers = machine.program->units.at(static_cast<std::size_t>(unit));
     const bool full = machine.updates_all(unit) && buffers.always_gathered;
     std::vector<schedule::Ref> result;
-    for (const auto& ref :
-         {kept(part.master, part.disk_master), kept(part.param, part.disk_master),
-          full ? buffers.param_full : buffers.param_shard}) {
+    for (const auto& ref : {kept(part.master, part.disk_master), kept(part.param, part.disk_master),
+                            full ? buffers.param_full : buffers.param_shard}) {
       const bool known = std::any_of(result.begin(), result.end(),
                                      [&](const auto& other) { return other.buffer == ref.buffer; });
       if (!known) result.push_back(ref);

@@ -39,7 +39,7 @@ struct ShardState {
   layout::StateKind kind = layout::StateKind::weight;
   View shard;
   Place where = Place::device;
-  std::int64_t begin = 0;  ///< of `shard` in the rank's shard of the unit
+  std::int64_t begin = 0;   ///< of `shard` in the rank's shard of the unit
   schedule::BufferId disk;  ///< Place::nvme: what holds it; `shard` has no address then
 };
 
