@@ -91,6 +91,10 @@ void reset_library_peak(Device device) {
   if (device == Device::cuda) cuda::reset_library_peak();
 }
 
+void limit_library(Device device, Bytes limit) {
+  if (device == Device::cuda) cuda::limit_library(limit);
+}
+
 std::int64_t library_allocations(Device device) {
   return device == Device::cuda ? cuda::library_allocations() : 0;
 }

@@ -57,6 +57,9 @@ void synchronize(const Launch& launch);
 /// CPU.
 Bytes library_peak(Device device);
 void reset_library_peak(Device device);
+/// From now on ATen's allocator may hold at most `limit` on the current CUDA device; more is an
+/// out-of-memory error. Nothing on the CPU.
+void limit_library(Device device, Bytes limit);
 /// How often ATen's allocator has asked the driver for device memory; 0 on the CPU.
 std::int64_t library_allocations(Device device);
 

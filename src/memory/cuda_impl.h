@@ -18,6 +18,7 @@ void* create_stream();  ///< not ordered after the default stream
 void destroy_stream(void* stream);
 Bytes library_peak();
 void reset_library_peak();
+void limit_library(Bytes limit);
 std::int64_t library_allocations();
 void set_device(int index);
 int num_devices();

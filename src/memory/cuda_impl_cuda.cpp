@@ -2,6 +2,8 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "memory/cuda_check.h"
 #include "memory/cuda_impl.h"
 
@@ -80,6 +82,13 @@ std::int64_t library_allocations() {
 
 void reset_library_peak() {
   c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(current_device()));
+}
+
+void limit_library(Bytes limit) {
+  const auto total = static_cast<double>(memory_info().second.value);
+  const double share = std::clamp(static_cast<double>(limit.value) / total, 0.0, 1.0);
+  c10::cuda::CUDACachingAllocator::setMemoryFraction(share,
+                                                     static_cast<c10::DeviceIndex>(current_device()));
 }
 
 void set_device(int index) { check(cudaSetDevice(index), "cudaSetDevice"); }

@@ -23,6 +23,7 @@ void* create_stream() { refuse(); }
 void destroy_stream(void* /*stream*/) {}
 Bytes library_peak() { refuse(); }
 void reset_library_peak() { refuse(); }
+void limit_library(Bytes /*limit*/) { refuse(); }
 std::int64_t library_allocations() { refuse(); }
 void set_device(int /*index*/) { refuse(); }
 int num_devices() { return 0; }

@@ -20,6 +20,7 @@ zero::EngineOptions engine_options(const config::Config& config, std::int64_t se
   options.optimizer = config.optimizer;
   options.shape = {config.run.per_device_train_batch_size, sequence, config.data.document_mask};
   options.micro_steps = static_cast<int>(config.run.gradient_accumulation_steps);
+  options.device_limit = config.launch.gpu_memory.value_or(Bytes{});
   return options;
 }
 

@@ -103,6 +103,7 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
     machine.disk = std::make_unique<Disk>(program, options.zero, machine.rank());
   }
   memory::reset_library_peak(context.device);
+  if (options.device_limit.value > 0 && context.device == Device::cuda) limit_library();
   state.context.batch = &state.batch;
   state.context.shape = options.shape;
   state.context.loss_scale_on_device = machine.tensor(scalars().loss_scale().data, {1}, DType::f32);
@@ -116,6 +117,18 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   if (options.precision.compute == DType::f16) scaler.emplace(options.precision);
   rates = measure_host(machine, executor->queues());
   upload_inverse_scale();
+}
+
+void Engine::Impl::limit_library() const {
+  constexpr Bytes kLater{512 << 20};  // kernels and workspaces that the first step loads
+  const auto used = memory::device_used(machine.device) + kLater;
+  if (used >= options.device_limit) {
+    throw DeviceError(fmt::format(
+        "[zero.engine] --gpu_memory: got {} in use with the planned memory, expected less than {}. "
+        "Use more offload, recompute full or a smaller batch; see zt plan.",
+        format_bytes(used), format_bytes(options.device_limit)));
+  }
+  memory::limit_library(machine.device, {options.device_limit.value - used.value});
 }
 
 memory::HostMemory Engine::Impl::host_memory() const {

@@ -37,6 +37,9 @@ struct EngineOptions {
   config::OptimizerConfig optimizer;
   layer::BatchShape shape;  ///< of every micro-step and of evaluation batches
   int micro_steps = 1;      ///< per step
+  /// Most a rank may take of its GPU, everything counted; 0: all of it. What libraries want beyond
+  /// it is an out-of-memory error.
+  Bytes device_limit;
 };
 
 /// What a step did.

@@ -16,6 +16,8 @@ struct Engine::Impl {
   Impl(ModelParts model_in, EngineOptions options_in, const RankContext& context);
 
   [[nodiscard]] memory::HostMemory host_memory() const;
+  /// Keeps libraries inside what --gpu_memory leaves them.
+  void limit_library() const;
   void require(bool condition, const char* what) const;
   [[nodiscard]] schedule::VariantKind variant() const;
   [[nodiscard]] Scalars scalars() const { return scalars_of(machine, program.scalars); }
