@@ -103,6 +103,7 @@ struct ZeroConfig {
   Place optimizer_place = Place::device;
   Place param_place = Place::device;
   bool pin_memory = true;
+  bool activations_on_host = false;  ///< what waits for a backward pass does so on the host
   // Offload to disk: folders, and the `aio` section.
   std::string optimizer_nvme_path, param_nvme_path;
   int optimizer_buffers = 4;  ///< units whose states are in host memory at once; at least 2

@@ -29,8 +29,8 @@ std::vector<DsKey> ds_other_keys() {
   return {
       notice("activation_checkpointing.partition_activations", T::boolean, "false",
              "there is no model parallelism to shard over"),
-      refused("activation_checkpointing.cpu_checkpointing", T::boolean, "false",
-              "use --recompute full"),
+      effect("activation_checkpointing.cpu_checkpointing", T::boolean, "zero.activations_on_host",
+             "inputs of layers wait in host memory for the backward pass"),
       notice("activation_checkpointing.contiguous_memory_optimization", T::boolean, "false",
              "buffers are planned before the first step"),
       notice("activation_checkpointing.number_checkpoints", T::integer, "", kRecompute),

@@ -169,6 +169,7 @@ void add_zero_fields(std::vector<Field>& all) {
        field<zero, &Z::param_place>("zero.param_place"),
        field<zero, &Z::pin_memory>("zero.pin_memory"),
        field<zero, &Z::offload_ratio>("zero.offload_ratio", {0, 1}),
+       field<zero, &Z::activations_on_host>("zero.activations_on_host"),
        field<zero, &Z::optimizer_nvme_path>("zero.optimizer_nvme_path"),
        field<zero, &Z::param_nvme_path>("zero.param_nvme_path"),
        field<zero, &Z::optimizer_buffers>("zero.optimizer_buffers", {1, 1 << 10}),

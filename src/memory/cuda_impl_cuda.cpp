@@ -87,8 +87,8 @@ void reset_library_peak() {
 void limit_library(Bytes limit) {
   const auto total = static_cast<double>(memory_info().second.value);
   const double share = std::clamp(static_cast<double>(limit.value) / total, 0.0, 1.0);
-  c10::cuda::CUDACachingAllocator::setMemoryFraction(share,
-                                                     static_cast<c10::DeviceIndex>(current_device()));
+  c10::cuda::CUDACachingAllocator::setMemoryFraction(
+      share, static_cast<c10::DeviceIndex>(current_device()));
 }
 
 void set_device(int index) { check(cudaSetDevice(index), "cudaSetDevice"); }

@@ -105,6 +105,8 @@ Bytes over_host_link(const Program& program, const schedule::Operation& op) {
     case OpKind::fetch:
     case OpKind::fetch_grad:
     case OpKind::download:
+    case OpKind::stash_out:
+    case OpKind::stash_in:
       return program.buffer(op.writes.front()).bytes();
     case OpKind::store:
     case OpKind::upload:
@@ -124,7 +126,7 @@ Bytes over_disk_link(const Program& program, const schedule::Operation& op) {
 
 double flops_of(const schedule::Operation& op, const schedule::ModelInfo& model) {
   using schedule::OpKind;
-  if (op.layer < 0) return 0;
+  if (op.layer < 0 || op.stream != schedule::Stream::compute) return 0;
   const auto& layer = model.layers.at(static_cast<std::size_t>(op.layer));
   if (op.kind != OpKind::backward) return layer.forward_flops;
   return layer.forward_flops * (layer.gives_loss ? 3 : 2);  // the loss layer's forward runs inside

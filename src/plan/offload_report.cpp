@@ -33,7 +33,8 @@ double optimizer_bytes(const schedule::Program& program) {
     const auto& grad = program.buffer(part.grad.buffer);
     const auto& param = program.buffer(part.param.buffer);
     const bool copy = part.param.buffer != part.master.buffer;
-    const auto per_element = 24 + size_of(grad.dtype).value + (copy ? size_of(param.dtype).value : 0);
+    const auto per_element =
+        24 + size_of(grad.dtype).value + (copy ? size_of(param.dtype).value : 0);
     bytes += static_cast<double>(part.numel.value * per_element);
   }
   return bytes;
@@ -47,7 +48,8 @@ std::string rate_text(double rate) { return fmt::format("{:.1f} GB/s", rate / 1e
 
 OffloadTime predict_offload(const Candidate& candidate, const schedule::Program& program,
                             const zero::HostRates& rates) {
-  constexpr double kShareOfProducts = 0.8;  // attention, elementwise kernels and launches beside them
+  constexpr double kShareOfProducts =
+      0.8;  // attention, elementwise kernels and launches beside them
   const int micro_steps = candidate.options.micro_steps;
   const bool one = micro_steps == 1;
   const auto last = one ? VariantKind::only : VariantKind::last;
@@ -76,19 +78,21 @@ std::string offload_report(const Candidate& candidate, const schedule::Program& 
   if (rates.download == 0) return {};
   const auto time = predict_offload(candidate, program, rates);
   const bool pinned = candidate.options.zero.pin_memory;
-  auto text = fmt::format("offload: device {}, products {:.0f} TFLOP/s, compute {:.0f} ms per step\n",
-                          format_bytes(candidate.memory.device_total()), rates.product / 1e12,
-                          1e3 * time.compute);
+  auto text = fmt::format(
+      "offload: device {}, products {:.0f} TFLOP/s, compute {:.0f} ms per step\n",
+      format_bytes(candidate.memory.device_total()), rates.product / 1e12, 1e3 * time.compute);
   text += fmt::format(
-      "offload: host {} {}, {} down, {} up, AdamW {} on {} threads of {} NUMA nodes; down {:.0f} ms, "
+      "offload: host {} {}, {} down, {} up, AdamW {} on {} threads of {} NUMA nodes; down {:.0f} "
+      "ms, "
       "AdamW {:.0f} ms, up {:.0f} ms, fetched {:.0f} ms, exposed {:.0f} ms ({:.0f} %)",
       format_bytes(candidate.memory.host_total()), pinned ? "page-locked" : "pageable",
       rate_text(rates.download), rate_text(rates.upload), rate_text(rates.optimizer), rates.threads,
       rates.nodes, 1e3 * time.download, 1e3 * time.optimizer, 1e3 * time.upload, 1e3 * time.fetch,
       1e3 * time.exposed, time.compute > 0 ? 100 * time.exposed / time.compute : 0.0);
   if (candidate.memory.on_disk.value > 0) {
-    text += fmt::format("\noffload: disk {}, {} moved per step", format_bytes(candidate.memory.on_disk),
-                        format_bytes(candidate.costs.disk_link));
+    text +=
+        fmt::format("\noffload: disk {}, {} moved per step", format_bytes(candidate.memory.on_disk),
+                    format_bytes(candidate.costs.disk_link));
   }
   constexpr double kMuch = 0.1;
   const auto warn = [&](bool is, double seconds, const char* what) {

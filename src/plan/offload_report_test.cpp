@@ -35,7 +35,7 @@ TEST(OffloadReportTest, ExposedIsWhatTheFirstForwardAndTheLastBackwardDoNotHide)
   zero::HostRates rates{.download = 4e7, .upload = 1e9, .optimizer = 1e8, .product = 1e12};
   const auto time = predict_offload(candidate, program, rates);
   EXPECT_DOUBLE_EQ(time.compute, 1.0);
-  EXPECT_DOUBLE_EQ(time.download, 4e6 / 4e7);   // fp32 gradients
+  EXPECT_DOUBLE_EQ(time.download, 4e6 / 4e7);    // fp32 gradients
   EXPECT_DOUBLE_EQ(time.optimizer, 30e6 / 1e8);  // 3 states twice, the gradient, the copy
   EXPECT_DOUBLE_EQ(time.upload, 2e6 / 1e9);
   EXPECT_DOUBLE_EQ(time.fetch, 0);

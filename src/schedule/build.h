@@ -56,11 +56,12 @@ struct BuildOptions {
   DType wire = DType::f32;
   Reduce reduce = Reduce::ordered;
   Recompute recompute = Recompute::none;
-  int micro_steps = 1;             ///< per step
-  Numel prefetch{50'000'000};      ///< elements gathered ahead; 0: gather when needed
-  Numel persistence_threshold{0};  ///< units not larger stay gathered
-  Numel max_live{1'000'000'000};   ///< gathered elements at once (current layer always)
-  bool retain = false;             ///< gathered units stay across the micro-steps, within max_live
+  int micro_steps = 1;               ///< per step
+  Numel prefetch{50'000'000};        ///< elements gathered ahead; 0: gather when needed
+  Numel persistence_threshold{0};    ///< units not larger stay gathered
+  Numel max_live{1'000'000'000};     ///< gathered elements at once (current layer always)
+  bool activations_on_host = false;  ///< what waits for a backward pass does so on the host
+  bool retain = false;  ///< gathered units stay across the micro-steps, within max_live
 };
 
 /// Builds the whole step: variants for the micro-steps, the boundary and evaluation; places every

@@ -48,6 +48,7 @@ void for_all(F&& visit) {
               if (variant == 8 && stage == 3) residency.param_place = Place::nvme;
               residency.param_in_host = {200};
               residency.staged_units = variant == 8 ? 2 : 4;
+              options.activations_on_host = variant == 2 || variant == 6;
               if (variant >= 6) residency.grad_place = Place::device;
               visit(options, stage);
             }
@@ -260,6 +261,21 @@ TEST(BuildTest, StatesOnDiskTakeNoHostMemoryButForAFewUnits) {
   EXPECT_EQ(disk.on_disk.value, states);
   EXPECT_LT(disk.host_arena.value, memory.host_arena.value);
   EXPECT_LT(host(Place::nvme, 2).host_arena.value, host(Place::nvme, 8).host_arena.value);
+}
+
+TEST(BuildTest, ActivationsOnTheHostMakeTheDevicesShareIndependentOfDepth) {
+  BuildOptions options;
+  options.recompute = Recompute::full;
+  const auto activations = [&](int blocks, bool away) {
+    options.activations_on_host = away;
+    auto model = test_model(blocks, false, 1, {1000});
+    for (auto& layer : model.layers) layer.output = layer.output * 1000;
+    const auto program = build(model, options);
+    return std::pair(program.device_arena.value, program.host_arena.value);
+  };
+  EXPECT_GT(activations(40, false).first, activations(10, false).first * 3);
+  EXPECT_LT(activations(40, true).first, activations(10, true).first * 1.2);
+  EXPECT_GT(activations(40, true).second, activations(10, true).second * 3);
 }
 
 TEST(BuildTest, ParametersInFp32TravelAsTheirMasterAndHostParametersNeedNoCopy) {

@@ -37,6 +37,8 @@ class Builder {
   void release_after(MicroState& state, std::size_t position);
   /// A new micro buffer of the operation's layer that it writes and starts, and ends when `ends`.
   BufferId start_bytes(Operation& op, BufferKind kind, Bytes bytes, bool ends);
+  void send_away(MicroState& state, int layer);  // builder_activations.cpp
+  void bring_back(MicroState& state, std::size_t position);
   void emit_forward(MicroState& state, const Use& use);
   void emit_recompute(MicroState& state, int layer);
   void emit_backward(MicroState& state, int layer);

@@ -1,34 +1,9 @@
 #include <algorithm>
-#include <map>
-#include <set>
 #include <utility>
 
-#include "schedule/builder.h"
+#include "schedule/micro_state.h"
 
 namespace zt::schedule {
-
-/// What is known while the operations of one variant are emitted.
-struct Builder::MicroState {
-  VariantKind kind = VariantKind::only;
-  bool training = true;
-  std::vector<Operation>* out = nullptr;
-  std::vector<Use> uses;
-  std::map<int, BufferId> gathered;  ///< unit -> param_full that is live now
-  Numel gathered_numel;
-  std::set<int> used;                 ///< units that an operation before has used
-  std::set<int> unpublished;          ///< always gathered, not published since the boundary
-  std::map<int, BufferId> grads;      ///< unit -> grad_full of this variant
-  std::map<int, BufferId> parts;      ///< unit -> reduced gradient that goes to the host again
-  std::map<int, int> grad_uses_left;  ///< unit -> backward operations still to come
-  std::map<int, int> last_use;        ///< unit -> layer whose backward is its last one
-  std::vector<int> due;               ///< units whose gradient is complete and not yet reduced
-  std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
-
-  [[nodiscard]] bool first() const {
-    return kind == VariantKind::first || kind == VariantKind::only;
-  }
-  [[nodiscard]] bool last() const { return kind == VariantKind::last || kind == VariantKind::only; }
-};
 
 std::vector<Builder::Use> Builder::uses(bool training) const {
   std::vector<Use> result;
@@ -75,9 +50,11 @@ void Builder::build_micro(VariantKind kind) {
     state.used.insert(use.units.begin(), use.units.end());
     gather_ahead(state, i);
     fetch_grads_ahead(state, i);
+    bring_back(state, i);
     switch (use.kind) {
       case OpKind::forward:
         emit_forward(state, use);
+        send_away(state, use.layer);
         break;
       case OpKind::recompute:
         emit_recompute(state, use.layer);

@@ -77,9 +77,11 @@ enum class OpKind : std::uint8_t {
   load_states,  ///< optimizer states of one part, disk -> host
   save_states,  ///< and back
   load_param,   ///< param_shard, disk -> host
-  save_param    ///< host param_out -> param_shard on disk
+  save_param,   ///< host param_out -> param_shard on disk
+  stash_out,    ///< a layer's input or stash, device -> host
+  stash_in      ///< and back
 };
-inline constexpr int kNumOpKinds = 20;
+inline constexpr int kNumOpKinds = 22;
 
 /// In-order queues. compute and comm run on the device; host is a worker of the host; download and
 /// upload copy between the two; disk_read and disk_write between the host and Place::nvme.

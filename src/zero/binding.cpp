@@ -253,6 +253,8 @@ Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& st
       return bind_move(machine, op, Place::device);
     case OpKind::upload:
       return bind_move(machine, op, Place::host);
+    case OpKind::stash_out:
+    case OpKind::stash_in:
     case OpKind::fetch:
       return bind_copy(machine, machine.view(op.reads.front()), machine.view(op.writes.front()));
     case OpKind::gather:

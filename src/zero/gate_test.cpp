@@ -113,6 +113,7 @@ TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
         zero.offload_ratio = mode == 1 || mode == 3 ? 0.4 : 1;
         zero.grad_place = mode < 2 ? Place::host : Place::device;
         if (offload && mode == 2) on_disk(zero);
+        zero.activations_on_host = mode <= 1;
         zero.reduce_bucket_size = mode == 1 ? 1 : mode == 2 ? 700 : 500'000'000;
         zero.recompute = mode == 0   ? Recompute::full
                          : mode == 1 ? Recompute::selective

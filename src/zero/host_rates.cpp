@@ -27,8 +27,8 @@ double seconds_of(const Launch& launch, Call call) {
 
 void measure_copies(const Machine& machine, const Launch& launch, HostRates& rates) {
   constexpr std::int64_t kBytes = 256 << 20;
-  const auto size = std::min({kBytes, machine.device_arena->size().value,
-                              machine.host_arena->size().value});
+  const auto size =
+      std::min({kBytes, machine.device_arena->size().value, machine.host_arena->size().value});
   if (size == 0) return;
   const View device{machine.device_arena->at({0}), size, DType::u8};
   const View host{machine.host_arena->at({0}), size, DType::u8};
@@ -56,8 +56,8 @@ void measure_optimizer(const Machine& machine, const Launch& launch, HostRates& 
   const double seconds =
       seconds_of(launch, [&] { kernels::adamw(spans, kernels::AdamWParams{}, factor_view, host); });
   const bool copy = spans.param.data != spans.master.data;
-  const auto bytes = spans.master.bytes() * 6 + spans.grad.bytes() +
-                     (copy ? spans.param.bytes() : Bytes{});
+  const auto bytes =
+      spans.master.bytes() * 6 + spans.grad.bytes() + (copy ? spans.param.bytes() : Bytes{});
   rates.optimizer = static_cast<double>(bytes.value) / seconds;
   rates.threads = machine.pool ? machine.pool->num_threads() : 0;
   rates.nodes = machine.pool ? static_cast<int>(machine.pool->share().nodes.size()) : 0;

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "schedule/builder.h"
+
+namespace zt::schedule {
+
+/// What is known while the operations of one variant are emitted.
+struct Builder::MicroState {
+  VariantKind kind = VariantKind::only;
+  bool training = true;
+  std::vector<Operation>* out = nullptr;
+  std::vector<Use> uses;
+  std::map<int, BufferId> gathered;  ///< unit -> param_full that is live now
+  Numel gathered_numel;
+  std::set<int> used;                 ///< units that an operation before has used
+  std::set<int> unpublished;          ///< always gathered, not published since the boundary
+  std::map<int, BufferId> grads;      ///< unit -> grad_full of this variant
+  std::map<int, BufferId> parts;      ///< unit -> reduced gradient that goes to the host again
+  std::map<int, int> grad_uses_left;  ///< unit -> backward operations still to come
+  std::map<int, int> last_use;        ///< unit -> layer whose backward is its last one
+  std::vector<int> due;               ///< units whose gradient is complete and not yet reduced
+  std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
+
+  [[nodiscard]] bool first() const {
+    return kind == VariantKind::first || kind == VariantKind::only;
+  }
+  [[nodiscard]] bool last() const { return kind == VariantKind::last || kind == VariantKind::only; }
+};
+
+}  // namespace zt::schedule
