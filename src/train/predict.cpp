@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/resolve.h"
+#include "generate/family_decoder.h"
 #include "generate/prompts.h"
-#include "generate/qwen3_decoder.h"
 #include "generate/results.h"
 #include "memory/arena.h"
 #include "train/generation_settings.h"
@@ -51,13 +51,13 @@ Prepared prepare(config::Config config) {
   auto weights = find_trained_weights(config);
   auto model = open_model(config.model, config.run.seed, weights.folder);
   auto tokenizer = load_tokenizer(config.model);
-  if (tokenizer.vocab_size() > model.config.vocab) {
+  if (tokenizer.vocab_size() > model.config.vocab()) {
     throw FileError(fmt::format(
         "[train.predict] the tokenizer has more tokens than the model's embedding has rows: got "
         "{}, expected at most vocab_size {}. Use the model's own tokenizer.",
-        tokenizer.vocab_size(), model.config.vocab));
+        tokenizer.vocab_size(), model.config.vocab()));
   }
-  auto settings = generation_settings(config, tokenizer, model.config.vocab);
+  auto settings = generation_settings(config, tokenizer, model.config.vocab());
   auto lines = generate::read_prompts(config.predict.prompts_file);
   return {std::move(config),    std::move(weights),  std::move(model),
           std::move(tokenizer), std::move(settings), std::move(lines)};
@@ -131,7 +131,8 @@ void PredictRun::tokenize() {
     }
     const auto count = static_cast<std::int64_t>(prompt.tokens.size());
     const auto room = given_.settings.new_tokens(count);
-    const auto positions = given_.model.config.max_position;
+    const auto longest = given_.model.config.max_position();
+    const auto positions = longest > 0 ? longest : std::numeric_limits<std::int64_t>::max();
     if (count == 0 || room <= 0 || count + room > positions) {
       throw ConfigError(fmt::format(
           "[train.predict] {}:{}: the prompt has {} tokens and is to get {} more: expected at "
@@ -146,9 +147,9 @@ void PredictRun::tokenize() {
 
 generate::DecoderMemory PredictRun::memory_of(const generate::DecoderShape& shape,
                                               std::int64_t longest) const {
-  return generate::qwen3_decoder_memory(given_.model.config, given_.model.parts,
-                                        given_.config.precision.compute, context_.device, shape,
-                                        longest, world());
+  return generate::decoder_memory(given_.model.config, given_.model.parts,
+                                  given_.config.precision.compute, context_.device, shape, longest,
+                                  world());
 }
 
 void PredictRun::require_fits(const generate::DecoderShape& shape, std::int64_t longest) {
@@ -208,8 +209,8 @@ void PredictRun::generate_all() {
   auto weights = generate::gather_weights(given_.model.parts, given_.model.values,
                                           given_.config.precision.compute, context_);
   given_.model.values = nullptr;  // closes the weight files
-  const auto decoder = generate::make_qwen3_decoder(given_.model.config, given_.model.parts,
-                                                    std::move(weights), shape);
+  const auto decoder =
+      generate::make_decoder(given_.model.config, given_.model.parts, std::move(weights), shape);
   const auto count = static_cast<std::int64_t>(given_.lines.size());
   const auto path = output_path(given_.config);
   PredictionExchange exchange(group_, path, count);

@@ -135,11 +135,11 @@ void RankRun::check_data(const data::Tokenizer&) const {
 }
 
 void RankRun::check_ids(const data::Dataset& set) const {
-  if (set.max_id() < model_.config.vocab) return;
+  if (set.max_id() < model_.config.vocab()) return;
   throw FileError(
       fmt::format("[train.data] the data has a token id beyond the model's vocabulary: got {}, "
                   "expected below {}.",
-                  set.max_id(), model_.config.vocab));
+                  set.max_id(), model_.config.vocab()));
 }
 
 void RankRun::build_engine() {
