@@ -22,6 +22,19 @@ zero::ParamSource scratch_values(const std::vector<layout::ParamSpec>& params, s
   };
 }
 
+/// A weight that is no number would spread through every state after it (NaN in A_log), or stop the
+/// run in its first steps without saying where it came from.
+void require_finite(const layout::ParamSpec& param, const std::string& folder, std::int64_t begin,
+                    std::span<const float> values) {
+  const auto bad = std::find_if_not(values.begin(), values.end(),
+                                    [](float value) { return std::isfinite(value); });
+  if (bad == values.end()) return;
+  throw FileError(fmt::format(
+      "[train.model] {}: '{}' has a value that is not finite: got {} at element {}. Restore the "
+      "weights.",
+      folder, param.name, *bad, begin + (bad - values.begin())));
+}
+
 zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
                                 const std::string& folder) {
   if (!checkpoint::has_weights(folder)) {
@@ -40,19 +53,6 @@ zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
         weights->read(param, begin, values);
         require_finite(param, folder, begin, values);
       };
-}
-
-/// A weight that is no number would spread through every state after it (NaN in A_log), or stop the
-/// run in its first steps without saying where it came from.
-void require_finite(const layout::ParamSpec& param, const std::string& folder, std::int64_t begin,
-                    std::span<const float> values) {
-  const auto bad = std::find_if_not(values.begin(), values.end(),
-                                    [](float value) { return std::isfinite(value); });
-  if (bad == values.end()) return;
-  throw FileError(fmt::format(
-      "[train.model] {}: '{}' has a value that is not finite: got {} at element {}. Restore the "
-      "weights.",
-      folder, param.name, *bad, begin + (bad - values.begin())));
 }
 
 template <typename Source>
