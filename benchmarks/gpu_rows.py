@@ -2,6 +2,7 @@
 
 usage: gpu_rows.py BIN_DIR WORK_DIR RANKS SECONDS PART[,PART...]
   tests    kernels_cuda_test, and comm_nccl_test with two GPUs or more
+  link     comm_nccl_test alone
   sanitize   compute-sanitizer (memcheck, racecheck) over the kernels' tests; two GPUs: both at once
   delays   tests/gpu/delays.py: equal bits under random delays of every collective
   loss     tests/gpu/loss.py: 200 steps beside two seeds of PyTorch
@@ -55,6 +56,7 @@ ROWS = {
     "8b_selective": LARGE + ["--zero_stage", 3, "--recompute", "selective", "--ceiling", "false"],
     "8b_none": LARGE + ["--zero_stage", 3, "--recompute", "none"],
     "8b_none_again": LARGE + ["--zero_stage", 3, "--recompute", "none", "--ceiling", "false", "--shares", "false"],
+    "8b_full_again": LARGE + ["--zero_stage", 3, "--recompute", "full", "--ceiling", "false", "--shares", "false"],
     "wide3_again": WIDE + ["--zero_stage", 3, "--ceiling", "false", "--shares", "false"],
     "wide3_quick": WIDE + ["--zero_stage", 3, "--ceiling", "false"],
     "wide3_deterministic": WIDE + ["--zero_stage", 3, "--deterministic"],
@@ -333,7 +335,9 @@ def main():
     bins, work, ranks, seconds, parts = sys.argv[1:6]
     session = Session(pathlib.Path(bins), pathlib.Path(work), int(ranks), float(seconds))
     for part in parts.split(","):
-        if part == "tests":
+        if part == "link":
+            session.test("comm_nccl_test", 60)
+        elif part == "tests":
             session.test("kernels_cuda_test", 150)
             if session.ranks > 1:
                 session.test("comm_nccl_test", 60)
