@@ -167,7 +167,7 @@ class Row {
       for (const auto& op : list.operations) {
         intervals.push_back({op.stream, op.begin, op.end});
         if (op.end > op.begin) {
-          result.groups[plan::group_of(op.name, model_.layers + 1)] +=
+          result.groups[plan::group_of(op.name, model_.layers() + 1)] +=
               (op.end - op.begin) / kMeasuredSteps;
         }
         const double origin = list.begin - lists.front().begin;

@@ -58,8 +58,8 @@ Bytes least(const std::vector<plan::Candidate>& rows, int stage, Place optimizer
 }
 
 void show_preset(const char* name, const std::vector<Room>& rooms, std::ostream& out) {
-  const auto model = *model::named_model(name);
-  const auto parts = model.make();
+  const auto preset = *model::named_model(name);
+  const auto parts = preset.make();
   const plan::Target target{.device = Device::cuda,
                             .world = kRanks,
                             .device_memory = {},
@@ -68,7 +68,7 @@ void show_preset(const char* name, const std::vector<Room>& rooms, std::ostream&
   const plan::Planner planner(parts, target);
   zero::EngineOptions options;
   options.precision.compute = DType::bf16;
-  options.shape = {1, model.max_position(), false};
+  options.shape = {1, preset.max_position(), false};
   options.micro_steps = 8;
   const auto rows = plan::table(planner, options);
   const std::pair<int, Place> ways[] = {{0, Place::device},
