@@ -9,8 +9,7 @@ const std::vector<Command>& commands() {
        "trains, tests or predicts as a task file says: zt run --config FILE --task "
        "train|test|predict",
        run_run},
-      {"launch", "starts ranks of a program on this machine: zt launch --nproc 2 -- zt train ...",
-       run_launch},
+      {"launch", "starts the ranks of a program: zt launch --nproc 2 -- zt train ...", run_launch},
       {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",
        run_plan},
       {"bench",
@@ -18,6 +17,8 @@ const std::vector<Command>& commands() {
        run_bench},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},
       {"ckpt", "inspect, verify, diff, convert and merge checkpoints", run_ckpt},
+      {"doctor", "what this machine offers to training: GPUs, links, memory, disk, network",
+       run_doctor},
       {"version", "versions of zerotrain and of what it is built with", run_version},
       {"help", "this list, or the flags of a command", run_help},
   };
