@@ -17,6 +17,7 @@ const std::vector<Command>& commands() {
        run_bench},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},
       {"ckpt", "inspect, verify, diff, convert and merge checkpoints", run_ckpt},
+      {"config", "check, explain, migrate and write configuration files", run_config},
       {"doctor", "what this machine offers to training: GPUs, links, memory, disk, network",
        run_doctor},
       {"version", "versions of zerotrain and of what it is built with", run_version},

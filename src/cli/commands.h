@@ -24,6 +24,9 @@ int dispatch(const Arguments& arguments);
 /// Text of `zt ckpt --help`.
 [[nodiscard]] std::string ckpt_help();
 
+/// Text of `zt config --help`.
+[[nodiscard]] std::string config_help();
+
 int run_train(const Arguments& arguments);
 int run_run(const Arguments& arguments);
 int run_launch(const Arguments& arguments);
@@ -31,6 +34,7 @@ int run_plan(const Arguments& arguments);
 int run_bench(const Arguments& arguments);
 int run_data(const Arguments& arguments);
 int run_ckpt(const Arguments& arguments);
+int run_config(const Arguments& arguments);
 int run_doctor(const Arguments& arguments);
 int run_version(const Arguments& arguments);
 int run_help(const Arguments& arguments);

@@ -24,6 +24,10 @@ int run_help(const Arguments& arguments) {
       std::cout << ckpt_help();
       return 0;
     }
+    if (arguments.front() == "config") {
+      std::cout << config_help();
+      return 0;
+    }
     if (arguments.front() == "plan") std::cout << plan::plan_help() << '\n';
     std::cout << config::help_text(arguments.front());
     return 0;
