@@ -66,9 +66,20 @@ TEST(DsConfigTest, OffloadGoesToHostMemory) {
   EXPECT_EQ(none.zero.param_place, Place::device);
 }
 
+TEST(DsConfigTest, OffloadToDiskNamesItsFolderAndReadsTheAioSection) {
+  const Config config = loaded(
+      "\"zero_optimization\": {\"stage\": 3, \"offload_optimizer\": {\"device\": \"nvme\", "
+      "\"nvme_path\": \"/disk\", \"buffer_count\": 6}}, \"aio\": {\"queue_depth\": 32}");
+  EXPECT_EQ(config.zero.optimizer_place, Place::nvme);
+  EXPECT_EQ(config.zero.param_place, Place::device);
+  EXPECT_EQ(config.zero.optimizer_nvme_path, "/disk");
+  EXPECT_EQ(config.zero.optimizer_buffers, 6);
+  EXPECT_EQ(config.zero.aio_queue_depth, 32);
+}
+
 TEST(DsConfigTest, OffloadThatCannotWorkIsRefused) {
   expect_error("\"zero_optimization\": {\"stage\": 3, \"offload_param\": {\"device\": \"nvme\"}}",
-               "zero_optimization.offload_param.device: nvme is not built yet");
+               "which needs zero_optimization.offload_param.nvme_path");
   expect_error("\"zero_optimization\": {\"stage\": 2, \"offload_param\": {\"device\": \"cpu\"}}",
                "which needs zero_optimization.stage >= 3, the stage is 2");
   expect_error("\"zero_optimization\": {\"offload_optimizer\": {\"device\": \"cpu\"}}",
