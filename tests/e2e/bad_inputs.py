@@ -170,7 +170,7 @@ ds_case("stage 4", {"zero_optimization": {"stage": 4}}, "stage")
 ds_case("a stage that is text", {"zero_optimization": {"stage": "two"}}, "stage")
 ds_case("batch sizes that contradict each other", {"train_batch_size": 7, "train_micro_batch_size_per_gpu": 2,
                                                    "gradient_accumulation_steps": 1}, "train_batch_size")
-ds_case("offload to NVMe, which is not built",
+ds_case("offload to NVMe without a folder",
         {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme"}}}, "nvme_path")
 ds_case("an optimizer that is not there", {"optimizer": {"type": "Lamb", "params": {"lr": 1e-3}}}, "amb")
 ds_case("a loss scale below zero", {"fp16": {"enabled": True, "loss_scale": -2}}, "fp16.loss_scale")
