@@ -8,14 +8,12 @@
 
 namespace zt::generate {
 
-/// The decoder of a model's family. Errors: ConfigError for a family without one; those of the
-/// family's own.
+/// The decoder of a model's family; `model`: its layers, not kept.
 [[nodiscard]] std::unique_ptr<Decoder> make_decoder(const model::Model& config,
                                                     const layer::ModelParts& model, Weights weights,
                                                     DecoderShape shape);
 
 /// What it needs, before anything is allocated. `longest_prompt`: tokens of the longest prefill.
-/// Errors: ConfigError for a family without a decoder.
 [[nodiscard]] DecoderMemory decoder_memory(const model::Model& config,
                                            const layer::ModelParts& model, DType compute,
                                            Device device, DecoderShape shape,

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "generate/qwen3_decoder.h"
+#include "generate/family_decoder.h"
 #include "model/init.h"
 #include "testing/rank_launcher.h"
 
@@ -15,17 +15,35 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-model::Qwen3Config tiny(bool tied) {
-  return {.hidden = 24,
-          .layers = 2,
-          .heads = 4,
-          .kv_heads = 2,
-          .head_dim = 8,
-          .ffn = 40,
-          .vocab = 61,
-          .max_position = 64,
-          .init_range = 0.3,
-          .tied = tied};
+model::Model tiny(bool tied) {
+  return model::Qwen3Config{.hidden = 24,
+                            .layers = 2,
+                            .heads = 4,
+                            .kv_heads = 2,
+                            .head_dim = 8,
+                            .ffn = 40,
+                            .vocab = 61,
+                            .max_position = 64,
+                            .init_range = 0.3,
+                            .tied = tied};
+}
+
+/// Odd sizes; the bias of the convolution is there or not.
+model::Model tiny_mamba(bool tied) {
+  return model::MambaConfig{.hidden = 20,
+                            .layers = 3,
+                            .vocab = 61,
+                            .inner = 36,
+                            .state = 5,
+                            .conv = tied ? 4 : 3,
+                            .rank = 3,
+                            .conv_bias = tied,
+                            .tied = tied,
+                            .init_range = 0.5};
+}
+
+std::vector<model::Model> families() {
+  return {tiny(true), tiny(false), tiny_mamba(true), tiny_mamba(false)};
 }
 
 zero::ParamSource source_of(const layer::ModelParts& model) {
@@ -34,11 +52,11 @@ zero::ParamSource source_of(const layer::ModelParts& model) {
   };
 }
 
-std::unique_ptr<Decoder> decoder_of(const model::Qwen3Config& config, DecoderShape shape,
+std::unique_ptr<Decoder> decoder_of(const model::Model& config, DecoderShape shape,
                                     comm::Communicator& communicator, DType compute = DType::f32) {
-  const auto model = model::make_qwen3(config);
+  const auto model = config.make();
   auto weights = gather_weights(model, source_of(model), compute, {.communicator = &communicator});
-  return make_qwen3_decoder(config, model, std::move(weights), shape);
+  return make_decoder(config, model, std::move(weights), shape);
 }
 
 std::vector<Prompt> prompts_of(int count) {
@@ -75,10 +93,10 @@ Settings sampling() {
 
 /// The cache is right when every new token is what a fresh prefill of all tokens before it gives.
 TEST(GenerateTest, EveryStepEqualsAFreshPrefill) {
-  for (const bool tied : {true, false}) {
+  for (const auto& model : families()) {
     testing::run_threads(1, [&](comm::Communicator& communicator) {
-      const auto decoder = decoder_of(tiny(tied), {3, 32}, communicator);
-      const auto fresh = decoder_of(tiny(tied), {1, 32}, communicator);
+      const auto decoder = decoder_of(model, {3, 32}, communicator);
+      const auto fresh = decoder_of(model, {1, 32}, communicator);
       const auto prompts = prompts_of(7);
       const auto completions = complete(*decoder, prompts, greedy());
       ASSERT_EQ(completions.size(), prompts.size());
@@ -99,13 +117,16 @@ TEST(GenerateTest, EveryStepEqualsAFreshPrefill) {
 TEST(GenerateTest, NeitherSlotsNorOtherPromptsChangeWhatAPromptBecomes) {
   testing::run_threads(1, [](comm::Communicator& communicator) {
     const auto prompts = prompts_of(11);
-    for (const auto& settings : {greedy(), sampling()}) {
-      std::map<std::int64_t, Ids> alone;
-      const auto one = decoder_of(tiny(true), {1, 32}, communicator);
-      for (const auto& prompt : prompts) alone.merge(complete(*one, {&prompt, 1}, settings));
-      for (const std::int64_t slots : {1, 2, 4, 16}) {
-        const auto decoder = decoder_of(tiny(true), {slots, 32}, communicator);
-        EXPECT_EQ(complete(*decoder, prompts, settings), alone) << slots;
+    for (const auto& model : {tiny(true), tiny_mamba(true)}) {
+      for (const auto& settings : {greedy(), sampling()}) {
+        std::map<std::int64_t, Ids> alone;
+        const auto one = decoder_of(model, {1, 32}, communicator);
+        for (const auto& prompt : prompts) alone.merge(complete(*one, {&prompt, 1}, settings));
+        for (const std::int64_t slots : {1, 2, 4, 16}) {
+          const auto decoder = decoder_of(model, {slots, 32}, communicator);
+          EXPECT_EQ(complete(*decoder, prompts, settings), alone)
+              << model.architecture() << " " << slots;
+        }
       }
     }
   });
@@ -113,25 +134,29 @@ TEST(GenerateTest, NeitherSlotsNorOtherPromptsChangeWhatAPromptBecomes) {
 
 TEST(GenerateTest, WeightsGatheredFromShardsGiveTheSameTokens) {
   const auto prompts = prompts_of(5);
-  std::map<std::int64_t, Ids> expected;
-  testing::run_threads(1, [&](comm::Communicator& communicator) {
-    expected = complete(*decoder_of(tiny(false), {2, 32}, communicator), prompts, sampling());
-  });
-  for (const int world : {2, 3}) {
-    testing::run_threads(world, [&](comm::Communicator& communicator) {
-      const auto decoder = decoder_of(tiny(false), {2, 32}, communicator);
-      EXPECT_EQ(complete(*decoder, prompts, sampling()), expected);
+  for (const auto& model : {tiny(false), tiny_mamba(true)}) {
+    std::map<std::int64_t, Ids> expected;
+    testing::run_threads(1, [&](comm::Communicator& communicator) {
+      expected = complete(*decoder_of(model, {2, 32}, communicator), prompts, sampling());
     });
+    for (const int world : {2, 3}) {
+      testing::run_threads(world, [&](comm::Communicator& communicator) {
+        const auto decoder = decoder_of(model, {2, 32}, communicator);
+        EXPECT_EQ(complete(*decoder, prompts, sampling()), expected) << model.architecture();
+      });
+    }
   }
 }
 
 TEST(GenerateTest, SixteenBitModelsGenerate) {
   testing::run_threads(1, [](comm::Communicator& communicator) {
-    for (const auto compute : {DType::bf16, DType::f16}) {
-      const auto decoder = decoder_of(tiny(true), {2, 32}, communicator, compute);
-      const auto completions = complete(*decoder, prompts_of(3), greedy());
-      EXPECT_EQ(completions.size(), 3U);
-      for (const auto& [index, tokens] : completions) EXPECT_EQ(tokens.size(), 9U) << index;
+    for (const auto& model : families()) {
+      for (const auto compute : {DType::bf16, DType::f16}) {
+        const auto decoder = decoder_of(model, {2, 32}, communicator, compute);
+        const auto completions = complete(*decoder, prompts_of(3), greedy());
+        EXPECT_EQ(completions.size(), 3U);
+        for (const auto& [index, tokens] : completions) EXPECT_EQ(tokens.size(), 9U) << index;
+      }
     }
   });
 }
@@ -174,13 +199,13 @@ TEST(GenerateTest, APromptWithoutRoomIsNamed) {
 
 TEST(GenerateTest, LogitsThatAreNotFiniteStopTheRun) {
   testing::run_threads(1, [](comm::Communicator& communicator) {
-    auto config = tiny(true);
-    const auto model = model::make_qwen3(config);
+    const auto config = tiny(true);
+    const auto model = config.make();
     const zero::ParamSource broken = [](layout::ParamId, std::int64_t, std::span<float> values) {
       std::fill(values.begin(), values.end(), std::numeric_limits<float>::quiet_NaN());
     };
     auto weights = gather_weights(model, broken, DType::f32, {.communicator = &communicator});
-    const auto decoder = make_qwen3_decoder(config, model, std::move(weights), {1, 32});
+    const auto decoder = make_decoder(config, model, std::move(weights), {1, 32});
     const Prompt prompt{.index = 0, .tokens = {1}};
     for (const auto& settings : {greedy(), sampling()}) {
       EXPECT_THROW(generate(*decoder, {&prompt, 1}, settings, {}), Error);

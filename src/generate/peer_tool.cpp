@@ -6,9 +6,9 @@
 
 #include "base/error.h"
 #include "checkpoint/huggingface.h"
+#include "generate/family_decoder.h"
 #include "generate/generate.h"
 #include "generate/logits.h"
-#include "generate/qwen3_decoder.h"
 #include "testing/rank_launcher.h"
 
 namespace zt::generate {
@@ -55,13 +55,13 @@ int complete() {
     prompts.push_back({static_cast<std::int64_t>(prompts.size()), ids});
   }
   const std::string folder = request["model"];
-  const auto config = model::read_qwen3_config(folder);
-  check_settings(settings, config.vocab);
+  const auto config = model::read_model(folder);
+  check_settings(settings, config.vocab());
   Json answer = Json::array();
   for (std::size_t i = 0; i < prompts.size(); ++i) answer.push_back(Json());
   const auto world = request.value("world", 1);
   testing::run_threads(world, [&](comm::Communicator& communicator) {
-    const auto model = model::make_qwen3(config);
+    const auto model = config.make();
     const checkpoint::HuggingFaceWeights weights(folder);
     const zero::ParamSource source = [&](layout::ParamId id, std::int64_t begin,
                                          std::span<float> values) {
@@ -70,8 +70,8 @@ int complete() {
     auto gathered = gather_weights(model, source, dtype_of(request.value("dtype", "fp32")),
                                    {.communicator = &communicator});
     const auto decoder =
-        make_qwen3_decoder(config, model, std::move(gathered),
-                           {request.value("slots", 8), needed_capacity(prompts, settings)});
+        make_decoder(config, model, std::move(gathered),
+                     {request.value("slots", 8), needed_capacity(prompts, settings)});
     std::vector<Prompt> mine;
     for (const auto& prompt : prompts) {
       if (prompt.index % world == communicator.rank()) mine.push_back(prompt);

@@ -8,9 +8,9 @@
 
 #include <algorithm>
 
+#include "generate/decoder_ends.h"
 #include "kernels/attention/attention.h"
 #include "kernels/decode_attention/decode_attention.h"
-#include "kernels/embedding/embedding.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/qk_norm_rope/qk_norm_rope.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -62,17 +62,12 @@ class Qwen3Decoder final : public Decoder {
  private:
   [[nodiscard]] Launch launch() const { return {.device = weights_.device}; }
   [[nodiscard]] Rows make_rows(std::int64_t count) const;
-  void embed(const Rows& rows) const;
   /// Runs all blocks; `attend(layer, rows)` fills rows.attention from rows.q and stores k and v.
   template <typename Attend>
   void run_blocks(const Rows& rows, const Attend& attend) const;
   void queries_keys_values(const BlockWeights& block, const Rows& rows) const;
   void finish_block(const BlockWeights& block, const Rows& rows) const;
-  [[nodiscard]] at::Tensor logits(const at::Tensor& x) const;
 
-  struct Ends {
-    at::Tensor embedding, norm, head;
-  };
   struct Cache {
     at::Tensor k, v;  ///< [S, C, kv heads, D]
   };
@@ -80,7 +75,7 @@ class Qwen3Decoder final : public Decoder {
   model::Qwen3Config config_;
   Weights weights_;
   DecoderShape shape_;
-  Ends ends_;
+  DecoderEnds ends_;
   std::vector<BlockWeights> blocks_;
   std::vector<Cache> caches_;  ///< by layer
   at::Tensor rope_;            ///< [C, D] fp32
@@ -97,27 +92,24 @@ Qwen3Decoder::Qwen3Decoder(const model::Qwen3Config& config, const layer::ModelP
     : config_(config),
       weights_(std::move(weights)),
       shape_(shape),
+      ends_(config.ends(), model, weights_),
       used_(static_cast<std::size_t>(shape.slots), 0) {
   const auto qkv = (config.heads + 2 * config.kv_heads) * config.head_dim;
   const auto num_layers = static_cast<std::size_t>(config.layers);
   ZT_ASSERT(model.layers.size() == num_layers + 2, "embedding, blocks, head");
-  ends_.embedding = weights_.of(*model.layers.front()).front();
-  const auto head = weights_.of(*model.layers.back());
-  ends_.norm = head[0];
-  ends_.head = head[1];
-  const auto options = ends_.embedding.options();
+  const auto options = ends_.options();
   for (std::size_t i = 0; i < num_layers; ++i) {
     blocks_.push_back(BlockWeights::from(weights_.of(*model.layers[i + 1]), qkv, config.ffn));
     const std::vector<std::int64_t> sizes{shape.slots, shape.capacity, config.kv_heads,
                                           config.head_dim};
     caches_.push_back({at::zeros(sizes, options), at::zeros(sizes, options)});
   }
-  rope_ = model::RopeTable(config).get(shape.capacity, ends_.embedding);
   step_rows_ = make_rows(shape.slots);
+  rope_ = model::RopeTable(config).get(shape.capacity, step_rows_.x);
 }
 
 Rows Qwen3Decoder::make_rows(std::int64_t count) const {
-  const auto options = ends_.embedding.options();
+  const auto options = ends_.options();
   const auto& c = config_;
   const auto make = [&](std::vector<std::int64_t> sizes) { return at::empty(sizes, options); };
   const auto q = c.heads * c.head_dim;
@@ -135,11 +127,6 @@ Rows Qwen3Decoder::make_rows(std::int64_t count) const {
   rows.activated = make({count, c.ffn});
   rows.rstd_heads = at::empty({count, c.heads + c.kv_heads}, options.dtype(at::kFloat));
   return rows;
-}
-
-void Qwen3Decoder::embed(const Rows& rows) const {
-  kernels::embedding_forward(view_of(rows.ids), view_of(ends_.embedding), view_of(rows.x),
-                             config_.vocab, config_.hidden, launch());
 }
 
 void Qwen3Decoder::queries_keys_values(const BlockWeights& block, const Rows& rows) const {
@@ -182,28 +169,12 @@ void Qwen3Decoder::finish_block(const BlockWeights& block, const Rows& rows) con
 
 template <typename Attend>
 void Qwen3Decoder::run_blocks(const Rows& rows, const Attend& attend) const {
-  embed(rows);
+  rows.x.copy_(ends_.embed(rows.ids, launch()));
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     queries_keys_values(blocks_[i], rows);
     attend(caches_[i], rows);
     finish_block(blocks_[i], rows);
   }
-}
-
-at::Tensor Qwen3Decoder::logits(const at::Tensor& x) const {
-  const auto normed = at::empty(x.sizes(), x.options());
-  kernels::rms_norm_forward({.x = view_of(x), .weight = view_of(ends_.norm), .y = view_of(normed)},
-                            norm_shape(x, config_), launch());
-  auto result = at::empty({x.size(0), config_.vocab}, x.options());
-  kernels::linear_forward(normed, ends_.head, result);
-  return result;
-}
-
-/// A host list as an int64 tensor on the device of `like`.
-at::Tensor index_tensor(const std::vector<std::int64_t>& values, const at::Tensor& like) {
-  const auto host = at::empty({static_cast<std::int64_t>(values.size())}, at::kLong);
-  std::copy(values.begin(), values.end(), host.data_ptr<std::int64_t>());
-  return host.to(like.device());
 }
 
 at::Tensor Qwen3Decoder::prefill(std::int64_t slot, std::span<const std::int32_t> tokens) {
@@ -213,8 +184,8 @@ at::Tensor Qwen3Decoder::prefill(std::int64_t slot, std::span<const std::int32_t
   auto rows = make_rows(count);
   std::vector<std::int64_t> ids(tokens.begin(), tokens.end()), positions(tokens.size());
   for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<std::int64_t>(i);
-  rows.ids = index_tensor(ids, rows.x);
-  rows.positions = index_tensor(positions, rows.x);
+  rows.ids = index_tensor(ids, ends_.options());
+  rows.positions = index_tensor(positions, ends_.options());
   const auto log_sum_exp = at::empty({1, config_.heads, count}, rows.rstd_heads.options());
   const kernels::AttentionShape attention{1, count, config_.heads, config_.kv_heads,
                                           config_.head_dim};
@@ -226,7 +197,7 @@ at::Tensor Qwen3Decoder::prefill(std::int64_t slot, std::span<const std::int32_t
                                /*deterministic=*/true, launch());
   });
   used_.at(static_cast<std::size_t>(slot)) = count;
-  return logits(rows.x.narrow(0, count - 1, 1));
+  return ends_.logits(rows.x.narrow(0, count - 1, 1), launch());
 }
 
 at::Tensor Qwen3Decoder::step(std::span<const std::int32_t> tokens) {
@@ -245,9 +216,9 @@ at::Tensor Qwen3Decoder::step(std::span<const std::int32_t> tokens) {
     if (in_use) ++used_[slot];
   }
   auto& rows = step_rows_;
-  rows.ids = index_tensor(ids, rows.x);
-  rows.positions = index_tensor(positions, rows.x);
-  const auto place = index_tensor(places, rows.x);
+  rows.ids = index_tensor(ids, ends_.options());
+  rows.positions = index_tensor(positions, ends_.options());
+  const auto place = index_tensor(places, ends_.options());
   const auto known = kernels::make_decode_lengths(lengths, shape_.capacity, rows.x);
   const kernels::DecodeAttentionShape attention{shape_.slots, shape_.capacity, config_.heads,
                                                 config_.kv_heads, config_.head_dim};
@@ -256,7 +227,7 @@ at::Tensor Qwen3Decoder::step(std::span<const std::int32_t> tokens) {
     cache.v.flatten(0, 1).index_copy_(0, place, r.v);
     kernels::decode_attention(r.q, cache.k, cache.v, known, r.attention, attention, launch());
   });
-  return logits(rows.x);
+  return ends_.logits(rows.x, launch());
 }
 
 }  // namespace

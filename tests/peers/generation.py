@@ -1,6 +1,6 @@
 """Generated tokens and the choice of tokens against transformers.
 
-Greedy tokens of 50 prompts on random small Qwen3 models (tied and untied) in fp32 equal transformers' generate one by
+Greedy tokens of 50 prompts on random small Qwen3 and Mamba models (tied and untied) in fp32 equal transformers' generate one by
 one, for several numbers of slots and ranks, with and without rules (repetition penalty, repeated n-grams, least length).
 Logits after rules and warpers equal those of transformers' processors, in the order in which generate applies them.
 Environment: ZT_BUILD_DIR (holds generate_peer_tool).
@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 import torch
-from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+from transformers import GenerationConfig, MambaConfig, MambaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 TOOL = next(pathlib.Path(os.environ["ZT_BUILD_DIR"]).rglob("generate_peer_tool"))
 VOCAB, PROMPTS, NEW_TOKENS, EOS = 331, 50, 24, 7
@@ -40,6 +40,16 @@ def make_model(folder, tied, seed):
         for name, param in model.named_parameters():
             if "norm" in name:
                 param.uniform_(0.5, 1.5)
+    model.save_pretrained(folder)
+    return model
+
+
+def make_mamba(folder, tied, seed):
+    torch.manual_seed(seed)
+    config = MambaConfig(
+        vocab_size=VOCAB, hidden_size=48, state_size=8, num_hidden_layers=3, conv_kernel=4, expand=2,
+        use_conv_bias=tied, use_bias=False, tie_word_embeddings=tied, initializer_range=0.4, time_step_rank=5)
+    model = MambaForCausalLM(config).eval()
     model.save_pretrained(folder)
     return model
 
@@ -83,22 +93,26 @@ def greedy(work):
                               "begin_suppress_tokens": [5]},
         "greedy to a length": {"max_length": 60, "min_length": 30, "eos_token_id": list(range(40))},
     }
-    for tied in (True, False):
-        folder = work / f"tied-{tied}"
-        model = make_model(folder, tied, seed=1 + tied)
+    models = {"Qwen3 tied": (make_model, True), "Qwen3 untied": (make_model, False), "Mamba tied": (make_mamba, True),
+              "Mamba untied": (make_mamba, False)}
+    for kind, (make, tied) in models.items():
+        folder = work / kind.replace(" ", "-")
+        model = make(folder, tied, seed=1 + tied)
         prompts = make_prompts(seed=2)
         for name, settings in variants.items():
+            if name != "greedy" and not tied:
+                continue
             asked = prompts if name == "greedy" else prompts[:20]
             theirs = expected(model, asked, settings)
             kinds = len({token for tokens in theirs for token in tokens})
             lengths = {len(tokens) for tokens in theirs}
-            report(f"{name} tied={tied} is a test", kinds > 50 and len(lengths) > 1,
+            report(f"{kind} {name} is a test", kinds > 50 and len(lengths) > 1,
                    f"{kinds} different tokens, {len(lengths)} different lengths")
             for slots, world in ((8, 1), (1, 1), (3, 2)):
                 request = {"model": str(folder), "slots": slots, "world": world, "settings": settings,
                            "prompts": asked}
                 ours = tool("complete", request)[0]
-                report(f"{name} tied={tied} {slots} slots {world} ranks", ours == theirs,
+                report(f"{kind} {name} {slots} slots {world} ranks", ours == theirs,
                        f"{sum(map(len, theirs))} tokens of {len(asked)} prompts; first difference: "
                        f"{first_difference(ours, theirs)}")
 
@@ -154,7 +168,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         greedy(work)
-        logits(Qwen3ForCausalLM.from_pretrained(work / "tied-True"))
+        logits(Qwen3ForCausalLM.from_pretrained(work / "Qwen3-tied"))
     print(f"{'FAIL' if FAILURES else 'PASS'}: {FAILURES} failures")
     sys.exit(1 if FAILURES else 0)
 
