@@ -60,6 +60,12 @@ class Costs {
       case OpKind::fetch_grad:
       case OpKind::download:
       case OpKind::store:
+      case OpKind::load_states:
+      case OpKind::save_states:
+      case OpKind::load_param:
+      case OpKind::save_param:
+      case OpKind::stash_out:
+      case OpKind::stash_in:
       case OpKind::upload:
       case OpKind::release:
         return {};
