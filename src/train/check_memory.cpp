@@ -4,6 +4,7 @@
 
 #include "memory/arena.h"
 #include "memory/device_name.h"
+#include "model/family.h"
 #include "plan/choose.h"
 #include "plan/device_limits.h"
 #include "plan/table.h"
