@@ -4,6 +4,7 @@
 #include "bench/run_bench.h"
 #include "cli/commands.h"
 #include "config/env.h"
+#include "launch/job_port.h"
 #include "launch/run_ranks.h"
 #include "memory/arena.h"
 
@@ -16,7 +17,8 @@ int run_bench(const Arguments& arguments) {
     return 0;
   }
   const int num_gpus = memory::num_cuda_devices();
-  if (const auto rank = config::rank_environment(config::read_environment())) {
+  if (auto rank = config::rank_environment(config::read_environment())) {
+    const auto port = launch::agree_on_port(*rank);
     bench::run_bench(flags, *rank, num_gpus > 0);
     return 0;
   }

@@ -14,7 +14,8 @@ void check_training(const launch::LaunchOptions& options) {
   train::RunInput input{.arguments = {options.arguments.begin() + 1, options.arguments.end()},
                         .environment = config::all_variables(),
                         .has_gpu = memory::num_cuda_devices() > 0};
-  input.rank.world_size = options.nnodes * options.nproc;
+  input.rank.world_size =
+      options.world_size > 0 ? options.world_size : options.nnodes * options.nproc;
   input.rank.local_world_size = options.nproc;
   const auto config = train::check_inputs(input, /*check_output=*/options.node_rank == 0);
   log::init(0, log::parse_level(config.run.log_level));
@@ -22,9 +23,12 @@ void check_training(const launch::LaunchOptions& options) {
 
 }  // namespace
 
-int start_ranks(const launch::LaunchOptions& options) {
-  log::init(0, log::Level::info);
+void check_ranks(const launch::LaunchOptions& options) {
   if (!options.arguments.empty() && options.arguments.front() == "train") check_training(options);
+}
+
+int start_ranks(const launch::LaunchOptions& options) {
+  check_ranks(options);
   return launch::run_ranks(options);
 }
 

@@ -9,4 +9,7 @@ namespace zt::cli {
 /// `zt launch -- zt train`. `options.arguments` begin with the subcommand. Returns the exit code.
 int start_ranks(const launch::LaunchOptions& options);
 
+/// Those checks alone, for ranks that start later. Errors: ConfigError, FileError.
+void check_ranks(const launch::LaunchOptions& options);
+
 }  // namespace zt::cli

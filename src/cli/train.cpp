@@ -13,6 +13,7 @@
 #include "cli/start_ranks.h"
 #include "config/env.h"
 #include "config/resolve.h"
+#include "launch/job_port.h"
 #include "memory/arena.h"
 #include "train/run.h"
 
@@ -59,6 +60,7 @@ int run_train(const Arguments& arguments) {
   }
   if (const auto rank = config::rank_environment(variables)) {
     input.rank = *rank;
+    const auto port = launch::agree_on_port(input.rank);
     return code_of(train::run(input));
   }
   config::Facts facts;

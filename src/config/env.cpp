@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "config/problems.h"
+#include "config/rank_discovery.h"
 #include "config/text_values.h"
 
 namespace zt::config {
@@ -16,8 +17,14 @@ constexpr const char* kNames[] = {
     "RANK",        "LOCAL_RANK",  "WORLD_SIZE",       "LOCAL_WORLD_SIZE",
     "MASTER_ADDR", "MASTER_PORT", kTensorboardDirName};
 
+constexpr const char* kPrefixes[] = {
+    "ZT_",  "TORCHELASTIC_", "SLURM_", "OMPI_COMM_WORLD_", "OMPI_MCA_ess_base_jobid",
+    "PMI_", "PMIX_",         "MPI_",   "MV2_COMM_WORLD_"};
+
 bool is_wanted(std::string_view name) {
-  if (name.rfind("ZT_", 0) == 0 || name.rfind("TORCHELASTIC_", 0) == 0) return true;
+  for (const char* prefix : kPrefixes) {
+    if (name.rfind(prefix, 0) == 0) return true;
+  }
   for (const char* wanted : kNames) {
     if (name == wanted) return true;
   }
@@ -66,7 +73,9 @@ Variables read_environment() {
 }
 
 std::optional<RankEnvironment> rank_environment(const Variables& variables) {
-  if (variables.count("RANK") == 0 && variables.count("WORLD_SIZE") == 0) return std::nullopt;
+  if (variables.count("RANK") == 0 && variables.count("WORLD_SIZE") == 0) {
+    return discover_rank(variables);
+  }
   constexpr int kMostRanks = 1 << 20;
   Problems problems("config.env");
   RankEnvironment env;

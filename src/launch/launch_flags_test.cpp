@@ -56,14 +56,17 @@ TEST(LaunchFlagsTest, DefaultsAreOneMachineAndAnyPort) {
 }
 
 TEST(LaunchFlagsTest, EveryProblemIsListedWithItsRemedy) {
-  const std::string text = error_of({"--nproc", "0", "--nnodes", "2", "--node_rank", "2",
-                                     "--master_port", "99999", "--log_dri", "x", "--hostfile=h"});
+  const std::string text =
+      error_of({"--nproc", "0", "--nnodes", "2", "--node_rank", "2", "--master_port", "99999",
+                "--log_dri", "x", "--autotuning=run", "--launcher", "mpich"});
   for (const char* part :
        {"--nproc: got '0'", "--node_rank 2 is not below --nnodes 2", "--master_port: got '99999'",
-        "Did you mean --log_dir?", "--hostfile is not built", "--master_addr is missing",
-        "there is no program"}) {
+        "Did you mean --log_dir?", "--autotuning is not built",
+        "expected one of ssh, openmpi, slurm", "there is no program"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
+  const std::string machines = error_of({"--nnodes", "2", "zt"});
+  EXPECT_NE(machines.find("--master_addr is missing"), std::string::npos) << machines;
   EXPECT_NE(error_of({"--nproc"}).find("--nproc has no value"), std::string::npos);
 }
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 
@@ -43,8 +44,8 @@ void copy_until_end(int from, int file) {
 
 }  // namespace
 
-RankOutput::RankOutput(std::string folder, int first_rank, int nproc)
-    : folder_(std::move(folder)), first_rank_(first_rank) {
+RankOutput::RankOutput(std::string folder, std::string stamp, int first_rank, int nproc)
+    : folder_(std::move(folder)), stamp_(std::move(stamp)), first_rank_(first_rank) {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) refuse(folder_, error.message());
@@ -62,13 +63,15 @@ RankOutput::RankOutput(std::string folder, int first_rank, int nproc)
 }
 
 RankOutput::~RankOutput() {
-  if (copier_.joinable()) {
-    copier_.join();
-    return;
-  }
+  finish();
+  if (write_end_ < 0) return;  // started: the copier closed them
   for (const int fd : files_) close(fd);
   close(read_end_);
   close(write_end_);
+}
+
+void RankOutput::finish() {
+  if (copier_.joinable()) copier_.join();
 }
 
 int RankOutput::fd(int local_rank) const {
@@ -76,13 +79,14 @@ int RankOutput::fd(int local_rank) const {
 }
 
 void RankOutput::start() {
-  close(write_end_);
+  close(std::exchange(write_end_, -1));
   for (std::size_t i = 1; i < files_.size(); ++i) close(files_[i]);
   copier_ = std::thread(copy_until_end, read_end_, files_.front());
 }
 
 std::string RankOutput::path(int local_rank) const {
-  return folder_ + "/rank_" + std::to_string(first_rank_ + local_rank) + ".log";
+  const std::string rank = std::to_string(first_rank_ + local_rank);
+  return folder_ + (stamp_.empty() ? "/rank_" + rank : "/" + stamp_ + "_rank" + rank) + ".log";
 }
 
 }  // namespace zt::launch

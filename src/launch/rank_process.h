@@ -16,11 +16,14 @@ struct RankStart {
   int report_fd = -1;     ///< where the rank writes why it failed (TORCHELASTIC_ERROR_FILE)
   std::string interface;  ///< towards the master address; empty: not known
   int output_fd = -1;     ///< its stdout and stderr; -1: those of this process
+  bool no_input = false;  ///< nothing to read on its stdin
 };
 
 /// RANK of a local rank.
 inline int global_rank(const LaunchOptions& options, int local_rank) {
-  return options.node_rank * options.nproc + local_rank;
+  const int first =
+      options.first_rank >= 0 ? options.first_rank : options.node_rank * options.nproc;
+  return first + local_rank;
 }
 
 /// Forks and executes one rank with an empty signal mask. Returns its pid. Errors: DeviceError.

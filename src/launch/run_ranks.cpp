@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/sockets.h"
 #include "launch/keeper.h"
+#include "launch/order_reader.h"
 #include "launch/rank_output.h"
 #include "launch/rank_process.h"
 #include "launch/rank_report.h"
@@ -40,9 +41,10 @@ std::string name_of(int signal) {
 
 class Supervisor {
  public:
-  explicit Supervisor(const LaunchOptions& options) : options_(options) {
+  Supervisor(const LaunchOptions& options, Supervision supervision)
+      : options_(options), orders_(supervision.orders), socket_(std::move(supervision.socket)) {
     if (!options.log_dir.empty()) {
-      output_.emplace(options.log_dir, global_rank(options, 0), options.nproc);
+      output_.emplace(options.log_dir, options.log_stamp, global_rank(options, 0), options.nproc);
     }
   }
   ~Supervisor() {
@@ -56,27 +58,30 @@ class Supervisor {
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  int run() {
+  RanksEnd run() {
     start_all();
     while (!all_ended()) {
       const int signal = inbox_.wait(std::chrono::milliseconds(200));
       if (signal != 0 && signal != SIGCHLD) {
         forward(signal);
       }
+      take_orders();
       collect_ended();
       escalate();
     }
-    output_.reset();  // all is shown before the last line
+    if (output_) output_->finish();  // all is shown before the last line
     return result();
   }
 
  private:
   void start_all() {
     // Free again after this scope, unless rank 0 inherited it.
-    std::optional<net::BoundSocket> socket;
+    std::optional<net::BoundSocket> socket = std::move(socket_);
     int port = options_.master_port;
     if (options_.node_rank == 0) {
-      socket.emplace(net::listen_socket(options_.master_addr, options_.master_port));
+      if (!socket) {
+        socket.emplace(net::listen_socket(options_.master_addr, options_.master_port));
+      }
       port = socket->port();
       if (!options_.pass_socket) socket.reset();
     }
@@ -89,7 +94,8 @@ class Supervisor {
                                .listen_fd = socket ? socket->fd() : -1,
                                .report_fd = report.fd(),
                                .interface = interface,
-                               .output_fd = output_ ? output_->fd(local) : -1};
+                               .output_fd = output_ ? output_->fd(local) : -1,
+                               .no_input = orders_ != nullptr};
       const pid_t pid = start_rank(options_, start);
       ranks_.push_back({pid, std::move(report)});
       keeper_.watch(pid);
@@ -130,6 +136,19 @@ class Supervisor {
       send_to_all(signal);
     } else if (now - interrupted_at_ >= kSameSignal) {
       kill_at_ = now;
+    }
+  }
+
+  /// What the launcher of the whole run wants; it ended when its line is cut.
+  void take_orders() {
+    if (orders_ == nullptr) return;
+    for (const NodeOrder& order : orders_->take()) {
+      if (order.signal != 0) forward(order.signal);
+    }
+    if (orders_->has_ended() && interrupted_by_ != SIGKILL) {
+      log::error("launch", "the launcher of the run is gone: ending the ranks of this machine");
+      interrupted_by_ = SIGKILL;
+      send_to_all(SIGKILL);
     }
   }
 
@@ -195,34 +214,39 @@ class Supervisor {
 
   [[nodiscard]] std::string cause(std::size_t index, int status) const {
     const std::string message = ranks_[index].report.message();
-    if (!message.empty()) return ": " + message;
+    const std::string log = output_ ? output_->path(static_cast<int>(index)) : std::string();
+    if (!message.empty()) return ": " + message + (log.empty() ? "" : " (log: " + log + ")");
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
-      return ". Nobody here sent it: see the kernel's log for a lack of memory.";
+      return ". Nobody here sent it: see the kernel's log for a lack of memory" +
+             (log.empty() ? "." : ", and " + log + ".");
     }
-    if (output_dir_named()) return ", see " + options_.log_dir + " for its output";
-    return ", its messages are above";
+    return log.empty() ? ", its messages are above" : ", see " + log;
   }
-  [[nodiscard]] bool output_dir_named() const { return !options_.log_dir.empty(); }
 
-  [[nodiscard]] int result() const {
+  [[nodiscard]] RanksEnd result() const {
+    RanksEnd end;
     if (first_failed_) {
       const int status = *ranks_[*first_failed_].status;
       const std::string how = first_is_consequence_ && shell_status(status) == kPeerFailed
                                   ? "exit code 4 (another rank failed)"
                                   : describe_status(status);
-      log::error("launch", "first failure: " + name(*first_failed_) + ", " + how +
-                               cause(*first_failed_, status));
-      return interrupted_by_ != 0 ? 128 + interrupted_by_ : shell_status(status);
-    }
-    if (stopped_) return kStoppedExitCode;
-    if (interrupted_by_ != 0) {
+      end.rank = global_rank(options_, static_cast<int>(*first_failed_));
+      end.consequence = first_is_consequence_;
+      end.failure = name(*first_failed_) + ", " + how + cause(*first_failed_, status);
+      end.status = interrupted_by_ != 0 ? 128 + interrupted_by_ : shell_status(status);
+      log::error("launch", "first failure: " + end.failure);
+    } else if (stopped_) {
+      end.status = kStoppedExitCode;
+    } else if (interrupted_by_ != 0) {
       log::warning("launch", "stopped by " + name_of(interrupted_by_));
-      return 128 + interrupted_by_;
+      end.status = 128 + interrupted_by_;
     }
-    return 0;
+    return end;
   }
 
   const LaunchOptions& options_;
+  OrderReader* orders_;
+  std::optional<net::BoundSocket> socket_;
   SignalInbox inbox_;
   Keeper keeper_;
   std::optional<RankOutput> output_;
@@ -238,10 +262,12 @@ class Supervisor {
 
 }  // namespace
 
-int run_ranks(const LaunchOptions& options) {
+RanksEnd supervise_ranks(const LaunchOptions& options, Supervision supervision) {
   ZT_ASSERT(options.nproc >= 1 && options.nnodes >= 1, "a run has at least one rank");
   ZT_ASSERT(options.node_rank >= 0 && options.node_rank < options.nnodes, "node outside the run");
-  return Supervisor(options).run();
+  return Supervisor(options, std::move(supervision)).run();
 }
+
+int run_ranks(const LaunchOptions& options) { return supervise_ranks(options, {}).status; }
 
 }  // namespace zt::launch

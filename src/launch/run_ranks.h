@@ -1,28 +1,59 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/sockets.h"
+
 namespace zt::launch {
+
+class OrderReader;
+
+/// Where a rank runs.
+struct RankPlace {
+  std::vector<int> cpus;  ///< empty: anywhere
+  int memory_node = -1;   ///< NUMA node that memory comes from; -1: any
+};
 
 /// The ranks of this machine and their place among those of the other machines.
 struct LaunchOptions {
-  int nproc = 1;      ///< ranks of this machine; every machine has as many
-  int nnodes = 1;     ///< machines
-  int node_rank = 0;  ///< this machine among them
+  int nproc = 1;  ///< ranks of this machine; every machine has as many, unless the next two say
+  int first_rank = -1;  ///< RANK of this machine's first; -1: node_rank * nproc
+  int world_size = 0;   ///< 0: nnodes * nproc
+  int nnodes = 1;       ///< machines
+  int node_rank = 0;    ///< this machine among them
   std::string master_addr = "127.0.0.1";
   int master_port = 0;                 ///< 0: any free one; needs a number with several machines
   std::string program = "zt";          ///< as the rank sees its own name
   std::vector<std::string> arguments;  ///< of each rank, without the program's name
   std::string executable = "/proc/self/exe";  ///< path, or a name that PATH is searched for
-  bool pass_socket = true;  ///< rank 0 takes over the listening socket; false: it opens its own
-  std::string log_dir;      ///< not empty: rank_<n>.log of each rank; this machine's first rank is
-                            ///< shown too
-  int omp_threads = 0;      ///< per rank; 0: cores / nproc, at least 1
+  bool pass_socket = true;   ///< rank 0 takes over the listening socket; false: it opens its own
+  int local_rank_at = -1;    ///< where --local_rank=N goes among the arguments; -1: nowhere
+  std::vector<int> devices;  ///< not empty: CUDA_VISIBLE_DEVICES of the ranks
+  std::vector<RankPlace> places;  ///< of each rank; empty: anywhere
+  std::string log_dir;    ///< not empty: rank_<n>.log of each rank; this machine's first rank is
+                          ///< shown too
+  std::string log_stamp;  ///< not empty: <log_stamp>_rank<n>.log instead
+  int omp_threads = 0;    ///< per rank; 0: cores / nproc, at least 1
   std::chrono::milliseconds report_grace{15'000};  ///< for the others to end after a first failure
   std::chrono::milliseconds term_grace{10'000};    ///< then, between SIGTERM and SIGKILL
   std::chrono::milliseconds stop_grace{30'000};    ///< between a signal from outside and SIGKILL
+};
+
+/// How the ranks of one machine ended.
+struct RanksEnd {
+  int status = 0;            ///< as `run_ranks` returns it
+  int rank = -1;             ///< that failed first; -1: none
+  bool consequence = false;  ///< of another machine's failure, as far as this one can tell
+  std::string failure;       ///< `rank 3, exit code 3: cause`
+};
+
+/// What a launcher on another machine hands to this one's.
+struct Supervision {
+  std::optional<net::BoundSocket> socket;  ///< of the store, when it listens already
+  OrderReader* orders = nullptr;  ///< of that launcher; its end is the end of the run. May be null
 };
 
 /// Runs `nproc` ranks of a program on this machine and waits for all of them.
@@ -47,5 +78,8 @@ struct LaunchOptions {
 /// meanwhile. Errors: CommError when the port is taken; DeviceError when a process or file cannot
 /// be made.
 int run_ranks(const LaunchOptions& options);
+
+/// The same for one of several machines.
+RanksEnd supervise_ranks(const LaunchOptions& options, Supervision supervision);
 
 }  // namespace zt::launch

@@ -17,6 +17,8 @@ class SignalInbox {
 
   /// Waits for a signal; 0 when none came within `timeout`.
   int wait(std::chrono::milliseconds timeout);
+  /// Readable when a signal is there, for a loop that waits for other things too.
+  [[nodiscard]] int fd() const { return fd_; }
 
  private:
   int fd_ = -1;
