@@ -4,8 +4,12 @@
 # was built with, in lib/ of the tree, or on LD_LIBRARY_PATH.
 install(TARGETS zt RUNTIME DESTINATION bin)
 install(PROGRAMS scripts/deepspeed_multi_node_multi_gpu.sh scripts/deepspeed_muti_node_muti_gpu.sh
-                 scripts/torchrun_multi_node_multi_gpu.sh scripts/plot_loss.py
+                 scripts/torchrun_multi_node_multi_gpu.sh scripts/plot_loss.py scripts/deepspeed
         DESTINATION share/zerotrain/scripts)
+install(PROGRAMS scripts/compat/main_deepspeed.py scripts/compat/train_deepspeed.py scripts/compat/pretraining.py
+                 scripts/compat/train.py
+        DESTINATION share/zerotrain/scripts/compat)
+install(FILES scripts/compat/_zt.py DESTINATION share/zerotrain/scripts/compat)
 install(FILES scripts/guide_common.sh scripts/zero1.json scripts/zero2.json scripts/zero3.json
         DESTINATION share/zerotrain/scripts)
 install(DIRECTORY examples/tiny_qwen3 DESTINATION share/zerotrain/examples)

@@ -2,7 +2,9 @@
 # Installs what a Debian or Ubuntu machine lacks to build zerotrain, and nothing else.
 # A second run finds everything, touches no network and ends at once.
 #
-#   scripts/setup.sh [--tests] [--full] [--no-apt]
+#   scripts/setup.sh [--tests] [--machines] [--full] [--no-apt]
+#     --machines  also an ssh server, OpenMPI and Slurm, for the tests of several machines; Debian may start these
+#               services, so that nothing asks for them but you and .ci/run
 #     --tests   also the Python packages that the tests compare with (requirements-test.txt)
 #     --full    also Clang and clang-tidy, for ./test.sh --full
 #     --no-apt  leave system packages alone (you installed them some other way)
@@ -11,14 +13,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-with_tests=0 with_full=0 with_apt=1
+with_tests=0 with_machines=0 with_full=0 with_apt=1
 for argument in "$@"; do
   case "$argument" in
     --tests) with_tests=1 ;;
+    --machines) with_machines=1 ;;
     --full) with_full=1 ;;
     --no-apt) with_apt=0 ;;
-    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "[setup.arguments] unknown flag: got '$argument', expected --tests, --full or --no-apt." >&2; exit 2 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "[setup.arguments] unknown flag: got '$argument', expected --tests, --machines, --full or --no-apt." >&2; exit 2 ;;
   esac
 done
 
@@ -38,6 +41,7 @@ build_packages=(  # each has its row in docs/dependencies.md
   libgloo-dev libhwy-dev liburing-dev libyaml-cpp-dev libgtest-dev libbenchmark-dev
 )
 full_packages=(clang clang-tidy)
+machine_packages=(iproute2 openssh-client openssh-server openmpi-bin slurmctld slurmd slurm-client munge)
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
@@ -129,6 +133,7 @@ if [ "$with_apt" -eq 1 ]; then
   command -v dpkg-query >/dev/null || fail apt "this is no Debian or Ubuntu. Install what docs/dependencies.md lists, then run with --no-apt."
   packages=("${build_packages[@]}")
   if [ "$with_full" -eq 1 ]; then packages+=("${full_packages[@]}"); fi
+  if [ "$with_machines" -eq 1 ]; then packages+=("${machine_packages[@]}"); fi
   install_packages "${packages[@]}"
 fi
 wanted=(requirements.txt)

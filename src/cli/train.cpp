@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "base/exit_codes.h"
@@ -14,6 +15,7 @@
 #include "config/env.h"
 #include "config/resolve.h"
 #include "launch/job_port.h"
+#include "launch/parent_watch.h"
 #include "memory/arena.h"
 #include "train/run.h"
 
@@ -29,7 +31,7 @@ int num_ranks(const config::Config& config, int num_gpus) {
 /// For a rank whose driving thread never returns: no destructor can run.
 void end_stuck(const std::string& failure) {
   const int code = exit_code(CommError(failure));
-  std::fprintf(stderr, "zt: [train.watchdog] %s. This rank is stuck and ends.\n(exit code %d)\n",
+  std::fprintf(stderr, "zt: [train.watchdog] %s. This rank ends at once.\n(exit code %d)\n",
                failure.c_str(), code);
   std::_Exit(code);
 }
@@ -61,6 +63,8 @@ int run_train(const Arguments& arguments) {
   if (const auto rank = config::rank_environment(variables)) {
     input.rank = *rank;
     const auto port = launch::agree_on_port(input.rank);
+    std::optional<launch::ParentWatch> parent;
+    if (rank->from_runner) parent.emplace([] { end_stuck("the launcher of this rank has ended"); });
     return code_of(train::run(input));
   }
   config::Facts facts;

@@ -134,6 +134,7 @@ std::optional<RankEnvironment> discover_rank(const Variables& variables) {
     if (variables.count(names.rank) == 0 || variables.count(names.size) == 0) continue;
     Problems problems("config.env");
     RankEnvironment env;
+    env.from_runner = true;
     env.world_size = number_of(variables, names.size, 1, kMostRanks, problems);
     if (env.world_size == 1 && problems.all().empty()) continue;
     env.rank = number_of(variables, names.rank, 0, env.world_size - 1, problems);

@@ -1,12 +1,16 @@
 #include "launch/job_port.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include <set>
 #include <vector>
 
 #include "base/error.h"
+#include "launch/parent_watch.h"
 
 namespace zt::launch {
 namespace {
@@ -54,6 +58,31 @@ TEST(JobPortTest, TheLongestJobNamesDifferByTheirEnd) {
   const JobPort second(base + "2" + job(""));
   EXPECT_NE(JobPort::ask(base + "1" + job(""), milliseconds(1000)),
             JobPort::ask(base + "2" + job(""), milliseconds(1000)));
+}
+
+/// A child of a child: its parent dies, it is told. The pipe shows that it was.
+TEST(ParentWatchTest, TheParentsDeathIsNoticed) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t parent = fork();
+  if (parent == 0) {
+    if (fork() == 0) {
+      const ParentWatch watch([&] { _exit(write(ends[1], "x", 1) == 1 ? 0 : 1); });
+      static_cast<void>(!write(ends[1], "s", 1));
+      std::this_thread::sleep_for(std::chrono::seconds(10));
+      _exit(1);
+    }
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+    _exit(0);
+  }
+  close(ends[1]);
+  char byte = 0;
+  ASSERT_EQ(read(ends[0], &byte, 1), 1);  // it has begun to watch
+  kill(parent, SIGKILL);
+  waitpid(parent, nullptr, 0);
+  ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  EXPECT_EQ(byte, 'x');
+  close(ends[0]);
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ TEST(SshCommandTest, HostAndProgramCannotBecomeFlagsOrShellText) {
   EXPECT_EQ(words[words.size() - 2], "n1");
   EXPECT_EQ(words[words.size() - 3], "--");
   EXPECT_EQ(words[words.size() - 4], "my config");
-  EXPECT_EQ(shell_quoted("/opt/zt-1.0/bin/zt"), "/opt/zt-1.0/bin/zt");
+  EXPECT_EQ(shell_quoted("build-1.0/bin/zt"), "build-1.0/bin/zt");
   EXPECT_EQ(shell_quoted(""), "''");
 }
 
