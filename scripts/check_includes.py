@@ -29,8 +29,9 @@ DIRECT = {
     "train": ["zero", "model", "data", "checkpoint", "generate", "plan"],
     "bench": ["train"],
     "launch": ["config"],
+    "doctor": ["comm", "launch"],
     "api": ["zero", "model", "checkpoint"],
-    "cli": ["train", "bench", "launch", "api"],
+    "cli": ["train", "bench", "launch", "doctor", "api"],
 }
 TORCH_FREE = {"base", "layout", "config", "schedule", "data", "launch"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -5,8 +5,7 @@ namespace zt::cli {
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
       {"train", "trains a model: zt train <Hugging Face flags>", run_train},
-      {"launch", "starts ranks of a program on this machine: zt launch --nproc 2 -- zt train ...",
-       run_launch},
+      {"launch", "starts the ranks of a program: zt launch --nproc 2 -- zt train ...", run_launch},
       {"plan", "what each ZeRO stage, offload and recompute mode needs, and which to take",
        run_plan},
       {"bench",
@@ -14,6 +13,8 @@ const std::vector<Command>& commands() {
        run_bench},
       {"data", "tokenize a text file: zt data tokenize --tokenizer DIR FILE", run_data},
       {"ckpt", "inspect, verify, diff, convert and merge checkpoints", run_ckpt},
+      {"doctor", "what this machine offers to training: GPUs, links, memory, disk, network",
+       run_doctor},
       {"version", "versions of zerotrain and of what it is built with", run_version},
       {"help", "this list, or the flags of a command", run_help},
   };

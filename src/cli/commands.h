@@ -30,6 +30,7 @@ int run_plan(const Arguments& arguments);
 int run_bench(const Arguments& arguments);
 int run_data(const Arguments& arguments);
 int run_ckpt(const Arguments& arguments);
+int run_doctor(const Arguments& arguments);
 int run_version(const Arguments& arguments);
 int run_help(const Arguments& arguments);
 

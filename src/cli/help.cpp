@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "config/resolve.h"
+#include "doctor/doctor.h"
 #include "launch/launch_flags.h"
 #include "plan/run_plan.h"
 
@@ -13,6 +14,10 @@ int run_help(const Arguments& arguments) {
   if (!arguments.empty()) {
     if (arguments.front() == "launch") {
       std::cout << launch::launch_help();
+      return 0;
+    }
+    if (arguments.front() == "doctor") {
+      std::cout << doctor::doctor_help();
       return 0;
     }
     if (arguments.front() == "ckpt") {
