@@ -57,10 +57,9 @@ bool is_empty(const ScanShape& shape) {
 }  // namespace
 
 ScanPlan scan_plan(const ScanShape& shape) {
-  constexpr std::int64_t kStatesPerLane = 4, kMaxLanes = 8;
   constexpr std::int64_t kBlockLanes = 256;
   ScanPlan plan;
-  while (plan.lanes * kStatesPerLane < shape.states && plan.lanes < kMaxLanes) plan.lanes *= 2;
+  plan.lanes = shape.states <= 16 ? 4 : 8;
   plan.block_channels = kBlockLanes / plan.lanes;
   plan.blocks = (shape.channels + plan.block_channels - 1) / plan.block_channels;
   plan.chunks = (shape.sequence + kScanChunk - 1) / kScanChunk;

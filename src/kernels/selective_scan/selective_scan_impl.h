@@ -9,7 +9,7 @@ namespace zt::kernels {
 /// How the work is cut; depends on the shape only, so that results do not depend on the device's
 /// size or the number of threads.
 struct ScanPlan {
-  std::int64_t lanes = 1;           ///< GPU lanes that share a channel, 4 or (N > 32) 8 states each
+  std::int64_t lanes = 0;           ///< GPU lanes that share a channel, 4 or (N > 16) 8 states each
   std::int64_t block_channels = 0;  ///< channels whose share of grad_b, grad_c is summed together
   std::int64_t blocks = 0;          ///< ceil(D / block_channels)
   std::int64_t chunks = 0;          ///< ceil(T / kScanChunk)

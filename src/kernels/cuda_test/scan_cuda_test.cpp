@@ -1,0 +1,291 @@
+// The selective scan and the causal convolution: CUDA against the CPU implementation, which its own
+// tests hold to a 64-bit reference. Every device call is made twice and must give the same bits.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/causal_conv1d/causal_conv1d.h"
+#include "kernels/cuda_test/device_buffer.h"
+#include "kernels/selective_scan/selective_scan.h"
+
+namespace zt::kernels::cuda_test {
+namespace {
+
+constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16};
+
+Launch where(bool on_device) { return on_device ? device_launch() : host_launch(); }
+View side(Buffer& buffer, bool on_device) { return on_device ? buffer.device() : buffer.host(); }
+
+/// Runs `body` twice on the device, expecting the same bits, then on the host.
+template <typename Body>
+void run_everywhere(const std::vector<Buffer*>& outputs, Body body) {
+  body(true);
+  std::vector<std::vector<std::byte>> first;
+  for (Buffer* buffer : outputs) {
+    first.push_back(buffer->device_bytes());
+    buffer->upload();
+  }
+  body(true);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    ASSERT_EQ(outputs[i]->device_bytes(), first[i]) << "two runs differ in output " << i;
+  }
+  body(false);
+}
+
+/// The largest error, relative to the root mean square of the wanted values.
+double error_of(const Buffer& buffer) {
+  const auto got = buffer.device_values();
+  const auto want = buffer.host_values();
+  double squares = 0, largest = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    squares += want[i] * want[i];
+    const double error = std::abs(got[i] - want[i]);
+    largest = error > largest || std::isnan(error) ? error : largest;
+  }
+  return largest /
+         std::sqrt(squares / static_cast<double>(std::max<std::size_t>(want.size(), 1)) + 1e-300);
+}
+
+struct ScanCase {
+  std::int64_t batch, sequence, channels, states, shift;
+  bool gate, bias, resets;
+};
+constexpr ScanCase kScanCases[] = {
+    {1, 1, 1, 1, 0, true, true, false},       {2, 7, 3, 5, 1, true, true, true},
+    {1, 65, 17, 16, 0, true, true, true},     {2, 130, 96, 16, 1, false, true, false},
+    {1, 64, 64, 16, 0, true, true, false},    {1, 128, 128, 16, 0, true, true, false},
+    {3, 64, 300, 4, 0, true, false, true},    {1, 200, 70, 64, 0, true, true, true},
+    {2, 300, 130, 16, 0, false, false, true}, {1, 100, 40, 33, 0, true, true, false},
+    {1, 90, 40, 20, 0, true, true, true},     {2, 70, 500, 3, 0, true, true, true}};
+
+struct Scan {
+  ScanCase c;
+  DType dtype;
+  ScanShape shape{c.batch, c.sequence, c.channels, c.states};
+  std::int64_t tokens = c.batch * c.sequence, wide = tokens * c.channels;
+  std::int64_t columns = 2 * c.states + 3;  ///< of the matrix that holds b and c
+  Buffer u{normal(wide, 1), dtype, c.shift}, delta{normal(wide, 2, 1, -2), dtype, c.shift};
+  Buffer bc{normal(tokens * columns, 3), dtype};
+  Buffer xz{normal(2 * wide, 4), dtype, c.shift};
+  Buffer a_log{normal(c.channels * c.states, 5, 0.7, 0.5), DType::f32};
+  Buffer skip{normal(c.channels, 6), DType::f32};
+  Buffer bias{normal(c.bias ? c.channels : 0, 7), dtype};
+  Buffer positions{make_positions(), DType::i64};
+  Buffer y{zeros(wide), dtype, c.shift}, states{zeros(scan_states(shape)), DType::f32};
+  Buffer final_state{zeros(c.batch * c.channels * c.states), DType::f32};
+  Buffer space{zeros(scan_forward_workspace(shape)), DType::f32};
+
+  [[nodiscard]] std::vector<double> make_positions() const {
+    std::vector<double> result;
+    for (std::int64_t i = 0; c.resets && i < tokens; ++i) {
+      const auto t = i % c.sequence;
+      result.push_back(static_cast<double>(t < 5 ? t : (t < 64 ? t - 5 : (t - 64) % 41)));
+    }
+    return result;
+  }
+  ScanInputs inputs(bool on) {
+    return {{side(u, on)},
+            {side(delta, on)},
+            columns_of(side(bc, on), columns, 3),
+            columns_of(side(bc, on), columns, 3 + c.states),
+            c.gate ? columns_of(side(xz, on), 2 * c.channels, c.channels) : TokenMatrix{},
+            side(a_log, on),
+            side(skip, on),
+            side(bias, on),
+            side(positions, on)};
+  }
+  void forward(bool on) {
+    selective_scan_forward({.in = inputs(on),
+                            .y = {side(y, on)},
+                            .states = side(states, on),
+                            .initial_state = {},
+                            .final_state = side(final_state, on),
+                            .workspace = side(space, on)},
+                           shape, where(on));
+  }
+};
+
+double limit_of(DType dtype) { return dtype == DType::f32 ? 4e-5 : 8 * unit(dtype); }
+
+TEST(CudaSelectiveScanTest, ForwardMatchesTheCpu) {
+  for (const DType dtype : kFloats) {
+    for (const ScanCase& c : kScanCases) {
+      Scan scan{c, dtype};
+      SCOPED_TRACE(testing::Message() << c.batch << " x " << c.sequence << " x " << c.channels
+                                      << " x " << c.states << " " << to_string(dtype));
+      run_everywhere({&scan.y, &scan.states, &scan.final_state},
+                     [&](bool on) { scan.forward(on); });
+      EXPECT_LE(error_of(scan.y), limit_of(dtype));
+      EXPECT_LE(error_of(scan.states), 4e-5);
+      EXPECT_LE(error_of(scan.final_state), 4e-5);
+    }
+  }
+}
+
+TEST(CudaSelectiveScanTest, EveryGradientMatchesTheCpu) {
+  for (const DType dtype : kFloats) {
+    for (const ScanCase& c : kScanCases) {
+      Scan scan{c, dtype};
+      scan.forward(false);
+      scan.states.upload();
+      Buffer grad_y(normal(scan.wide, 11), dtype, c.shift);
+      Buffer grad_u(zeros(scan.wide), dtype, c.shift), grad_delta(zeros(scan.wide), dtype);
+      Buffer grad_bc(zeros(scan.tokens * scan.columns), dtype);
+      Buffer grad_xz(zeros(2 * scan.wide), dtype, c.shift), y(zeros(scan.wide), dtype);
+      Buffer grad_a(normal(c.channels * c.states, 12), DType::f32);
+      Buffer grad_skip(normal(c.channels, 13), DType::f32);
+      Buffer grad_bias(normal(c.bias ? c.channels : 0, 14), dtype);
+      Buffer space(zeros(scan_backward_workspace(scan.shape)), DType::f32);
+      SCOPED_TRACE(testing::Message() << c.batch << " x " << c.sequence << " x " << c.channels
+                                      << " x " << c.states << " " << to_string(dtype));
+      const std::vector<Buffer*> outputs = {&grad_u, &grad_delta, &grad_bc,   &grad_xz,
+                                            &y,      &grad_a,     &grad_skip, &grad_bias};
+      run_everywhere(outputs, [&](bool on) {
+        selective_scan_backward(
+            {.in = scan.inputs(on),
+             .states = side(scan.states, on),
+             .grad_y = {side(grad_y, on)},
+             .grads = {{side(grad_u, on)},
+                       {side(grad_delta, on)},
+                       columns_of(side(grad_bc, on), scan.columns, 3),
+                       columns_of(side(grad_bc, on), scan.columns, 3 + c.states),
+                       c.gate ? columns_of(side(grad_xz, on), 2 * c.channels, c.channels)
+                              : TokenMatrix{},
+                       side(grad_a, on),
+                       side(grad_skip, on),
+                       side(grad_bias, on)},
+             .y = {side(y, on)},
+             .workspace = side(space, on)},
+            scan.shape, where(on));
+      });
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        const bool own = outputs[i] == &grad_a || outputs[i] == &grad_skip;
+        EXPECT_LE(error_of(*outputs[i]), limit_of(own ? DType::f32 : dtype)) << "output " << i;
+      }
+    }
+  }
+}
+
+TEST(CudaSelectiveScanTest, StepsContinueTheSequence) {
+  const ScanCase c{2, 9, 40, 16, 0, true, true, false};
+  Scan whole{c, DType::bf16};
+  whole.forward(true);
+  Buffer state(zeros(c.batch * c.channels * c.states), DType::f32);
+  const auto want = whole.y.device_values();
+  const auto take = [&](const Buffer& from, std::int64_t width, std::int64_t t) {
+    std::vector<double> result;
+    const auto all = from.host_values();
+    for (std::int64_t row = 0; row < c.batch; ++row) {
+      const auto begin = all.begin() + (row * c.sequence + t) * width;
+      result.insert(result.end(), begin, begin + width);
+    }
+    return result;
+  };
+  for (std::int64_t t = 0; t < c.sequence; ++t) {
+    Buffer u(take(whole.u, c.channels, t), DType::bf16);
+    Buffer delta(take(whole.delta, c.channels, t), DType::bf16);
+    Buffer bc(take(whole.bc, whole.columns, t), DType::bf16);
+    Buffer xz(take(whole.xz, 2 * c.channels, t), DType::bf16);
+    Buffer y(zeros(c.batch * c.channels), DType::bf16);
+    selective_scan_step({{u.device()},
+                         {delta.device()},
+                         columns_of(bc.device(), whole.columns, 3),
+                         columns_of(bc.device(), whole.columns, 3 + c.states),
+                         columns_of(xz.device(), 2 * c.channels, c.channels),
+                         whole.a_log.device(),
+                         whole.skip.device(),
+                         whole.bias.device(),
+                         View{}},
+                        {y.device()}, state.device(), whole.shape, device_launch());
+    const auto got = y.device_values();
+    for (std::int64_t row = 0; row < c.batch; ++row) {
+      for (std::int64_t d = 0; d < c.channels; ++d) {
+        ASSERT_EQ(got[static_cast<std::size_t>(row * c.channels + d)],
+                  want[static_cast<std::size_t>((row * c.sequence + t) * c.channels + d)])
+            << t;
+      }
+    }
+  }
+}
+
+struct ConvCase {
+  std::int64_t batch, sequence, channels, width, shift;
+  bool bias, resets;
+};
+constexpr ConvCase kConvCases[] = {{1, 1, 1, 4, 0, true, false},    {2, 7, 3, 1, 1, true, true},
+                                   {1, 65, 17, 4, 0, true, true},   {2, 130, 36, 3, 0, false, true},
+                                   {3, 64, 700, 4, 0, true, false}, {1, 3, 20, 8, 0, true, true},
+                                   {2, 200, 512, 4, 1, true, true}, {1, 300, 128, 4, 0, true, true},
+                                   {1, 100, 24, 6, 0, true, true}};
+
+struct Conv {
+  ConvCase c;
+  DType dtype;
+  ConvShape shape{c.batch, c.sequence, c.channels, c.width};
+  std::int64_t tokens = c.batch * c.sequence, wide = tokens * c.channels;
+  Buffer xz{normal(2 * wide, 1), dtype, c.shift};
+  Buffer weight{normal(c.channels * c.width, 2, 0.5), dtype};
+  Buffer bias{normal(c.bias ? c.channels : 0, 3), DType::f32};
+  Buffer positions{make_positions(), DType::i64};
+
+  [[nodiscard]] std::vector<double> make_positions() const {
+    std::vector<double> result;
+    for (std::int64_t i = 0; c.resets && i < tokens; ++i) {
+      const auto t = i % c.sequence;
+      result.push_back(static_cast<double>(t < 2 ? t : (t < 63 ? t - 2 : (t - 63) % 5)));
+    }
+    return result;
+  }
+  ConvInputs inputs(bool on) {
+    return {columns_of(side(xz, on), 2 * c.channels, 0), side(weight, on), side(bias, on),
+            side(positions, on)};
+  }
+};
+
+TEST(CudaCausalConv1dTest, ForwardMatchesTheCpu) {
+  for (const DType dtype : kFloats) {
+    for (const ConvCase& c : kConvCases) {
+      Conv conv{c, dtype};
+      Buffer y(zeros(conv.wide), dtype);
+      Buffer history(normal(c.batch * (c.width - 1) * c.channels, 4), dtype);
+      SCOPED_TRACE(testing::Message() << c.sequence << " x " << c.channels << " x " << c.width);
+      run_everywhere({&y, &history}, [&](bool on) {
+        causal_conv1d_forward({.in = conv.inputs(on),
+                               .y = {side(y, on)},
+                               .initial_inputs = side(history, on),
+                               .final_inputs = side(history, on)},
+                              conv.shape, where(on));
+      });
+      EXPECT_LE(error_of(y), limit_of(dtype));
+      EXPECT_EQ(history.device_bytes(), history.host_bytes());
+    }
+  }
+}
+
+TEST(CudaCausalConv1dTest, EveryGradientMatchesTheCpu) {
+  for (const DType dtype : kFloats) {
+    for (const ConvCase& c : kConvCases) {
+      Conv conv{c, dtype};
+      Buffer grad_y(normal(conv.wide, 5), dtype), grad_xz(zeros(2 * conv.wide), dtype, c.shift);
+      Buffer grad_weight(normal(c.channels * c.width, 6), dtype);
+      Buffer grad_bias(normal(c.bias ? c.channels : 0, 7), DType::f32);
+      Buffer space(zeros(conv_workspace(conv.shape)), DType::f32);
+      SCOPED_TRACE(testing::Message() << c.sequence << " x " << c.channels << " x " << c.width);
+      run_everywhere({&grad_xz, &grad_weight, &grad_bias}, [&](bool on) {
+        causal_conv1d_backward({.in = conv.inputs(on),
+                                .grad_y = {side(grad_y, on)},
+                                .grad_x = columns_of(side(grad_xz, on), 2 * c.channels, 0),
+                                .grad_weight = side(grad_weight, on),
+                                .grad_bias = side(grad_bias, on),
+                                .workspace = side(space, on)},
+                               conv.shape, where(on));
+      });
+      EXPECT_LE(error_of(grad_xz), limit_of(dtype));
+      EXPECT_LE(error_of(grad_weight), limit_of(dtype));
+      EXPECT_LE(error_of(grad_bias), limit_of(DType::f32));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace zt::kernels::cuda_test

@@ -1,0 +1,171 @@
+#pragma once
+
+// The parts of the scan's backward that stand alone: a chunk in shared memory, one token forward,
+// and sums over the lanes of a quad on the tensor core.
+
+#include "kernels/selective_scan/scan_cuda.cuh"
+
+namespace zt::kernels::scan {
+
+inline constexpr int kChunk = static_cast<int>(kScanChunk);
+
+/// Tokens whose decays and states a thread holds in registers at a time.
+template <int kStates>
+inline constexpr int kPiece = 32 / kStates;
+
+/// Shared memory of a block: delta and delta * u, the gradient of the ungated y, b and c of a
+/// chunk; each thread's state before the pieces of the chunk other than the first and the last;
+/// the warps' shares of grad_b and grad_c and the sums over states of one piece.
+template <int kStates, int kGroups>
+struct Shared {
+  using At = Place<kStates, kGroups>;
+  static constexpr int kTokens = kPiece<kStates>;
+  static constexpr int kShares = kWarps * At::kSub;  ///< sets of 4 channels in the block
+  static constexpr int kSharePitch = (kShares + 1) * At::kColumns;
+  static constexpr int kSumPitch = At::kChannels + 8;
+  float2 steps[kChunk][At::kChannels];
+  float grad[kChunk][At::kChannels];
+  float b[kChunk][At::kColumns], c[kChunk][At::kColumns];
+  float before[kChunk / kTokens - 2][kThreads][kStates];
+  float shares[kTokens][2][kSharePitch];
+  float sums[3][kTokens][kSumPitch];  ///< through b, through the decay, ungated y
+  float restarts[kChunk];             ///< see restart_exponent
+};
+
+template <typename T>
+struct Backward {
+  Inputs<T> in;
+  const float* states;
+  Rows<const T> grad_y;
+  Rows<T> grad_u, grad_delta, grad_z, y;  ///< grad_z and y may be null
+  float* token_sums;
+  float* channel_sums;
+  int chunks;
+};
+
+__device__ __forceinline__ std::uint32_t tf32_nearest(float value) {
+  return __float_as_uint(value) + 0x1000U;  // the tensor core drops the last 13 bits
+}
+
+__device__ __forceinline__ void mma_quads(const std::uint32_t (&a)[4], std::uint32_t low,
+                                          std::uint32_t high, const float (&start)[4],
+                                          float (&sum)[4]) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%10,%11,%12,%13};"
+      : "=f"(sum[0]), "=f"(sum[1]), "=f"(sum[2]), "=f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(low), "r"(high), "f"(start[0]),
+        "f"(start[1]), "f"(start[2]), "f"(start[3]));
+}
+
+/// Sums of four values over the 4 lanes of each quad, by the tensor core: the values are a 16 x 8
+/// matrix whose rows are quads (0 and 2: rows g and g + 8, columns 0 to 3; 1 and 3: columns 4 to
+/// 7), the other factor has ones where an even column meets rows 0 to 3 and an odd one rows 4 to 7.
+/// fp32 values are cut in two parts of 11 and 11 bits, 16-bit tensors take the first only.
+template <bool kExact>
+__device__ __forceinline__ void sum_quads(const float (&values)[4], bool odd, float (&sum)[4]) {
+  const std::uint32_t low = odd ? 0U : __float_as_uint(1.0F);
+  const std::uint32_t high = odd ? __float_as_uint(1.0F) : 0U;
+  std::uint32_t first[4];
+  constexpr float zero[4] = {0.0F, 0.0F, 0.0F, 0.0F};
+  constexpr int kOrder[4] = {0, 2, 1,
+                             3};  // the matrix's corners: rows first, results columns first
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    first[i] = tf32_nearest(values[kOrder[i]]);
+  }
+  if constexpr (kExact) {
+    std::uint32_t rest[4];
+    float part[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      first[i] &= 0xffffe000U;
+      rest[i] = tf32_nearest(values[kOrder[i]] - __uint_as_float(first[i]));
+    }
+    mma_quads(rest, low, high, zero, part);
+    mma_quads(first, low, high, part, sum);
+  } else {
+    mma_quads(first, low, high, zero, sum);
+  }
+}
+
+/// One element of the operands as the last pass over a piece needs it.
+struct Element {
+  float u, raw, z, grad;
+};
+
+/// The operands of one column from one token on.
+template <typename T>
+struct Column {
+  const T *u, *delta, *z, *grad;
+
+  __device__ __forceinline__ Column(const Backward<T>& io, int token, int column)
+      : u(io.in.u.at(token, column)),
+        delta(io.in.delta.at(token, column)),
+        z(io.in.z.at(token, column)),
+        grad(io.grad_y.at(token, column)) {}
+  __device__ __forceinline__ Element load(const Backward<T>& io, int t) const {
+    using Operand = Rows<const T>;
+    return {to_float(*Operand::down(u, t, io.in.u.stride)),
+            to_float(*Operand::down(delta, t, io.in.delta.stride)),
+            to_float(*Operand::down(z, t, io.in.z.stride)),
+            to_float(*Operand::down(grad, t, io.grad_y.stride))};
+  }
+};
+
+/// Everything of a chunk that does not depend on the states; zeros after its last token. Loads are
+/// not conditional, so that several are under way together.
+template <typename T, int kStates, int kGroups>
+__device__ __forceinline__ void load_chunk(Shared<kStates, kGroups>& shared, const Backward<T>& io,
+                                           int token, int count, int column, float bias) {
+  using At = Place<kStates, kGroups>;
+  const int own = static_cast<int>(threadIdx.x) / At::kChannels;
+  const bool valid = column < io.in.channels;
+  const Column<T> from(io, token, valid ? column : 0);
+#pragma unroll 8
+  for (int turn = 0; turn < kChunk / kGroups; ++turn) {
+    const int t = turn * kGroups + own;
+    const bool inside = valid && t < count;
+    const Element at = from.load(io, min(t, count - 1));
+    const float step = softplus(at.raw + bias);
+    const float grad = io.in.gated ? at.grad * (at.z * sigmoid(at.z)) : at.grad;
+    shared.steps[t][static_cast<int>(threadIdx.x) % At::kChannels] =
+        inside ? float2{step, step * at.u} : float2{0.0F, 0.0F};
+    shared.grad[t][static_cast<int>(threadIdx.x) % At::kChannels] = inside ? grad : 0.0F;
+  }
+  load_columns<T, kChunk, At::kColumns>(io.in.b, token, count, io.in.states, &shared.b[0][0]);
+  load_columns<T, kChunk, At::kColumns>(io.in.c, token, count, io.in.states, &shared.c[0][0]);
+  if (threadIdx.x < kChunk) {
+    const int t = static_cast<int>(threadIdx.x);
+    shared.restarts[t] = restart_exponent(io.in.positions, token + t, t < count);
+  }
+}
+
+template <int kStates>
+__device__ __forceinline__ void load_saved(const float* from, int channel, int state, int channels,
+                                           int states, float (&h)[kStates]) {
+#pragma unroll
+  for (int j = 0; j < kStates; ++j) {
+    h[j] = channel < channels && state + j < states
+               ? from[static_cast<std::int64_t>(channel) * states + state + j]
+               : 0.0F;
+  }
+}
+
+/// One token forward: the decays and the state after it.
+template <int kStates, int kGroups>
+__device__ __forceinline__ void scan_token(const Shared<kStates, kGroups>& shared,
+                                           const Place<kStates, kGroups>& at, int t,
+                                           const float (&a)[kStates], const float (&h)[kStates],
+                                           float (&decay)[kStates], float (&after)[kStates]) {
+  const float2 step = shared.steps[t][at.channel];
+  const float restart = shared.restarts[t];
+  float b[kStates];
+  load_states(&shared.b[t][at.state], b);
+#pragma unroll
+  for (int j = 0; j < kStates; ++j) {
+    decay[j] = exp2_fast(fmaf(step.x, a[j], restart));
+    after[j] = fmaf(decay[j], h[j], step.y * b[j]);
+  }
+}
+
+}  // namespace zt::kernels::scan

@@ -1,0 +1,205 @@
+#include "kernels/selective_scan/scan_cuda.cuh"
+
+namespace zt::kernels {
+namespace {
+
+using namespace scan;
+
+constexpr int kTile = 32;  ///< tokens in shared memory at a time
+static_assert(kScanChunk % kTile == 0, "a state is saved before a tile");
+
+/// Shared memory of a block: delta and delta * u by token and channel, b, c by token and state, and
+/// the sums over states. Rows of sums are 8 longer, so that 4 of them lie in different banks.
+template <int kStates, int kGroups>
+struct Shared {
+  using At = Place<kStates, kGroups>;
+  static constexpr int kSumPitch = At::kChannels + 8;
+  float2 steps[kTile][At::kChannels];
+  float b[kTile][At::kColumns], c[kTile][At::kColumns];
+  float sums[kTile][kSumPitch];
+  float restarts[kTile];  ///< see restart_exponent
+};
+
+template <typename T>
+struct Forward {
+  Inputs<T> in;
+  Rows<T> y;
+  float* states;         ///< may be null
+  const float* initial;  ///< may be null
+  float* final_state;    ///< may be null
+  std::int64_t chunks;
+};
+
+/// softplus(delta) and its product with u for `count` tokens from `token` on; zeros after them.
+template <typename T, int kStates, int kGroups>
+__device__ __forceinline__ void load_tile(Shared<kStates, kGroups>& shared, const Inputs<T>& in,
+                                          int token, int count, int column, float bias) {
+  using At = Place<kStates, kGroups>;
+  const int own = static_cast<int>(threadIdx.x) / At::kChannels;
+  const bool valid = column < in.channels;
+  const T* u_row = in.u.at(token, valid ? column : 0);
+  const T* delta_row = in.delta.at(token, valid ? column : 0);
+#pragma unroll
+  for (int turn = 0; turn < kTile / kGroups; ++turn) {
+    const int t = turn * kGroups + own;
+    const int from = min(t, count - 1);
+    const float u = to_float(*in.u.down(u_row, from, in.u.stride));
+    const float step = softplus(to_float(*in.delta.down(delta_row, from, in.delta.stride)) + bias);
+    shared.steps[t][static_cast<int>(threadIdx.x) % At::kChannels] =
+        valid && t < count ? float2{step, step * u} : float2{0.0F, 0.0F};
+  }
+  load_columns<T, kTile, At::kColumns>(in.b, token, count, in.states, &shared.b[0][0]);
+  load_columns<T, kTile, At::kColumns>(in.c, token, count, in.states, &shared.c[0][0]);
+  if (threadIdx.x < kTile) {
+    const int t = static_cast<int>(threadIdx.x);
+    shared.restarts[t] = restart_exponent(in.positions, token + t, t < count);
+  }
+}
+
+/// Scans a tile; each token's sum over states goes to shared.sums.
+template <int kStates, int kGroups>
+__device__ __forceinline__ void scan_tile(Shared<kStates, kGroups>& shared,
+                                          const Place<kStates, kGroups>& at,
+                                          const float (&a)[kStates], float (&h)[kStates]) {
+  constexpr int kBatch = kGroups < 4 ? kGroups : 4;
+#pragma unroll 4 / kBatch
+  for (int first = 0; first < kTile; first += kBatch) {
+    float part[kBatch];
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) {
+      const int t = first + k;
+      const float2 step = shared.steps[t][at.channel];
+      const float restart = shared.restarts[t];
+      float b[kStates], c[kStates];
+      load_states(&shared.b[t][at.state], b);
+      load_states(&shared.c[t][at.state], c);
+      float sum = 0.0F;
+#pragma unroll
+      for (int j = 0; j < kStates; ++j) {
+        const float decay = exp2_fast(fmaf(step.x, a[j], restart));
+        h[j] = fmaf(decay, h[j], step.y * b[j]);
+        sum = fmaf(c[j], h[j], sum);
+      }
+      part[k] = sum;
+    }
+    const float sum = sum_groups<kGroups, kBatch>(part, at.group);
+    if (at.group < kBatch) {
+      shared.sums[first + at.group][at.channel] = sum;
+    }
+  }
+}
+
+/// y of a tile: the skip and the gate.
+template <typename T, int kStates, int kGroups>
+__device__ __forceinline__ void store_tile(const Shared<kStates, kGroups>& shared,
+                                           const Forward<T>& io, int token, int count, int column,
+                                           float skip) {
+  using At = Place<kStates, kGroups>;
+  const int own = static_cast<int>(threadIdx.x) / At::kChannels;
+  if (column >= io.in.channels) {
+    return;
+  }
+  const T* u_row = io.in.u.at(token, column);
+  const T* z_row = io.in.z.at(token, column);
+  T* y_row = io.y.at(token, column);
+#pragma unroll
+  for (int turn = 0; turn < kTile / kGroups; ++turn) {
+    const int t = turn * kGroups + own;
+    const int from = min(t, count - 1);
+    const float u = to_float(*io.in.u.down(u_row, from, io.in.u.stride));
+    const float z = to_float(*io.in.z.down(z_row, from, io.in.z.stride));
+    const float y = fmaf(skip, u, shared.sums[t][static_cast<int>(threadIdx.x) % At::kChannels]);
+    if (t < count) {
+      *io.y.down(y_row, t, io.y.stride) = from_float<T>(io.in.gated ? y * (z * sigmoid(z)) : y);
+    }
+  }
+}
+
+template <int kStates>
+__device__ __forceinline__ void save_state(float* to, int channel, int state, int channels,
+                                           int states, const float (&h)[kStates]) {
+  if (channel >= channels) {
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < kStates; ++j) {
+    if (state + j < states) {
+      to[static_cast<std::int64_t>(channel) * states + state + j] = h[j];
+    }
+  }
+}
+
+/// Grid: blocks of channels x rows. A block scans the whole sequence of its channels.
+template <typename T, int kStates, int kGroups>
+__global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel(Forward<T> io) {
+  extern __shared__ float4 dynamic_shared[];
+  auto& shared = *reinterpret_cast<Shared<kStates, kGroups>*>(dynamic_shared);
+  using At = Place<kStates, kGroups>;
+  const At at;
+  const Inputs<T>& in = io.in;
+  const int row = static_cast<int>(blockIdx.y);
+  const int first_channel = static_cast<int>(blockIdx.x) * At::kChannels;
+  const int channel = first_channel + at.channel;
+  const int column = first_channel + static_cast<int>(threadIdx.x) % At::kChannels;
+  const bool valid = column < in.channels;
+  const float skip = valid ? parameter_at(in.skip, column) : 0.0F;
+  const float bias = valid && in.bias.data != nullptr ? parameter_at(in.bias, column) : 0.0F;
+  float a[kStates];
+  load_decays(in.a_log, channel, in.channels, at.state, in.states, a);
+  float h[kStates] = {};
+  const std::int64_t row_states = static_cast<std::int64_t>(in.channels) * in.states;
+  if (io.initial != nullptr && channel < in.channels) {
+    const float* from =
+        io.initial + row * row_states + static_cast<std::int64_t>(channel) * in.states;
+#pragma unroll
+    for (int j = 0; j < kStates; ++j) {
+      h[j] = at.state + j < in.states ? from[at.state + j] : 0.0F;
+    }
+  }
+  for (int first = 0; first < in.sequence; first += kTile) {
+    const int token = row * in.sequence + first;
+    const int count = min(kTile, in.sequence - first);
+    if (io.states != nullptr && first % kScanChunk == 0) {
+      save_state(io.states + (row * io.chunks + first / kScanChunk) * row_states, channel, at.state,
+                 in.channels, in.states, h);
+    }
+    load_tile<T>(shared, in, token, count, column, bias);
+    __syncthreads();
+    scan_tile(shared, at, a, h);
+    __syncthreads();
+    store_tile<T>(shared, io, token, count, column, skip);
+  }
+  if (io.final_state != nullptr) {
+    save_state(io.final_state + row * row_states, channel, at.state, in.channels, in.states, h);
+  }
+}
+
+template <typename T, int kStates, int kGroups>
+void launch(const Forward<T>& io, const ScanShape& shape, void* stream) {
+  constexpr std::size_t kBytes = sizeof(Shared<kStates, kGroups>);
+  const auto kernel = forward_kernel<T, kStates, kGroups>;
+  allow_shared("selective_scan_forward", kernel, kBytes);
+  launch_kernel(
+      "selective_scan_forward", kernel,
+      dim3(static_cast<unsigned>(scan_plan(shape).blocks), static_cast<unsigned>(shape.batch)),
+      dim3(kThreads), kBytes, stream, io);
+}
+
+}  // namespace
+
+void selective_scan_forward_cuda(const ScanForward& io, const ScanShape& shape, void* stream) {
+  dispatch_float(io.in.u.view.dtype, "selective_scan_forward", [&](auto tag) {
+    using T = typename decltype(tag)::Type;
+    const auto optional = [](const View& view) {
+      return view.numel > 0 ? view.as<float>() : nullptr;
+    };
+    const Forward<T> at{inputs_of<T>(io.in, shape), rows_of<T>(io.y, shape.channels),
+                        optional(io.states),        optional(io.initial_state),
+                        optional(io.final_state),   scan_plan(shape).chunks};
+    dispatch_states(shape, [&](auto states, auto groups) {
+      launch<T, states.value, groups.value>(at, shape, stream);
+    });
+  });
+}
+
+}  // namespace zt::kernels
