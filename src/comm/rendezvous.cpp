@@ -69,8 +69,10 @@ class ConnectedRank final : public RankGroup {
   }
 
   static TcpStoreOptions store_options(const RendezvousOptions& options) {
+    // Nobody else comes to it: any free port, so that such runs never meet.
+    const bool alone = options.world == 1 && !options.use_agent_store && !options.listen_fd;
     return {.host = options.master_addr,
-            .port = options.master_port,
+            .port = alone ? 0 : options.master_port,
             .is_server = options.rank == 0 && !options.use_agent_store,
             .listen_fd = options.listen_fd,
             .key_prefix = fmt::format("zerotrain/{}/", options.run_id),

@@ -101,9 +101,13 @@ std::unique_ptr<Store> open_tcp_store(const TcpStoreOptions& options) {
   c10d_options.waitWorkers = false;
   c10d_options.timeout = options.connect_timeout;
   if (options.is_server) {
-    c10d_options.masterListenFd = options.listen_fd
-                                      ? *options.listen_fd
-                                      : net::bind_socket(options.host, options.port).release();
+    if (options.listen_fd) {
+      c10d_options.masterListenFd = *options.listen_fd;
+    } else {
+      auto socket = net::bind_socket(options.host, options.port);
+      c10d_options.port = static_cast<std::uint16_t>(socket.port());
+      c10d_options.masterListenFd = socket.release();
+    }
   }
   try {
     auto store = c10::make_intrusive<c10d::TCPStore>(options.host, c10d_options);
