@@ -83,7 +83,7 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
 }
 
 /// The block's share of grad_b and grad_c of a piece.
-template <int kStates, int kGroups>
+template <bool kExact, int kStates, int kGroups>
 __device__ __forceinline__ void store_shares(const Shared<kStates, kGroups>& shared, int count,
                                              int states, float* to) {
   using Block = Shared<kStates, kGroups>;
@@ -98,7 +98,7 @@ __device__ __forceinline__ void store_shares(const Shared<kStates, kGroups>& sha
       sum += shared.shares[t][which][set * kColumns + n];
     }
     if (t < count && n < states) {
-      to[(t * 2 + which) * states + n] = sum;
+      to[(t * 2 + which) * states + n] = kExact ? sum : fmaf(sum, kDropped, sum);
     }
   }
 }
@@ -159,11 +159,12 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
       scan_token(shared, at, first + i, carried.a, after[i > 0 ? i - 1 : 0], decay[i], after[i]);
     }
   }
+  __syncthreads();  // the sums of the piece before are read
   reverse_piece<kExact>(shared, at, first, before, decay, after, carried);
   __syncthreads();
   const std::int64_t tokens = static_cast<std::int64_t>(gridDim.y) * io.in.sequence;
-  store_shares(shared, count - first, io.in.states,
-               io.token_sums + (blockIdx.x * tokens + token + first) * 2 * io.in.states);
+  store_shares<kExact>(shared, count - first, io.in.states,
+                       io.token_sums + (blockIdx.x * tokens + token + first) * 2 * io.in.states);
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
     const int i = own + k * kGroups;
@@ -172,7 +173,6 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
                     carried);
     }
   }
-  __syncthreads();
 }
 
 /// The block's sums over its tokens: [row][D*N | D | D].
@@ -234,7 +234,11 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
     const int count = min(kChunk, in.sequence - chunk * kChunk);
     const float* saved =
         io.states + (static_cast<std::int64_t>(row) * io.chunks + chunk) * in.channels * in.states;
+    __syncthreads();  // the chunk before is done
     load_chunk<T>(shared, io, token, count, column, bias);
+    if (chunk > 0) {
+      prefetch_chunk(io, token - kChunk, first_channel);
+    }
     float h[kStates];
     load_saved(saved, channel, at.state, in.channels, in.states, h);
     __syncthreads();
@@ -258,6 +262,7 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
       run_piece(shared, at, io, token, count, piece * kTokens, column, skip, bias, h, carried);
     }
   }
+  __syncthreads();
   store_channel_sums(shared, at, io, channel, column, carried);
 }
 

@@ -62,7 +62,7 @@ __device__ __forceinline__ void scan_tile(Shared<kStates, kGroups>& shared,
                                           const Place<kStates, kGroups>& at,
                                           const float (&a)[kStates], float (&h)[kStates]) {
   constexpr int kBatch = kGroups < 4 ? kGroups : 4;
-#pragma unroll 4 / kBatch
+#pragma unroll 2
   for (int first = 0; first < kTile; first += kBatch) {
     float part[kBatch];
 #pragma unroll
