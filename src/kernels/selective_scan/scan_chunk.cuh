@@ -148,7 +148,7 @@ __device__ __forceinline__ void prefetch_chunk(const Backward<T>& io, int token,
   const int which = static_cast<int>(threadIdx.x) / kChunk;
   const Rows<const T>& from =
       which == 0 ? io.in.u : (which == 1 ? io.in.delta : (which == 2 ? io.in.z : io.grad_y));
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(from.at(token + t, column)));
+  prefetch(from.at(token + t, column));
 }
 
 template <int kStates>

@@ -15,6 +15,25 @@ struct Carried {
   float skip = 0.0F, bias = 0.0F;  ///< sums of this thread's column
 };
 
+/// The shares of grad_b and grad_c of the piece's token i, which all lanes of a quad hold.
+template <int kStates, int kGroups>
+__device__ __forceinline__ void store_quads(Shared<kStates, kGroups>& shared,
+                                            const Place<kStates, kGroups>& at, int i,
+                                            const float (&sum_b)[kStates / 4][4],
+                                            const float (&sum_c)[kStates / 4][4]) {
+  using At = Place<kStates, kGroups>;
+  const int column = (at.warp * At::kSub + at.sub) * At::kColumns + at.state;
+#pragma unroll
+  for (int j = 0; j < kStates / 4; ++j) {
+    if (at.quad == 2 * j) {
+      store_states(&shared.shares[i][0][column + 4 * j], sum_b[j]);
+    }
+    if (at.quad == 2 * j + 1) {
+      store_states(&shared.shares[i][1][column + 4 * j], sum_c[j]);
+    }
+  }
+}
+
 /// The adjoint of a piece, whose states before it and after each token are in registers.
 template <bool kExact, int kStates, int kGroups>
 __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
@@ -25,8 +44,8 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
                                               Carried<kStates>& carried) {
   constexpr int kTokens = kPiece<kStates>;
   constexpr int kBatch = kGroups < 4 ? kGroups : 4;
-  const int set = at.warp * Place<kStates, kGroups>::kSub + at.sub;
   const bool odd = (at.lane / 4) % 2 != 0;
+  float sum_b[kStates / 4][4], sum_c[kStates / 4][4];
 #pragma unroll
   for (int last = kTokens - kBatch; last >= 0; last -= kBatch) {
     float through_b[kBatch], through_decay[kBatch], sum[kBatch];
@@ -39,6 +58,9 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
       float b[kStates], c[kStates], share_b[kStates], share_c[kStates];
       load_states(&shared.b[t][at.state], b);
       load_states(&shared.c[t][at.state], c);
+      if (i + 1 < kTokens) {  // after these loads: the tensor core had time
+        store_quads(shared, at, i + 1, sum_b, sum_c);
+      }
       through_b[k] = 0.0F;
       through_decay[k] = 0.0F;
       sum[k] = 0.0F;
@@ -59,16 +81,8 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
       for (int j = 0; j < kStates; j += 4) {
         const float quad_b[4] = {share_b[j], share_b[j + 1], share_b[j + 2], share_b[j + 3]};
         const float quad_c[4] = {share_c[j], share_c[j + 1], share_c[j + 2], share_c[j + 3]};
-        float sum_b[4], sum_c[4];
-        sum_quads<kExact>(quad_b, odd, sum_b);
-        sum_quads<kExact>(quad_c, odd, sum_c);
-        const int column = set * Place<kStates, kGroups>::kColumns + at.state + j;
-        if (at.quad == j / 2) {
-          store_states(&shared.shares[i][0][column], sum_b);
-        }
-        if (at.quad == j / 2 + 1) {
-          store_states(&shared.shares[i][1][column], sum_c);
-        }
+        sum_quads<kExact>(quad_b, odd, sum_b[j / 4]);
+        sum_quads<kExact>(quad_c, odd, sum_c[j / 4]);
       }
     }
     const float all_b = sum_groups<kGroups, kBatch>(through_b, at.group);
@@ -80,6 +94,7 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
       shared.sums[2][last + at.group][at.channel] = all;
     }
   }
+  store_quads(shared, at, 0, sum_b, sum_c);
 }
 
 /// The block's share of grad_b and grad_c of a piece.
