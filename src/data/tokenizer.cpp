@@ -11,6 +11,7 @@
 #include "data/normalizer.h"
 #include "data/tokenizer_parts.h"
 #include "data/utf8.h"
+#include "data/vocab_folder.h"
 
 namespace zt::data {
 namespace {
@@ -141,15 +142,23 @@ void encode_pieces(const TokenizerParts& parts, std::string_view text, std::size
 
 Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
   const auto json = directory / "tokenizer.json";
-  if (!std::filesystem::is_regular_file(json)) {
-    throw FileError(fmt::format(
-        "[data.tokenizer] no tokenizer: {} does not exist. Name a folder with a tokenizer.json.",
-        json.string()));
-  }
   const auto config = directory / "tokenizer_config.json";
-  const bool has_config = std::filesystem::is_regular_file(config);
-  return parse(read_whole(json), has_config ? read_whole(config) : std::string(),
-               directory.string());
+  const auto vocab = directory / "vocab.json";
+  const auto merges = directory / "merges.txt";
+  const std::string config_text =
+      std::filesystem::is_regular_file(config) ? read_whole(config) : std::string();
+  if (std::filesystem::is_regular_file(json)) {
+    return parse(read_whole(json), config_text, directory.string());
+  }
+  if (!std::filesystem::is_regular_file(vocab) || !std::filesystem::is_regular_file(merges)) {
+    throw FileError(
+        fmt::format("[data.tokenizer] no tokenizer: {} does not exist, nor vocab.json with "
+                    "merges.txt beside it. Name a folder with a tokenizer.json.",
+                    json.string()));
+  }
+  return parse(
+      tokenizer_json_of(read_whole(vocab), read_whole(merges), config_text, directory.string()),
+      config_text, directory.string());
 }
 
 Tokenizer Tokenizer::parse(const std::string& tokenizer_json, const std::string& config_json,

@@ -25,7 +25,8 @@ struct EncodeScratch {
 /// Immutable; used by any number of threads at once, each with a scratch of its own.
 class Tokenizer {
  public:
-  /// Reads `tokenizer.json` and, where present, `tokenizer_config.json` of `directory`.
+  /// Reads `tokenizer.json` and, where present, `tokenizer_config.json` of `directory`; without the
+  /// former, `vocab.json` and `merges.txt` of GPT-2's and GPT-NeoX's kind (vocab_folder.h).
   /// Errors: FileError for a missing or damaged file, ConfigError naming a part that is not
   /// supported (nothing is approximated).
   static Tokenizer load(const std::filesystem::path& directory);

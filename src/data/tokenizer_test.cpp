@@ -11,6 +11,7 @@
 #include "data/normalizer.h"
 #include "data/pretokenizer.h"
 #include "data/utf8.h"
+#include "data/vocab_folder.h"
 
 namespace zt::data {
 namespace {
@@ -193,6 +194,22 @@ TEST(TokenizerTest, ScanAndHeapFollowTheDefinitionOfMerging) {
     for (std::size_t i = 0, once = want.size(); i < once; ++i) want.push_back(want[i]);
     EXPECT_EQ(got, want) << text;
   }
+}
+
+TEST(VocabFolderTest, ClassDecidesAndUnknownClassesAreRefused) {
+  const std::string vocab = R"({"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3})";
+  const auto with = [&](const std::string& config) {
+    return Tokenizer::parse(tokenizer_json_of(vocab, "#version: 0.2\na b\n", config, "t"), config,
+                            "t");
+  };
+  EXPECT_EQ(with("").encode("ab<|endoftext|>ba"), (Ids{2, 3, 1, 0}));
+  const Tokenizer neox = with(R"({"tokenizer_class": "GPTNeoXTokenizerFast"})");
+  EXPECT_EQ(neox.id_of("<|padding|>"), 4) << "numbered after the vocabulary";
+  EXPECT_THROW(with(R"({"tokenizer_class": "LlamaTokenizer"})"), ConfigError);
+  EXPECT_THROW(with(R"({"add_prefix_space": true})"), ConfigError);
+  EXPECT_THROW(with(R"({"add_bos_token": true})"), ConfigError);
+  EXPECT_THROW(tokenizer_json_of(vocab, "a b c\n", "", "t"), FileError);
+  EXPECT_THROW(tokenizer_json_of("[]", "a b\n", "", "t"), FileError);
 }
 
 TEST(PretokenizerTest, WhitespaceRunsGiveTheirLastCharacterToTheNextWord) {

@@ -148,6 +148,23 @@ def report(name, wrong, count):
     return bool(wrong)
 
 
+def vocabulary_folder(folder, neox):
+    """vocab.json + merges.txt of a trained vocabulary; the pipeline that transformers 5 builds of them."""
+    trained("neox").model.save(folder)
+    paths = [str(pathlib.Path(folder) / name) for name in ("vocab.json", "merges.txt")]
+    tokenizer = Tokenizer(models.BPE.from_file(*paths))
+    special = ["<|endoftext|>"]
+    if neox:
+        special.append("<|padding|>")  # not in the vocabulary: numbered after it
+        tokenizer.normalizer = normalizers.NFC()
+        config = {"tokenizer_class": "GPTNeoXTokenizerFast", "eos_token": "<|endoftext|>"}
+        (pathlib.Path(folder) / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
 def main():
     failed = False
     rng = random.Random(20)
@@ -162,6 +179,12 @@ def main():
             tokenizer.save(str(path))
             if name in ("llama3", "neox"):
                 with_string_merges(path)
+            failed |= report(name, differences(name, tokenizer, folder, texts), len(texts))
+    for neox in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer = vocabulary_folder(folder, neox)
+            texts = [any_text(rng, CONTROL + ["<|padding|>"]) for _ in range(2000)]
+            name = f"vocab.json + merges.txt ({'neox' if neox else 'gpt2'})"
             failed |= report(name, differences(name, tokenizer, folder, texts), len(texts))
     example = ROOT / "examples" / "tiny_qwen3"
     tokenizer = Tokenizer.from_file(str(example / "tokenizer.json"))
