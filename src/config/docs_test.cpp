@@ -58,7 +58,7 @@ TEST(ConfigDocsTest, EveryNamedTestExists) {
   std::string sources;
   for (const char* name :
        {"batch_test", "accelerate_test", "checkpoint_flags_test", "ds_config_test", "ds_keys_test",
-        "flags_test", "resolve_test", "task_file_test"}) {
+        "flags_test", "preset_test", "resolve_test", "task_file_test"}) {
     std::ifstream file(std::string(ZT_SOURCE_DIR "/src/config/") + name + ".cpp");
     std::ostringstream source;
     source << file.rdbuf();

@@ -234,7 +234,9 @@ void RankRun::open_run_outputs() {
   facts.flops_per_token = flops_per_token(model_, planned_->options.shape.sequence);
   facts.total_flos_per_token = total_flos_per_token(*engine_);
   facts.environment_log_dir = input_.tensorboard_logging_dir;
-  facts.model_config = read_text_file(config_.model.model_name_or_path + "/config.json");
+  const auto& model = config_.model.model_name_or_path;
+  const auto named = model::named_model(model);
+  facts.model_config = named ? named->config_json() : read_text_file(model + "/config.json");
   outputs_ = open_outputs(config_, facts);
   const auto saved = checkpoints_->trainer_state();
   if (outputs_.state != nullptr && !saved.empty()) outputs_.state->restore(saved);
