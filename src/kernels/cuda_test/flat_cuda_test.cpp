@@ -1,6 +1,7 @@
 // Flat operations: the CUDA kernels give the bits of the CPU implementation.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -75,6 +76,18 @@ TEST(CudaCastTest, FillsWithZero) {
   EXPECT_EQ(buffer.device_values(), zeros(1001));
 }
 
+/// Bytes of values with the same bits for every NaN: of inf - inf the host makes another one than
+/// the device.
+std::vector<std::byte> with_one_nan(std::vector<std::byte> bytes,
+                                    const std::vector<double>& values) {
+  const std::size_t width = values.empty() ? 0 : bytes.size() / values.size();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!std::isnan(values[i])) continue;
+    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(i * width), width, std::byte{0xff});
+  }
+  return bytes;
+}
+
 TEST(CudaOrderedSumTest, GivesTheBitsOfTheCpu) {
   for (const DType wire : kFloats) {
     for (const DType to : kFloats) {
@@ -85,7 +98,9 @@ TEST(CudaOrderedSumTest, GivesTheBitsOfTheCpu) {
             Buffer out(normal(size, 8), to);
             ordered_sum(parts.device(), world, out.device(), accumulate, device_launch());
             ordered_sum(parts.host(), world, out.host(), accumulate, host_launch());
-            ASSERT_EQ(out.device_bytes(), out.host_bytes())
+            // fp16 parts overflow to infinities of both signs.
+            ASSERT_EQ(with_one_nan(out.device_bytes(), out.device_values()),
+                      with_one_nan(out.host_bytes(), out.host_values()))
                 << to_string(wire) << " to " << to_string(to) << " world " << world << " size "
                 << size;
           }
