@@ -6,6 +6,8 @@
 #include "config/config_test_files.h"
 #include "config/ds_schema.h"
 #include "config/flags_table.h"
+#include "config/layer.h"
+#include "config/tools.h"
 
 // docs/config.md and the tables say the same.
 
@@ -54,11 +56,27 @@ TEST(ConfigDocsTest, EveryFlagIsDescribed) {
   }
 }
 
+TEST(ConfigDocsTest, EveryEffectOnMemoryAndSpeedIsDescribed) {
+  const std::string text = documentation();
+  for (const Effect& effect : effects()) {
+    EXPECT_TRUE(contains(text, documented(effect) + "\n")) << documented(effect);
+  }
+}
+
+TEST(ConfigDocsTest, EveryTaskKeyIsDescribed) {
+  const std::string text = documentation();
+  for (const TaskKey& key : task_keys()) {
+    const std::string section = key.section;
+    const std::string name = (section.empty() ? "" : section + ".") + key.key;
+    EXPECT_TRUE(contains(text, "`" + name + "`")) << name;
+  }
+}
+
 TEST(ConfigDocsTest, EveryNamedTestExists) {
   std::string sources;
   for (const char* name :
        {"batch_test", "accelerate_test", "checkpoint_flags_test", "ds_config_test", "ds_keys_test",
-        "flags_test", "resolve_test", "task_file_test"}) {
+        "flags_test", "preset_test", "resolve_test", "task_file_test"}) {
     std::ifstream file(std::string(ZT_SOURCE_DIR "/src/config/") + name + ".cpp");
     std::ostringstream source;
     source << file.rdbuf();
