@@ -78,6 +78,19 @@ TEST(CliTest, CkptSaysWhatIsMissing) {
             std::string::npos);
 }
 
+TEST(CliTest, ConfigSaysWhatIsWrong) {
+  EXPECT_EQ(output_of({"config", "--help"}), output_of({"help", "config"}));
+  EXPECT_NE(error_of({"config", "chek", "x"}).find("Did you mean 'check'"), std::string::npos);
+  EXPECT_NE(error_of({"config", "check"}).find("got 0 arguments"), std::string::npos);
+  EXPECT_NE(error_of({"config", "check", "x", "--worldsize", "2"}).find("--world_size"),
+            std::string::npos);
+  EXPECT_NE(error_of({"config", "check", "x", "--world_size", "0"}).find("expected a whole number"),
+            std::string::npos);
+  EXPECT_NE(error_of({"config", "check", "/no/file.json"}).find("no such file"), std::string::npos);
+  EXPECT_NE(output_of({"config", "explain", "--learning_rate"}).find("Peak learning rate"),
+            std::string::npos);
+}
+
 TEST(CliTest, ProgressNamesShareAndRate) {
   EXPECT_EQ(ProgressBar::line("copy", {512}, {1024}, 2),
             "copy [###############               ]  50 %, 512 B of 1.0 KiB, 256 B/s");

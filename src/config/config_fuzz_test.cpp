@@ -5,6 +5,7 @@
 
 #include "config/config_test_files.h"
 #include "config/json_reader.h"
+#include "config/yaml_reader.h"
 
 namespace zt::config {
 namespace {
@@ -111,6 +112,30 @@ TEST(ConfigFuzzTest, TheFlagParserOnlyThrowsConfigErrors) {
       args.push_back(word);
     }
     (void)describe(resolve(args));
+  });
+}
+
+const char* const kYaml[] = {
+    "model: {name_or_path: m}\ntraining:\n  lr: 1e-4\n  <<: &a {bf16: yes}\n  report_to: [csv]\n"
+    "deepspeed:\n  enabled: true\n  zero_stage: 3\n  fp16: {enabled: auto}\npredict: {top_p: "
+    "0.9}\n",
+    "compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\nfsdp_config:\n"
+    "  fsdp_sharding_strategy: FULL_SHARD\n  fsdp_offload_params: true\nmixed_precision: bf16\n",
+    "a: &a [1, ~, 'x', \"y\"]\nb: *a\nc: |\n  text ${HOME}\n? k\n: !!str v\nd: ${X:-1}\n"};
+
+TEST(ConfigFuzzTest, TheYamlReaderOnlyThrowsConfigErrors) {
+  fuzz(4, [](Mutator& mutator) {
+    (void)read_yaml(mutator.mutated(kYaml[mutator.below(std::size(kYaml))]), "fuzz.yaml");
+  });
+}
+
+TEST(ConfigFuzzTest, TheFileReadersOnlyThrowConfigErrors) {
+  const TestFiles files;
+  fuzz(5, [&](Mutator& mutator) {
+    const std::string text = mutator.mutated(kYaml[mutator.below(std::size(kYaml))]);
+    Facts facts;
+    facts.reads_data = facts.reads_model = false;
+    (void)describe(resolve({"--config", files.write("fuzz.yaml", text)}, facts));
   });
 }
 

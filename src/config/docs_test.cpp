@@ -6,6 +6,8 @@
 #include "config/config_test_files.h"
 #include "config/ds_schema.h"
 #include "config/flags_table.h"
+#include "config/layer.h"
+#include "config/tools.h"
 
 // docs/config.md and the tables say the same.
 
@@ -51,6 +53,22 @@ TEST(ConfigDocsTest, EveryFlagIsDescribed) {
   for (const FlagAlias& alias : flag_aliases()) {
     EXPECT_TRUE(contains(text, "| `--" + alias.alias + "` | `--" + alias.name + "` |"))
         << alias.alias;
+  }
+}
+
+TEST(ConfigDocsTest, EveryEffectOnMemoryAndSpeedIsDescribed) {
+  const std::string text = documentation();
+  for (const Effect& effect : effects()) {
+    EXPECT_TRUE(contains(text, documented(effect) + "\n")) << documented(effect);
+  }
+}
+
+TEST(ConfigDocsTest, EveryTaskKeyIsDescribed) {
+  const std::string text = documentation();
+  for (const TaskKey& key : task_keys()) {
+    const std::string section = key.section;
+    const std::string name = (section.empty() ? "" : section + ".") + key.key;
+    EXPECT_TRUE(contains(text, "`" + name + "`")) << name;
   }
 }
 

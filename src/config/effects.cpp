@@ -63,4 +63,8 @@ const std::vector<Effect>& effects() {
   return all;
 }
 
+std::string documented(const Effect& effect) {
+  return std::string("| `") + effect.field + "` | " + effect.memory + " | " + effect.speed + " |";
+}
+
 }  // namespace zt::config

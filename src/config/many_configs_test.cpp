@@ -153,7 +153,8 @@ std::string nested(const std::string& path, const std::string& last, const std::
     rest.resize(dot);
     text = "\"" + last_part(rest) + "\": {" + text + "}";
   }
-  return "{" + text + ",\n \"train_batch_size\": 2}";
+  return "{" + text +
+         (path.rfind("zero_optimization", 0) == 0 ? "}" : ",\n \"zero_optimization\": {}}");
 }
 
 std::string parent_of(const std::string& path) {

@@ -5,6 +5,7 @@
 
 #include "config/flags_table.h"
 #include "config/resolve.h"
+#include "config/tools.h"
 
 // For tests/peers: `flags` lists every flag, `rows` what docs/config.md says of it, `train
 // FLAGS...` prints the resolved tree for two ranks and hidden size 64 (no folder is required), or
@@ -54,6 +55,9 @@ int main(int argc, char** argv) {
     }
     for (const auto& alias : zt::config::flag_aliases()) {
       std::cout << alias.alias << " = " << alias.name << "\n";
+    }
+    for (const auto& effect : zt::config::effects()) {
+      std::cout << "# " << documented(effect) << "\n";
     }
     return 0;
   }

@@ -15,6 +15,8 @@ struct Effect {
   const char* speed;
 };
 [[nodiscard]] const std::vector<Effect>& effects();
+/// Its row in docs/config.md.
+[[nodiscard]] std::string documented(const Effect& effect);
 
 /// Checks one configuration file of any format, as far as that is possible without its folders.
 /// Returns a report: what it is, the fields that it sets with their lines, notices.

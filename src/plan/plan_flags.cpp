@@ -1,8 +1,6 @@
 #include "plan/plan_flags.h"
 
-#include <algorithm>
-
-#include "config/problems.h"
+#include "config/flag_splitter.h"
 #include "config/text_values.h"
 #include "zero/residency.h"
 
@@ -11,114 +9,74 @@ namespace {
 
 constexpr const char* kCommandLine = "command line";
 
+void take_stage(config::FlagSplitter& splitter, PlanFlags& flags, config::Problems& problems) {
+  const std::string name = splitter.name();
+  const auto text = splitter.value();
+  if (text.empty()) return;
+  const auto stage = config::parse_integer(text);
+  config::ZeroConfig zero;
+  try {
+    zero.stage = stage ? checked_narrow<int>(*stage) : -1;
+    static_cast<void>(zero::residency(zero));
+    flags.zero_stage = zero.stage;
+  } catch (const Error&) {
+    problems.add(kCommandLine, name + ": got '" + config::shown(text) + "', expected 0, 1, 2 or 3");
+  }
+}
+
+void take_host_memory(config::FlagSplitter& splitter, PlanFlags& flags,
+                      config::Problems& problems) {
+  const std::string name = splitter.name();
+  const auto text = splitter.value();
+  if (text.empty()) return;
+  try {
+    flags.host_memory = parse_bytes(text, name);
+  } catch (const ConfigError&) {
+    problems.add(kCommandLine,
+                 name + ": got '" + config::shown(text) + "', expected a size as 256GB or 256GiB");
+  }
+}
+
 /// Takes one flag with its value, if it is one of ours.
-class Splitter {
- public:
-  explicit Splitter(const std::vector<std::string>& args) : args_(args) {}
-
-  PlanFlags split() {
-    while (at_ < args_.size()) {
-      const auto& arg = args_[at_++];
-      const auto equals = arg.find('=');
-      auto name = arg.substr(0, equals);
-      std::replace(name.begin() + std::min<std::ptrdiff_t>(2, std::ssize(name)), name.end(), '-',
-                   '_');
-      given_ = equals == std::string::npos ? std::nullopt
-                                           : std::optional<std::string>(arg.substr(equals + 1));
-      if (!take(name)) flags_.rest.push_back(arg);
-    }
-    problems_.throw_if_any();
-    return flags_;
-  }
-
- private:
-  bool take(const std::string& name) {
-    if (name == "--model" || name == "--model_name_or_path")
-      flags_.model = value(name);
-    else if (name == "--output")
-      flags_.output = value(name);
-    else if (name == "--device_file")
-      flags_.device_file = value(name);
-    else if (name == "--overwrite")
-      flags_.overwrite = boolean(name);
-    else if (name == "--schedule")
-      flags_.schedule = boolean(name);
-    else if (name == "--details")
-      flags_.details = boolean(name);
-    else if (name == "--tables")
-      flags_.tables = boolean(name);
-    else if (name == "--help" || name == "-h")
-      flags_.help = true;
-    else if (name == "--zero_stage")
-      take_stage(name);
-    else if (name == "--host_memory")
-      take_host_memory(name);
-    else
-      return false;
-    return true;
-  }
-
-  [[nodiscard]] bool next_is_value() const {
-    return at_ < args_.size() && args_[at_].rfind("--", 0) != 0;
-  }
-
-  std::string value(const std::string& name) {
-    std::string text;
-    if (given_)
-      text = *given_;
-    else if (next_is_value())
-      text = args_[at_++];
-    if (text.empty()) problems_.add(kCommandLine, name + " has no value. Give one");
-    return text;
-  }
-
-  bool boolean(const std::string& name) {
-    if (!given_ && !next_is_value()) return true;
-    const auto text = value(name);
-    const auto parsed = config::parse_bool(text);
-    if (!parsed) {
-      problems_.add(kCommandLine,
-                    name + ": got '" + config::shown(text) + "', expected true or false");
-    }
-    return parsed.value_or(false);
-  }
-
-  void take_stage(const std::string& name) {
-    const auto text = value(name);
-    if (text.empty()) return;
-    const auto stage = config::parse_integer(text);
-    config::ZeroConfig zero;
-    try {
-      zero.stage = stage ? checked_narrow<int>(*stage) : -1;
-      static_cast<void>(zero::residency(zero));
-      flags_.zero_stage = zero.stage;
-    } catch (const Error&) {
-      problems_.add(kCommandLine,
-                    name + ": got '" + config::shown(text) + "', expected 0, 1, 2 or 3");
-    }
-  }
-
-  void take_host_memory(const std::string& name) {
-    const auto text = value(name);
-    if (text.empty()) return;
-    try {
-      flags_.host_memory = parse_bytes(text, name);
-    } catch (const ConfigError&) {
-      problems_.add(kCommandLine, name + ": got '" + config::shown(text) +
-                                      "', expected a size as 256GB or 256GiB");
-    }
-  }
-
-  const std::vector<std::string>& args_;
-  std::size_t at_ = 0;
-  std::optional<std::string> given_;  ///< the part behind `=`
-  PlanFlags flags_;
-  config::Problems problems_{"plan.flags"};
-};
+bool take(config::FlagSplitter& splitter, PlanFlags& flags, config::Problems& problems) {
+  const std::string name = splitter.name();
+  if (name == "--model" || name == "--model_name_or_path")
+    flags.model = splitter.value();
+  else if (name == "--output")
+    flags.output = splitter.value();
+  else if (name == "--device_file")
+    flags.device_file = splitter.value();
+  else if (name == "--overwrite")
+    flags.overwrite = splitter.boolean();
+  else if (name == "--schedule")
+    flags.schedule = splitter.boolean();
+  else if (name == "--details")
+    flags.details = splitter.boolean();
+  else if (name == "--tables")
+    flags.tables = splitter.boolean();
+  else if (name == "--help" || name == "-h")
+    flags.help = true;
+  else if (name == "--zero_stage")
+    take_stage(splitter, flags, problems);
+  else if (name == "--host_memory")
+    take_host_memory(splitter, flags, problems);
+  else
+    return false;
+  return true;
+}
 
 }  // namespace
 
-PlanFlags parse_plan_flags(const std::vector<std::string>& args) { return Splitter(args).split(); }
+PlanFlags parse_plan_flags(const std::vector<std::string>& args) {
+  PlanFlags flags;
+  config::Problems problems("plan.flags");
+  config::FlagSplitter splitter(args, problems);
+  while (splitter.next()) {
+    if (!take(splitter, flags, problems)) flags.rest.push_back(splitter.argument());
+  }
+  problems.throw_if_any();
+  return flags;
+}
 
 std::string plan_flags_help() {
   return "usage: zt plan --model FOLDER|SHAPE --nproc N --gpu_memory 24GB [flags of zt train]\n"

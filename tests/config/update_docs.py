@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the flags' rows of docs/config.md and tests/config/flags.txt from the program's table.
+"""Writes the rows of flags and effects in docs/config.md and tests/config/flags.txt from the program's table.
 
 Rows that exist keep the test they name; new rows name the test given by --test, which the developer
 checks. Use after adding or changing a flag:
@@ -17,9 +17,11 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--test", default="", help="test named by new rows")
 options = parser.parse_args()
 
-flags, aliases = {}, []
+flags, aliases, effects = {}, [], ""
 for line in sys.stdin.read().splitlines():
-    if "\t" in line:
+    if line.startswith("# "):
+        effects += line[2:] + "\n"
+    elif "\t" in line:
         name, row = line.split("\t", 1)
         flags[name] = row
     else:
@@ -38,6 +40,8 @@ flags_part = flags_part[:table.start(2)] + rows + flags_part[table.end(2):]
 others = re.search(r"(\| other name \| means \|\n\|---\|---\|\n)((?:\| `--.*\n)+)", flags_part)
 names = "".join(f"| `--{alias}` | `--{name}` |\n" for alias, name in aliases)
 flags_part = flags_part[:others.start(2)] + names + flags_part[others.end(2):]
+table = re.search(r"(\| field \| memory \| speed \|\n\|---\|---\|---\|\n)((?:\| `.*\n)*)", head)
+head = head[:table.start(2)] + effects + head[table.end(2):]
 docs.write_text(head + "## Flags\n" + flags_part)
 (ROOT / "tests/config/flags.txt").write_text(
     "".join(f"{name}\n" for name in flags) + "".join(f"{alias} = {name}\n" for alias, name in aliases))
