@@ -52,9 +52,10 @@ std::vector<std::string> judge(const HostProbe& probe, const memory::HostTopolog
   if (!probe.huge_pages) {
     verdicts.emplace_back("transparent huge pages are off (`never`): every 4 KiB costs a lookup");
   }
-  if (probe.threads < share.num_cores() / 2) {
-    verdicts.push_back(fmt::format("{} threads work on host memory, {} cores are there",
-                                   probe.threads, share.num_cores()));
+  const int wanted = share.threads > 0 ? share.threads : share.num_cores();
+  if (probe.threads < wanted / 2) {
+    verdicts.push_back(
+        fmt::format("{} threads work on host memory, there is room for {}", probe.threads, wanted));
   }
   return verdicts;
 }
