@@ -43,19 +43,14 @@ void bind_this_thread(const std::vector<int>& cpus) {
 }  // namespace
 
 int default_host_threads(const HostTopology& share) {
-  int threads = share.num_cores();
+  int threads = share.threads > 0 ? share.threads : share.num_cores();
   if (share.quota > 0) threads = std::min(threads, static_cast<int>(std::ceil(share.quota)));
-  if (threads >= 8) --threads;
   return std::max(1, threads);
 }
 
 HostPool::HostPool(HostTopology share, int threads) : share_(std::move(share)) {
   const int cores = share_.num_cores();
-  if (threads <= 0) {
-    threads = cores;
-    if (share_.quota > 0) threads = std::min(threads, static_cast<int>(std::ceil(share_.quota)));
-    threads = std::max(1, threads);
-  }
+  if (threads <= 0) threads = default_host_threads(share_);
   // Threads go to nodes in proportion to cores: the t-th of n threads to core t * cores / n.
   threads_of_node_.assign(share_.nodes.size(), 0);
   std::vector<std::size_t> node_of_thread;

@@ -23,7 +23,7 @@ namespace zt::memory {
 /// Thread: calls from several threads follow one another.
 class HostPool {
  public:
-  /// `threads` 0: one per core of `share`, within the cgroup's quota.
+  /// `threads` 0: default_host_threads.
   explicit HostPool(HostTopology share, int threads = 0);
   ~HostPool();
   HostPool(const HostPool&) = delete;
@@ -56,8 +56,8 @@ class HostPool {
   std::vector<std::thread> threads_;
 };
 
-/// Threads that a rank uses when none are named: one per core, within the quota; one core stays
-/// free for the thread that feeds the device when there are eight or more.
+/// Threads of a pool when none are named: those that the share names, else one per core, within the
+/// cgroup's quota.
 int default_host_threads(const HostTopology& share);
 
 }  // namespace zt::memory

@@ -80,6 +80,19 @@ TEST(HostTopologyTest, RanksOfAHostShareItsCoresInTheOrderOfNodes) {
   }
 }
 
+TEST(HostTopologyTest, RanksThatTheLauncherBoundKeepTheirProcessors) {
+  auto host = two_nodes();  // 10 processors, 5 cores
+  host.parent_cpus = 10;    // not bound
+  EXPECT_EQ(share_of_rank(host, 3, 4).num_cores(), 2);
+  host.parent_cpus = 20;  // bound to a half of them, with one of the three others
+  const auto with_another = share_of_rank(host, 3, 4);
+  EXPECT_EQ(with_another.num_cores(), 5);
+  EXPECT_EQ(default_host_threads(with_another), 2);
+  host.parent_cpus = 40;  // bound to cores of its own
+  EXPECT_EQ(default_host_threads(share_of_rank(host, 3, 4)), 5);
+  EXPECT_EQ(HostPool(with_another).num_threads(), 2);
+}
+
 TEST(HostTopologyTest, SysfsNodesAreCutToTheAffinityMaskAndOneThreadPerCore) {
   const fs::path root = fs::path(testing::TempDir()) / "zt_topology";
   fs::remove_all(root);

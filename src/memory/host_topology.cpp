@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -95,7 +96,27 @@ double cgroup_quota(const fs::path& root) {
   return tightest;
 }
 
+/// Processors of the process that started this one; 0 where /proc does not say.
+int cpus_of_parent(const fs::path& root) {
+  std::ifstream status(root / "proc" / std::to_string(getppid()) / "status");
+  const std::string key = "Cpus_allowed_list:";
+  std::string line;
+  while (std::getline(status, line)) {
+    if (line.rfind(key, 0) != 0) continue;
+    const auto begin = line.find_first_of("0123456789", key.size());
+    return begin == std::string::npos ? 0
+                                      : static_cast<int>(parse_cpu_list(line.substr(begin)).size());
+  }
+  return 0;
+}
+
 }  // namespace
+
+int HostTopology::num_cpus() const {
+  std::size_t count = 0;
+  for (const auto& node : nodes) count += node.cpus.size();
+  return static_cast<int>(count);
+}
 
 int HostTopology::num_cores() const {
   std::size_t count = 0;
@@ -141,6 +162,7 @@ HostTopology host_topology(const std::string& root_path) {
     result.nodes.push_back({0, cpus, one_per_core(root, cpus)});
   }
   result.quota = cgroup_quota(root);
+  result.parent_cpus = cpus_of_parent(root);
   return result;
 }
 
@@ -148,6 +170,15 @@ HostTopology share_of_rank(const HostTopology& host, int local_rank, int local_w
   ZT_ASSERT(local_world >= 1 && local_rank >= 0 && local_rank < local_world,
             "local rank outside of the local ranks");
   const int cores = host.num_cores();
+  if (host.num_cpus() < host.parent_cpus) {
+    // Which of the others have the same processors is not known here: the kernel spreads threads.
+    const double sharing = std::max(
+        1.0, std::round(static_cast<double>(local_world) * host.num_cpus() / host.parent_cpus));
+    HostTopology bound = host;
+    bound.threads = std::max(1, static_cast<int>(cores / sharing));
+    bound.quota = host.quota / local_world;
+    return bound;
+  }
   int begin = static_cast<int>(static_cast<std::int64_t>(cores) * local_rank / local_world);
   int end = static_cast<int>(static_cast<std::int64_t>(cores) * (local_rank + 1) / local_world);
   if (begin == end) {

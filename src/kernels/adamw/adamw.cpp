@@ -22,7 +22,8 @@ AdamWScalars make_adamw_scalars(const AdamWParams& params) {
   scalars.decay_factor = static_cast<float>(1.0 - params.learning_rate * params.weight_decay);
   scalars.step_size = static_cast<float>(params.learning_rate / bias1);
   scalars.inv_sqrt_bias2 = static_cast<float>(1.0 / std::sqrt(bias2));
-  scalars.l2 = params.l2;
+  scalars.l2 = params.l2 ? 1 : 0;
+  scalars.step = static_cast<std::uint32_t>(params.step) & 0x7fffffffU;
   return scalars;
 }
 
@@ -41,8 +42,12 @@ bool is_float(DType dtype) {
 
 void check(const AdamWSpans& spans, const View& grad_factor) {
   const std::int64_t numel = spans.master.numel;
-  for (const View* view : {&spans.master, &spans.exp_avg, &spans.exp_avg_sq}) {
-    ZT_ASSERT(view->dtype == DType::f32, "adamw states are fp32");
+  const DType moments = spans.exp_avg.dtype;
+  ZT_ASSERT(spans.master.dtype == DType::f32, "adamw masters are fp32");
+  ZT_ASSERT(moments == DType::f32 || (moments == DType::bf16 && device == Device::cpu),
+            "adamw moments are fp32; on the CPU also bf16");
+  for (const View* view : {&spans.exp_avg, &spans.exp_avg_sq}) {
+    ZT_ASSERT(view->dtype == moments, "adamw moments differ in type");
     ZT_ASSERT(view->numel == numel, "adamw spans differ in length");
   }
   ZT_ASSERT(spans.grad.numel == numel, "adamw spans differ in length");
@@ -80,10 +85,10 @@ void adamw(const AdamWSpans& spans, const View& scalars, bool l2, const View& gr
   switch (launch.device) {
     case Device::cpu:
       std::memcpy(&values, scalars.data, sizeof(values));
-      ZT_ASSERT(values.l2 == l2, "adamw scalars of the other kind of decay");
+      ZT_ASSERT((values.l2 != 0) == l2, "adamw scalars of the other kind of decay");
       return adamw_cpu(spans, values, grad_factor, launch.pool);
     case Device::cuda:
-      values.l2 = l2;
+      values.l2 = l2 ? 1 : 0;
       return adamw_cuda(spans, values, scalars.data, grad_factor, launch.stream);
   }
 }

@@ -14,11 +14,20 @@ struct AdamWParams {
   std::int64_t step = 1;  ///< 1 for the first update
 };
 
+/// Where the random numbers of stochastic rounding come from: an element's depend on nothing but
+/// seed, step and `first` + its index, so that bits do not depend on how a range is cut.
+struct AdamWRounding {
+  std::uint64_t seed = 0;
+  std::int64_t first = 0;  ///< number of the range's first element in its unit or model
+};
+
 /// The flat buffers of one range. `param` (compute dtype) receives the rounded new master.
-/// master, exp_avg, exp_avg_sq: fp32. grad: fp32, bf16 or fp16. `param` may equal `master` when the
-/// compute dtype is fp32.
+/// master, exp_avg, exp_avg_sq: fp32; on the CPU both moments may be bf16, rounded stochastically
+/// (Philox4x32-10; 8 bytes less per parameter). grad: fp32, bf16 or fp16. `param` may equal `master`
+/// when the compute dtype is fp32.
 struct AdamWSpans {
   View master, exp_avg, exp_avg_sq, grad, param;
+  AdamWRounding rounding{};  ///< used with bf16 moments
 };
 
 /// One fused pass: unscale + clip (grad x *grad_factor), decay, moments, update, cast.

@@ -51,24 +51,27 @@ double seconds_of(const Work& work) {
 class Buffers {
  public:
   Buffers(std::int64_t numel, zt::memory::HostPool& pool)
-      : numel_(numel), arena_(zt::Place::host, zt::Device::cpu, zt::Bytes{5 * stride(numel)}) {
-    for (int i = 0; i < 5; ++i) {
+      : numel_(numel), arena_(zt::Place::host, zt::Device::cpu, zt::Bytes{kCount * stride(numel)}) {
+    for (int i = 0; i < kCount; ++i) {
       pool.touch(arena_.at({i * stride(numel)}), {stride(numel)});
       zt::kernels::cpu::read_modify_write(fp32(i), pool);
     }
     // 0.01 as fp32 and, in both halves, as bf16.
-    std::fill_n(fp32(3).as<std::uint32_t>(), numel, 0x3c243c24U);
+    for (const int i : {3, 5, 6}) std::fill_n(fp32(i).as<std::uint32_t>(), numel, 0x3c243c24U);
   }
 
   [[nodiscard]] View fp32(int i) const { return typed(i, DType::f32); }
   [[nodiscard]] View typed(int i, DType dtype) const {
     return {arena_.at({i * stride(numel_)}), numel_, dtype};
   }
-  [[nodiscard]] zt::kernels::AdamWSpans spans(DType grad, DType param) const {
-    return {fp32(0), fp32(1), fp32(2), typed(3, grad), typed(4, param)};
+  [[nodiscard]] zt::kernels::AdamWSpans spans(DType moments, DType grad, DType param) const {
+    const int first = moments == DType::f32 ? 1 : 5;
+    return {fp32(0), typed(first, moments), typed(first + 1, moments), typed(3, grad),
+            typed(4, param)};
   }
 
  private:
+  static constexpr int kCount = 7;  ///< master, moments, gradient, copy, moments in bf16
   static std::int64_t stride(std::int64_t numel) { return zt::round_up(numel * 4, 2 << 20); }
   std::int64_t numel_;
   zt::memory::Arena arena_;
@@ -76,7 +79,7 @@ class Buffers {
 
 struct Row {
   const char* name;
-  DType grad, param;
+  DType moments, grad, param;
   double bytes;  ///< read and written per parameter
   std::vector<double> seconds{};
 };
@@ -119,9 +122,11 @@ int main(int count, char** words) {
   const Options options = parse(count, words);
   zt::memory::HostPool pool(zt::memory::host_topology(), options.threads);
   const Buffers buffers(options.numel, pool);
-  std::vector<Row> rows = {{"fp32 gradient, bf16 copy", DType::f32, DType::bf16, 30},
-                           {"bf16 gradient, bf16 copy", DType::bf16, DType::bf16, 28},
-                           {"fp32 gradient, fp32 copy", DType::f32, DType::f32, 32}};
+  std::vector<Row> rows = {
+      {"fp32 gradient, bf16 copy", DType::f32, DType::f32, DType::bf16, 30},
+      {"bf16 gradient, bf16 copy", DType::f32, DType::bf16, DType::bf16, 28},
+      {"fp32 gradient, fp32 copy", DType::f32, DType::f32, DType::f32, 32},
+      {"bf16 moments and gradient", DType::bf16, DType::bf16, DType::bf16, 20}};
   std::vector<double> in_place;
   float factor = 1.0F;
   for (int round = 0; round <= options.rounds; ++round) {
@@ -131,7 +136,7 @@ int main(int count, char** words) {
     if (round > 0) in_place.push_back(reference);
     for (auto& row : rows) {
       const double seconds = seconds_of([&] {
-        zt::kernels::adamw(buffers.spans(row.grad, row.param),
+        zt::kernels::adamw(buffers.spans(row.moments, row.grad, row.param),
                            {.learning_rate = 1e-3, .weight_decay = 0.1, .step = round + 1},
                            {&factor, 1, DType::f32}, zt::Launch{.pool = &pool});
       });

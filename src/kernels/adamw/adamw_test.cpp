@@ -13,6 +13,7 @@
 
 #include "kernels/adamw/adamw_ref.h"
 #include "kernels/cpu/half.h"
+#include "kernels/cpu/philox.h"
 #include "kernels/cpu/simd_target.h"
 #include "memory/host_pool.h"
 
@@ -143,6 +144,109 @@ TEST(AdamWTest, ThreadsOfAPoolGiveTheSameBits) {
   expect_half_contract<cpu::Bf16, cpu::Bf16>(DType::bf16, DType::bf16, &pool);
 }
 
+/// Moments in bf16: the range cut at `cuts`, against the scalar contract with cpu::element_word.
+void expect_rounded_moments(const std::vector<std::int64_t>& cuts, std::int64_t first,
+                            memory::HostPool* pool) {
+  const auto numel = cuts.back();
+  State state = random_state(static_cast<std::size_t>(numel));
+  std::vector<cpu::Bf16> m, v, grad;
+  for (std::size_t i = 0; i < state.grad.size(); ++i) {
+    m.push_back(cpu::from_float<cpu::Bf16>(state.exp_avg[i]));
+    v.push_back(cpu::from_float<cpu::Bf16>(state.exp_avg_sq[i]));
+    grad.push_back(cpu::from_float<cpu::Bf16>(state.grad[i]));
+  }
+  const auto m_before = m;
+  const auto v_before = v;
+  const State before = state;
+  std::vector<cpu::Bf16> rounded(state.grad.size());
+  const AdamWParams params{.learning_rate = 1e-3, .weight_decay = 0.1, .step = 7};
+  float factor = 0.5F;
+  for (std::size_t part = 1; part < cuts.size(); ++part) {
+    const auto begin = cuts[part - 1];
+    const auto count = cuts[part] - begin;
+    const auto cut = [&](std::vector<cpu::Bf16>& values) {
+      return View{values.data() + begin, count, DType::bf16};
+    };
+    adamw({view_of(state.master).slice(begin, count),
+           cut(m),
+           cut(v),
+           cut(grad),
+           cut(rounded),
+           {.seed = 0x123456789abcdefULL, .first = first + begin}},
+          params, View{&factor, 1, DType::f32}, Launch{.pool = pool});
+  }
+  const AdamWScalars scalars = make_adamw_scalars(params);
+  for (std::size_t i = 0; i < state.grad.size(); ++i) {
+    const auto expected = reference::adamw<float>(
+        {before.master[i], cpu::to_float(m_before[i]), cpu::to_float(v_before[i])},
+        cpu::to_float(grad[i]), factor, scalars);
+    const auto word =
+        cpu::element_word(0x123456789abcdefULL, 7, static_cast<std::uint64_t>(first) + i);
+    ASSERT_EQ(state.master[i], expected.master) << i;
+    ASSERT_EQ(m[i].bits, cpu::round_stochastic(expected.exp_avg, word & 0xffffU).bits) << i;
+    ASSERT_EQ(v[i].bits, cpu::round_stochastic(expected.exp_avg_sq, word >> 16).bits) << i;
+    ASSERT_EQ(rounded[i].bits, cpu::from_float<cpu::Bf16>(expected.master).bits) << i;
+  }
+}
+
+TEST(AdamWTest, RoundedMomentsDependOnSeedStepAndElementOnly) {
+  memory::HostPool pool(memory::host_topology(), 3);
+  expect_rounded_moments({0, 1000}, 0, nullptr);
+  expect_rounded_moments({0, 1, 64, 65, 300, 1000}, 0, nullptr);
+  expect_rounded_moments({0, 77, 5000}, 1'000'003, &pool);
+  expect_rounded_moments({0, (1 << 20) + 100}, 0, &pool);
+  expect_rounded_moments({0, (1 << 20) + 100}, (std::int64_t{1} << 34) + 5, &pool);
+}
+
+TEST(PhiloxTest, HasThePublishedAnswers) {
+  using Words = std::array<std::uint32_t, 4>;
+  EXPECT_EQ(cpu::philox({0, 0, 0, 0}, {0, 0}),
+            (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  constexpr std::uint32_t kOnes = 0xffffffff;
+  EXPECT_EQ(cpu::philox({kOnes, kOnes, kOnes, kOnes}, {kOnes, kOnes}),
+            (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(cpu::philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+            (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST(RoundStochasticTest, IsRightOnAverageAndKeepsSpecialValues) {
+  const float value = 1.0F + 0.3F / 128;  // 0.3 of the way to the next bf16
+  double sum = 0;
+  constexpr int kDraws = 200'000;
+  for (int i = 0; i < kDraws; ++i) {
+    const auto word = cpu::element_word(9, 1, static_cast<std::uint64_t>(i));
+    sum += static_cast<double>(cpu::to_float(cpu::round_stochastic(value, word & 0xffffU)));
+  }
+  // Standard error of a coin with p = 0.3 over 1/128.
+  EXPECT_NEAR(sum / kDraws, static_cast<double>(value), 5 * std::sqrt(0.21 / kDraws) / 128);
+  EXPECT_EQ(cpu::round_stochastic(std::numeric_limits<float>::infinity(), 65535).bits, 0x7f80);
+  EXPECT_EQ(cpu::round_stochastic(std::numeric_limits<float>::quiet_NaN(), 65535).bits, 0x7fff);
+  EXPECT_EQ(cpu::round_stochastic(-2.0F, 65535).bits, cpu::from_float<cpu::Bf16>(-2.0F).bits);
+}
+
+/// Second moments in bf16 with decay 0.999 stand still when they are rounded to the nearest.
+TEST(AdamWTest, RoundedSecondMomentsFollowTheTrueOnes) {
+  constexpr std::int64_t kNumel = 4096;
+  std::vector<float> master(kNumel), grad(kNumel, 0.1F);
+  std::vector<cpu::Bf16> m(kNumel), v(kNumel, cpu::from_float<cpu::Bf16>(0.05F));
+  AdamWParams params{.learning_rate = 0};
+  float factor = 1;
+  double truth = 0.05;
+  for (params.step = 1; params.step <= 300; ++params.step) {
+    adamw({view_of(master),
+           View{m.data(), kNumel, DType::bf16},
+           View{v.data(), kNumel, DType::bf16},
+           view_of(grad),
+           view_of(master),
+           {.seed = 3}},
+          params, View{&factor, 1, DType::f32}, Launch{});
+    truth = 0.999 * truth + 0.001 * 0.01;
+  }
+  double mean = 0;
+  for (const auto value : v) mean += static_cast<double>(cpu::to_float(value)) / kNumel;
+  EXPECT_NEAR(mean, truth, 0.005 * truth);
+}
+
 TEST(AdamWTest, ProcessorsWithFusedMultiplyAddHaveAVectorLoop) {
   const bool vectors = cpu::simd_target() != cpu::SimdTarget::scalar;
   EXPECT_EQ(adamw_simd_loop(DType::f32, DType::bf16, true, false) != nullptr, vectors);
@@ -181,10 +285,12 @@ TEST(AdamWTest, RejectsSpansOfDifferentLength) {
   EXPECT_THROW(step(state.spans(), {}, 1.0F), InternalError);
 }
 
-TEST(AdamWTest, RejectsStatesOfSixteenBits) {
+TEST(AdamWTest, RejectsMomentsOfOtherOrMixedTypes) {
   State state = random_state(10);
   AdamWSpans spans = state.spans();
-  spans.exp_avg.dtype = DType::bf16;
+  spans.exp_avg.dtype = DType::f16;
+  EXPECT_THROW(step(spans, {}, 1.0F), InternalError);
+  spans.exp_avg.dtype = DType::bf16;  // and the other one is not
   EXPECT_THROW(step(spans, {}, 1.0F), InternalError);
 }
 

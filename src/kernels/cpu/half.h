@@ -57,4 +57,13 @@ template <>
   return {static_cast<std::uint16_t>(magnitude > 0x7f800000U ? 0x7fffU : result)};
 }
 
+/// Rounds up with the probability that the bits below say: `random` is uniform in [0, 65536).
+/// Infinity stays, NaN becomes 0x7fff.
+[[gnu::always_inline]] inline Bf16 round_stochastic(float value, std::uint32_t random) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7fffffffU;
+  const std::uint32_t rounded = (magnitude < 0x7f800000U ? bits + random : bits) >> 16;
+  return {static_cast<std::uint16_t>(magnitude > 0x7f800000U ? 0x7fffU : rounded)};
+}
+
 }  // namespace zt::kernels::cpu

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <new>
 
 #include "base/error.h"
@@ -139,10 +140,13 @@ class IoThreads::Slots {
     return block;
   }
   void give_back(Block* block) { free_.push_back(block); }
+  /// What the disk is done with and nobody has looked at yet.
+  std::deque<BlockCompletion>& back() { return back_; }
 
  private:
   std::vector<Block> blocks_;
   std::vector<Block*> free_;
+  std::deque<BlockCompletion> back_;
 };
 
 IoThreads::IoThreads(const Options& options, const MakeIo& make_io) : options_(options) {
@@ -270,32 +274,35 @@ bool IoThreads::issue_and_reap(BlockIo& io, Slots& slots, std::unique_lock<std::
   if (slots.in_use() == 0) return false;
   lock.unlock();
   std::vector<std::pair<Block*, std::string>> finished;
-  const auto submit = [&](Block* block) {
-    io.submit(block->request());
-    if (options_.aio.single_submit) io.flush();
-  };
   for (Block* block : batch) {
     const std::string failure = block->prepare(options_);
-    if (failure.empty()) {
-      submit(block);
-    } else {
+    if (!failure.empty()) {
       finished.emplace_back(block, failure);
+      continue;
     }
+    io.submit(block->request());
+    // What was hashed leaves at once: the disk works while the next block is hashed.
+    if (options_.aio.single_submit || (options_.verify && block->job->write)) io.flush();
   }
   io.flush();
-  const int under_way = slots.in_use() - static_cast<int>(finished.size());
-  if (under_way > 0) {
-    for (const auto& completion : io.reap(options_.aio.overlap_events ? 1 : under_way)) {
-      auto* block = static_cast<Block*>(completion.request.owner);
-      bool done = false;
-      const std::string failure = block->take(completion.result, options_, done);
-      if (done || !failure.empty()) {
-        finished.emplace_back(block, failure);
-      } else {
-        submit(block);
-      }
+  const int on_disk = slots.in_use() - static_cast<int>(finished.size() + slots.back().size());
+  if (finished.empty() && slots.back().empty()) {
+    for (auto& completion : io.reap(options_.aio.overlap_events ? 1 : on_disk)) {
+      slots.back().push_back(completion);
     }
-    io.flush();
+  }
+  if (!slots.back().empty()) {  // one at a time: its successor is issued before the next is hashed
+    const BlockCompletion completion = slots.back().front();
+    slots.back().pop_front();
+    auto* block = static_cast<Block*>(completion.request.owner);
+    bool done = false;
+    const std::string failure = block->take(completion.result, options_, done);
+    if (done || !failure.empty()) {
+      finished.emplace_back(block, failure);
+    } else {
+      io.submit(block->request());
+      io.flush();
+    }
   }
   lock.lock();
   for (const auto& [block, failure] : finished) {

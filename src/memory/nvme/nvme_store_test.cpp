@@ -12,6 +12,8 @@
 #include <random>
 #include <vector>
 
+#include "memory/nvme/disk_probe.h"
+
 namespace zt::memory {
 namespace {
 
@@ -236,6 +238,16 @@ TEST(NvmeStoreTest, TheEngineIsNamedWithItsReason) {
   const std::string engine = automatic.stats().engine;
   EXPECT_TRUE(engine == "io_uring" || engine.find("pread/pwrite (the kernel refuses") == 0)
       << engine;
+}
+
+TEST(DiskProbeTest, MeasuresBothWaysAndLeavesNothing) {
+  const std::string path = fresh_folder("probe");
+  const DiskProbe probe = probe_disk(path, aio(4, 1), 0.02);
+  EXPECT_GT(probe.write_gb_per_s, 0.0);
+  EXPECT_GT(probe.read_gb_per_s, 0.0);
+  EXPECT_FALSE(probe.engine.empty());
+  EXPECT_TRUE(fs::is_empty(path));
+  fs::remove_all(path);
 }
 
 }  // namespace
