@@ -23,8 +23,8 @@ generate::Settings generation_settings(const config::Config& config,
   if (std::filesystem::exists(file)) {
     generate::read_generation_config(read_text_file(file), file, settings);
   }
-  if (settings.eos.empty()) {
-    const auto model = folder + "/config.json";
+  const auto model = folder + "/config.json";
+  if (settings.eos.empty() && std::filesystem::exists(model)) {
     settings.eos = generate::read_eos(read_text_file(model), model);
   }
   if (settings.eos.empty() && tokenizer.eos_id()) settings.eos = {*tokenizer.eos_id()};

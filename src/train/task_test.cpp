@@ -126,6 +126,9 @@ TEST_F(TaskTest, WithoutAnEosTheTokenizersEndsASequence) {
   ASSERT_TRUE(tokenizer.eos_id().has_value());
   EXPECT_EQ(generation_settings(config_, tokenizer, 4096).eos,
             std::vector<std::int32_t>{*tokenizer.eos_id()});
+  config_.model.model_name_or_path = "mamba-130m";  // a name has no files
+  EXPECT_EQ(generation_settings(config_, tokenizer, 4096).eos,
+            std::vector<std::int32_t>{*tokenizer.eos_id()});
 }
 
 }  // namespace
