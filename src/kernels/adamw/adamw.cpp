@@ -40,7 +40,7 @@ bool is_float(DType dtype) {
   return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
 }
 
-void check(const AdamWSpans& spans, const View& grad_factor) {
+void check(const AdamWSpans& spans, const View& grad_factor, Device device) {
   const std::int64_t numel = spans.master.numel;
   const DType moments = spans.exp_avg.dtype;
   ZT_ASSERT(spans.master.dtype == DType::f32, "adamw masters are fp32");
@@ -61,7 +61,7 @@ void check(const AdamWSpans& spans, const View& grad_factor) {
 
 void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_factor,
            const Launch& launch) {
-  check(spans, grad_factor);
+  check(spans, grad_factor, launch.device);
   if (spans.master.numel == 0) {
     return;
   }
@@ -76,7 +76,7 @@ void adamw(const AdamWSpans& spans, const AdamWParams& params, const View& grad_
 
 void adamw(const AdamWSpans& spans, const View& scalars, bool l2, const View& grad_factor,
            const Launch& launch) {
-  check(spans, grad_factor);
+  check(spans, grad_factor, launch.device);
   ZT_ASSERT(scalars.bytes().value == kAdamWScalarBytes, "adamw scalars of another size");
   if (spans.master.numel == 0) {
     return;

@@ -23,8 +23,8 @@ struct AdamWRounding {
 
 /// The flat buffers of one range. `param` (compute dtype) receives the rounded new master.
 /// master, exp_avg, exp_avg_sq: fp32; on the CPU both moments may be bf16, rounded stochastically
-/// (Philox4x32-10; 8 bytes less per parameter). grad: fp32, bf16 or fp16. `param` may equal `master`
-/// when the compute dtype is fp32.
+/// (Philox4x32-10; 8 bytes less per parameter). grad: fp32, bf16 or fp16. `param` may equal
+/// `master` when the compute dtype is fp32.
 struct AdamWSpans {
   View master, exp_avg, exp_avg_sq, grad, param;
   AdamWRounding rounding{};  ///< used with bf16 moments
