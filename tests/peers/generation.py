@@ -102,11 +102,11 @@ def greedy(work):
         for name, settings in variants.items():
             if name != "greedy" and not tied:
                 continue
-            asked = prompts if name == "greedy" else prompts[:20]
+            asked = prompts if name == "greedy" else prompts[:10]
             theirs = expected(model, asked, settings)
             kinds = len({token for tokens in theirs for token in tokens})
             lengths = {len(tokens) for tokens in theirs}
-            report(f"{kind} {name} is a test", kinds > 50 and len(lengths) > 1,
+            report(f"{kind} {name} is a test", kinds > 50 and (len(lengths) > 1 or name != "greedy to a length"),
                    f"{kinds} different tokens, {len(lengths)} different lengths")
             for slots, world in ((8, 1), (1, 1), (3, 2)):
                 request = {"model": str(folder), "slots": slots, "world": world, "settings": settings,
@@ -147,7 +147,7 @@ def processed(model, request):
 def logits(model):
     choose = random.Random(5)
     requests = []
-    for _ in range(400):
+    for _ in range(250):
         tokens = [choose.randrange(30) for _ in range(choose.randint(2, 25))]
         prompt = choose.randint(1, len(tokens))
         values = torch.tensor([choose.gauss(0, 3) for _ in range(60)]).tolist()
