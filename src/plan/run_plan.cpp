@@ -109,8 +109,8 @@ void show_time(const Request& request, const Planner& planner, const Candidate& 
   }
   const auto device = read_device_file(request.flags.device_file);
   const int world = request.target.world;
-  const auto time = predict_step(*sizes, chosen.options,
-                                 planner.program(chosen.options), world, device);
+  const auto time =
+      predict_step(*sizes, chosen.options, planner.program(chosen.options), world, device);
   const auto& options = chosen.options;
   const double step = time.total();
   const double tokens =
