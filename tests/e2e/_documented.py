@@ -17,9 +17,9 @@ def blocks(text):
             joined = ""
             continue
         begun = begun if joined else number
-        joined += line.strip()
+        joined += line.strip() if not joined else " " + line.strip()
         if joined.endswith("\\"):
-            joined = joined[:-1] + " "
+            joined = joined[:-1].strip()
             continue
         yield begun, joined
         joined = ""
@@ -27,7 +27,7 @@ def blocks(text):
 
 def is_command(line):
     words = re.sub(r"^([A-Z_]+=\S* +)*", "", line).split()
-    if not words or "[flags]" in line:
+    if not words or re.search(r"\[[-a-zA-Z]", line):  # a usage, with optional parts
         return False
     return words[0] in PROGRAMS or (words[0].startswith("scripts/") and len(words) > 0)
 
@@ -40,7 +40,7 @@ def commands(root):
         if path.name.endswith(".zh-CN.md"):
             continue
         for number, line in blocks(path.read_text(encoding="utf-8")):
-            command = re.sub(r"\s+#\s.*", "", line).strip()
+            command = re.sub(r"\s+#\s.*|\s{3,}.*", "", line).strip()  # what a command does may follow in a column
             if is_command(command):
                 found.append((f"{path.relative_to(root)}:{number}", command))
     return found
