@@ -38,6 +38,7 @@ class Buffers {
     return {arena_.at(storage({numel_}, DType::f32)), shard_, DType::f32};
   }
   void fill(const Launch& launch) {
+    std::fill(host_.begin(), host_.end(), 1.0F);  // `holds` left the last result there
     memory::copy({host_.data(), numel_, DType::f32}, whole(), launch);
   }
   /// True when every element is `expected`.

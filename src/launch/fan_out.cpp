@@ -166,6 +166,17 @@ class FanOut {
     std::string text;
   };
 
+  /// What this side has done about a machine.
+  struct Seen {
+    bool noted = false;    ///< its failure counts already
+    bool cut_off = false;  ///< it did not end in time
+  };
+
+  [[nodiscard]] bool is_cut_off(std::size_t index) const {
+    const auto seen = seen_.find(index);
+    return seen != seen_.end() && seen->second.cut_off;
+  }
+
   /// How a machine failed; nothing while it runs and after success.
   [[nodiscard]] std::optional<Failure> failure_of(std::size_t index) const {
     const NodeProcess& node = nodes_[index];
@@ -178,7 +189,7 @@ class FanOut {
     const std::string ranks = node.name() + " (" + ranks_of(index) + ")";
     const auto lines = node.last_lines();
     const std::string last = lines.empty() ? "" : ": " + lines.back();
-    if (*node.status() == kSshFailed || cut_off_.count(index) > 0) {
+    if (*node.status() == kSshFailed || is_cut_off(index)) {
       return Failure{kLostNode, false,
                      ranks + ": the machine or the connection to it was lost" + last};
     }
@@ -197,9 +208,9 @@ class FanOut {
 
   void note_failures() {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      const auto failure = noted_.count(i) > 0 ? std::nullopt : failure_of(i);
+      const auto failure = seen_[i].noted ? std::nullopt : failure_of(i);
       if (!failure) continue;
-      noted_[i] = true;
+      seen_[i].noted = true;
       if (interrupted_by_ != 0 && !first_) continue;  // it did as told
       if (!first_ || (first_->consequence && !failure->consequence && !sent_term_)) {
         first_ = failure;
@@ -221,7 +232,7 @@ class FanOut {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
       if (nodes_[i].status()) continue;
       log::warning("launch", nodes_[i].name() + " still runs: cutting the connection");
-      if (!nodes_[i].end()) cut_off_[i] = true;
+      if (!nodes_[i].end()) seen_[i].cut_off = true;
       nodes_[i].kill_process(SIGKILL);
     }
     sent_term_ = false;  // a machine that never answered again is a cause, no consequence
@@ -245,7 +256,7 @@ class FanOut {
   SignalInbox inbox_;
   Keeper keeper_;
   std::vector<NodeProcess> nodes_;
-  std::map<std::size_t, bool> noted_, cut_off_;
+  std::map<std::size_t, Seen> seen_;
   std::optional<Failure> first_;
   bool sent_term_ = false;
   int interrupted_by_ = 0;
