@@ -1,7 +1,7 @@
 """The selective scan on the CPU, fp32: selective_scan_bench beside PyTorch's loop over tokens.
 
 The loop is the one that `transformers` runs without kernels (its states for all tokens made at once, then one step
-per token), with autograd for the backward. Wall time, medians, alternating runs in one process tree.
+per token; here over unbind's views, whose backward does not build a whole tensor per token), with autograd. Wall time, medians, alternating runs in one process tree.
 Usage: scan_cpu.py BUILD_DIR [ROUNDS]; the number of threads is OMP_NUM_THREADS.
 """
 
@@ -23,9 +23,9 @@ def torch_loop(u, delta, a_log, b, c, skip, z):
     inputs = (step * u)[..., None] * b[:, :, None, :]
     state = torch.zeros(BATCH, CHANNELS, STATES)
     outputs = []
-    for t in range(SEQUENCE):
-        state = decay[:, t] * state + inputs[:, t]
-        outputs.append(torch.matmul(state, c[:, t, :, None])[..., 0])
+    for decay_t, input_t, c_t in zip(decay.unbind(1), inputs.unbind(1), c.unbind(1)):
+        state = decay_t * state + input_t
+        outputs.append(torch.matmul(state, c_t[..., None])[..., 0])
     return (torch.stack(outputs, 1) + skip * u) * F.silu(z)
 
 
