@@ -27,11 +27,9 @@ def train(folder, output, stage, *extra):
 
 
 def registered(folder):
-    """Names as MambaForCausalLM registers them: decayed, then not."""
+    """Names as MambaForCausalLM registers them: a converted checkpoint has one group."""
     from transformers import MambaForCausalLM
-    names = [name for name, _ in MambaForCausalLM.from_pretrained(folder).named_parameters()]
-    plain = [n for n in names if "norm" in n or n.endswith(("bias", ".A_log", ".D"))]
-    return [[n for n in names if n not in plain], plain]
+    return [[name for name, _ in MambaForCausalLM.from_pretrained(folder).named_parameters()]]
 
 
 def ckpt(*arguments):
