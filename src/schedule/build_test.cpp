@@ -67,42 +67,6 @@ TEST(BuildTest, EveryCombinationIsProvenByTheChecker) {
   EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 10);
 }
 
-/// Units whose reductions `op` waits for.
-std::vector<int> awaited_reductions(const Variant& variant, const Operation& op) {
-  std::vector<int> units;
-  for (const int wait : op.waits) {
-    const auto& other = variant.operations[static_cast<std::size_t>(wait)];
-    if (other.kind == OpKind::reduce) units.push_back(other.unit);
-  }
-  return units;
-}
-
-TEST(BuildTest, NoBackwardWaitsForTheReductionOfTheOneBefore) {
-  BuildOptions options;
-  options.world = 4;
-  options.micro_steps = 2;
-  options.compute = options.wire = DType::bf16;
-  for (const int stage : {2, 3}) {
-    for (const auto recompute : {Recompute::none, Recompute::full}) {
-      options.residency = row(stage, ReduceAt::micro_step);
-      options.recompute = recompute;
-      const auto program = build(test_model(6, false, 4, {100000}), options);
-      for (const auto& variant : program.variants) {
-        int before = -1;  // units are layers here
-        for (const auto& op : variant.operations) {
-          const auto awaited = awaited_reductions(variant, op);
-          if (op.kind == OpKind::backward || op.kind == OpKind::recompute) {
-            EXPECT_EQ(std::count(awaited.begin(), awaited.end(), before), 0)
-                << to_string(variant.kind) << " " << to_string(op) << "\n"
-                << print(program);
-          }
-          if (op.kind == OpKind::backward) before = op.layer;
-        }
-      }
-    }
-  }
-}
-
 TEST(BuildTest, BuildingTwiceGivesTheSameProgram) {
   BuildOptions options;
   options.world = 4;

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <utility>
 
 #include "schedule/micro_state.h"
 
@@ -65,7 +64,6 @@ void Builder::build_micro(VariantKind kind) {
     }
     release_after(state, i);
   }
-  for (const int u : state.due) emit_reduce(state, u);
 }
 
 void Builder::gather(MicroState& state, int u) {
@@ -235,11 +233,8 @@ void Builder::emit_backward(MicroState& state, int l) {
                                                                   : layer.backward_scratch_all;
   if (scratch.value > 0) start_bytes(op, BufferKind::scratch, scratch, true);
   state.out->push_back(std::move(op));
-  // One backward later: a buffer lives until the operation that ends it, and the next backward must
-  // not wait for this reduction to get its memory.
-  for (const int u : std::exchange(state.due, {})) emit_reduce(state, u);
   for (const int u : layer.units) {
-    if (--state.grad_uses_left[u] == 0) state.due.push_back(u);
+    if (--state.grad_uses_left[u] == 0) emit_reduce(state, u);
   }
 }
 

@@ -22,7 +22,6 @@ struct Builder::MicroState {
   std::map<int, BufferId> parts;      ///< unit -> reduced gradient that goes to the host again
   std::map<int, int> grad_uses_left;  ///< unit -> backward operations still to come
   std::map<int, int> last_use;        ///< unit -> layer whose backward is its last one
-  std::vector<int> due;               ///< units whose gradient is complete and not yet reduced
   std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
 
   [[nodiscard]] bool first() const {
