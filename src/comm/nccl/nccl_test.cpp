@@ -1,8 +1,10 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <csignal>
-#include <filesystem>
 #include <vector>
 
 #include "testing/collective_checks.h"
@@ -11,13 +13,16 @@
 namespace zt {
 namespace {
 
-/// Counts device files: asking CUDA would initialise it before the ranks are forked.
+/// Asked in a process of its own: CUDA must not be initialised here before the ranks are forked.
 int num_gpus() {
-  int count = 0;
-  while (std::filesystem::exists("/dev/nvidia" + std::to_string(count))) {
-    ++count;
+  const pid_t child = fork();
+  if (child == 0) {
+    int count = 0;
+    _exit(cudaGetDeviceCount(&count) == cudaSuccess ? count : 0);
   }
-  return count;
+  int status = 0;
+  const bool ended = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
+  return ended ? WEXITSTATUS(status) : 0;
 }
 
 /// A host buffer's copy on the device, written back on request.
