@@ -112,7 +112,7 @@ def check_refusals(checks, work, task):
     refused(checks, "unknown task", 2, "Did you mean 'predict'", "--config", task, "--task", "predikt")
     refused(checks, "no trained weights", 2, "there are no trained weights", "--config", task, "--task", "predict",
             "--output_dir", work / "nothing", "--from_scratch")
-    refused(checks, "prompt beyond the positions", 2, "positions together", "--config", task, "--task", "predict",
+    refused(checks, "prompt beyond the positions", 3, "positions together", "--config", task, "--task", "predict",
             "--max_new_tokens", "600")
 
 
