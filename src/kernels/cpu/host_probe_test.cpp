@@ -2,8 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
+#include <ctime>
+#include <string>
 #include <vector>
 
 #include "kernels/cpu/host_rates.h"
@@ -12,16 +13,17 @@ namespace zt::kernels::cpu {
 namespace {
 
 TEST(HostProbeTest, MeasuresRatesOfThisHostInShortTime) {
-  memory::HostPool pool(memory::host_topology());
-  const auto begin = std::chrono::steady_clock::now();
+  memory::HostPool pool(memory::host_topology(), 2);
+  const std::clock_t begin = std::clock();
   const HostProbe probe = probe_host(pool);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  const double processor_seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   EXPECT_GT(probe.read_modify_write_gb_per_s, 0.1);
   EXPECT_GT(probe.copy_gb_per_s, 0.1);
   EXPECT_LT(probe.read_modify_write_gb_per_s, 10'000);
   EXPECT_EQ(probe.threads, pool.num_threads());
   EXPECT_FALSE(probe.simd.empty());
-  EXPECT_LT(took.count(), 5.0);  // 0.3 s on an idle machine
+  // 0.3 s on an idle machine; other programs lengthen the wall time, not this.
+  EXPECT_LT(processor_seconds, 5.0);
   EXPECT_NEAR(probe.seconds_per_parameter(30) * probe.read_modify_write_gb_per_s, 30e-9, 1e-12);
 }
 
