@@ -12,7 +12,7 @@ namespace zt::comm {
 /// Where the run's TCP store is and what this process does for it.
 struct TcpStoreOptions {
   std::string host = "127.0.0.1";
-  int port = 29500;  ///< 0, of the server: any free one
+  int port = 29500;              ///< 0, of the server: any free one
   bool is_server = false;        ///< this process hosts the store
   std::optional<int> listen_fd;  ///< bound socket that the server takes over; absent: bound here
   std::string key_prefix = "zt/";
