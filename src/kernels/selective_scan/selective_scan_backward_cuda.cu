@@ -15,25 +15,6 @@ struct Carried {
   float skip = 0.0F, bias = 0.0F;  ///< sums of this thread's column
 };
 
-/// The shares of grad_b and grad_c of the piece's token i, which all lanes of a quad hold.
-template <int kStates, int kGroups>
-__device__ __forceinline__ void store_quads(Shared<kStates, kGroups>& shared,
-                                            const Place<kStates, kGroups>& at, int i,
-                                            const float (&sum_b)[kStates / 4][4],
-                                            const float (&sum_c)[kStates / 4][4]) {
-  using At = Place<kStates, kGroups>;
-  const int column = (at.warp * At::kSub + at.sub) * At::kColumns + at.state;
-#pragma unroll
-  for (int j = 0; j < kStates / 4; ++j) {
-    if (at.quad == 2 * j) {
-      store_states(&shared.shares[i][0][column + 4 * j], sum_b[j]);
-    }
-    if (at.quad == 2 * j + 1) {
-      store_states(&shared.shares[i][1][column + 4 * j], sum_c[j]);
-    }
-  }
-}
-
 /// The adjoint of a piece, whose states before it and after each token are in registers.
 template <bool kExact, int kStates, int kGroups>
 __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
@@ -44,8 +25,8 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
                                               Carried<kStates>& carried) {
   constexpr int kTokens = kPiece<kStates>;
   constexpr int kBatch = kGroups < 4 ? kGroups : 4;
+  const int set = at.warp * Place<kStates, kGroups>::kSub + at.sub;
   const bool odd = (at.lane / 4) % 2 != 0;
-  float sum_b[kStates / 4][4], sum_c[kStates / 4][4];
 #pragma unroll
   for (int last = kTokens - kBatch; last >= 0; last -= kBatch) {
     float through_b[kBatch], through_decay[kBatch], sum[kBatch];
@@ -58,9 +39,6 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
       float b[kStates], c[kStates], share_b[kStates], share_c[kStates];
       load_states(&shared.b[t][at.state], b);
       load_states(&shared.c[t][at.state], c);
-      if (i + 1 < kTokens) {  // after these loads: the tensor core had time
-        store_quads(shared, at, i + 1, sum_b, sum_c);
-      }
       through_b[k] = 0.0F;
       through_decay[k] = 0.0F;
       sum[k] = 0.0F;
@@ -81,8 +59,16 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
       for (int j = 0; j < kStates; j += 4) {
         const float quad_b[4] = {share_b[j], share_b[j + 1], share_b[j + 2], share_b[j + 3]};
         const float quad_c[4] = {share_c[j], share_c[j + 1], share_c[j + 2], share_c[j + 3]};
-        sum_quads<kExact>(quad_b, odd, sum_b[j / 4]);
-        sum_quads<kExact>(quad_c, odd, sum_c[j / 4]);
+        float sum_b[4], sum_c[4];
+        sum_quads<kExact>(quad_b, odd, sum_b);
+        sum_quads<kExact>(quad_c, odd, sum_c);
+        const int column = set * Place<kStates, kGroups>::kColumns + at.state + j;
+        if (at.quad == j / 2) {
+          store_states(&shared.shares[i][0][column], sum_b);
+        }
+        if (at.quad == j / 2 + 1) {
+          store_states(&shared.shares[i][1][column], sum_c);
+        }
       }
     }
     const float all_b = sum_groups<kGroups, kBatch>(through_b, at.group);
@@ -94,11 +80,10 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
       shared.sums[2][last + at.group][at.channel] = all;
     }
   }
-  store_quads(shared, at, 0, sum_b, sum_c);
 }
 
 /// The block's share of grad_b and grad_c of a piece.
-template <bool kExact, int kStates, int kGroups>
+template <int kStates, int kGroups>
 __device__ __forceinline__ void store_shares(const Shared<kStates, kGroups>& shared, int count,
                                              int states, float* to) {
   using Block = Shared<kStates, kGroups>;
@@ -113,7 +98,7 @@ __device__ __forceinline__ void store_shares(const Shared<kStates, kGroups>& sha
       sum += shared.shares[t][which][set * kColumns + n];
     }
     if (t < count && n < states) {
-      to[(t * 2 + which) * states + n] = kExact ? sum : fmaf(sum, kDropped, sum);
+      to[(t * 2 + which) * states + n] = sum;
     }
   }
 }
@@ -174,12 +159,11 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
       scan_token(shared, at, first + i, carried.a, after[i > 0 ? i - 1 : 0], decay[i], after[i]);
     }
   }
-  __syncthreads();  // the sums of the piece before are read
   reverse_piece<kExact>(shared, at, first, before, decay, after, carried);
   __syncthreads();
   const std::int64_t tokens = static_cast<std::int64_t>(gridDim.y) * io.in.sequence;
-  store_shares<kExact>(shared, count - first, io.in.states,
-                       io.token_sums + (blockIdx.x * tokens + token + first) * 2 * io.in.states);
+  store_shares(shared, count - first, io.in.states,
+               io.token_sums + (blockIdx.x * tokens + token + first) * 2 * io.in.states);
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
     const int i = own + k * kGroups;
@@ -188,6 +172,7 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
                     carried);
     }
   }
+  __syncthreads();
 }
 
 /// The block's sums over its tokens: [row][D*N | D | D].
@@ -249,11 +234,7 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
     const int count = min(kChunk, in.sequence - chunk * kChunk);
     const float* saved =
         io.states + (static_cast<std::int64_t>(row) * io.chunks + chunk) * in.channels * in.states;
-    __syncthreads();  // the chunk before is done
     load_chunk<T>(shared, io, token, count, column, bias);
-    if (chunk > 0) {
-      prefetch_chunk(io, token - kChunk, first_channel);
-    }
     float h[kStates];
     load_saved(saved, channel, at.state, in.channels, in.states, h);
     __syncthreads();
@@ -277,7 +258,6 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
       run_piece(shared, at, io, token, count, piece * kTokens, column, skip, bias, h, carried);
     }
   }
-  __syncthreads();
   store_channel_sums(shared, at, io, channel, column, carried);
 }
 
