@@ -126,7 +126,8 @@ TEST(ToolsTest, ConvertedThereAndBackIsTheSameFile) {
 
 TEST(ToolsTest, DeepSpeedLayoutHoldsTheSameStateAndComesBack) {
   const TestFolder folder;
-  write_file(folder.path("source/config.json"), R"({"tie_word_embeddings": true})");
+  write_file(folder.path("source/config.json"),
+             R"({"model_type": "qwen3", "tie_word_embeddings": true})");
   const auto saved = save_on(2, small_save(folder, 5));
   for (const auto cut :
        {DeepSpeedLayout::stage1, DeepSpeedLayout::stage2, DeepSpeedLayout::stage3}) {

@@ -62,7 +62,7 @@ std::string unusual_value(const DsKey& key) {
 std::string unusual_field_value(const Field& field) {
   const std::string before = field.get(Config{});
   if (field.type == FieldType::text) return "debug";
-  const char* candidates[] = {"3", "8", "0.25", "false", "true", "bf16", "debug"};
+  const char* candidates[] = {"3", "8", "8192", "0.25", "false", "true", "bf16", "debug"};
   for (const char* text : candidates) {
     Config config;
     if (set_field(config, field, text).empty() && field.get(config) != before) return text;
