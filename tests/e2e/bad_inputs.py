@@ -389,9 +389,10 @@ def _(run):
     run.text("a.txt", b"good text \xff\xfe\xfa broken\n" * 40)
 
 
-@case("a data folder that is a file", EITHER, "train_file_dir", "text.jsonl")
+@case("a data file that is no text", EITHER, "train_file_dir", "text.bin")
 def _(run):
-    run.flags["train_file_dir"] = str(run.train / "text.jsonl")
+    (run.train.parent / "text.bin").write_bytes(bytes(range(256)) * 40)
+    run.flags["train_file_dir"] = str(run.train.parent / "text.bin")
 
 
 # Output.
