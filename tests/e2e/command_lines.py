@@ -31,7 +31,7 @@ SHORT = "--use_cpu True --bf16 False --block_size 64 --max_steps 1 --overwrite_o
 
 # Ways in that are not in the documents word for word. {out} is a folder of the command's own.
 OTHERS = [
-    "deepspeed --num_gpus=2 train_deepspeed.py --deepspeed_config d.json {train} {short} --output_dir {out}",
+    "deepspeed --num_gpus=2 --master_port=29500 train_deepspeed.py --deepspeed_config d.json {train} {short} --output_dir {out}",
     "scripts/deepspeed --num_gpus=2 train_deepspeed.py --deepspeed_config d.json {train} {short} --output_dir {out}",
     "scripts/deepspeed --num_gpus 2 pretraining.py {train} {short} --output_dir {out}",
     "torchrun --nproc_per_node=2 train.py --deepspeed d.json {train} {short} --output_dir {out}",
