@@ -89,38 +89,25 @@ HWY_INLINE void step_lanes(const AdamWRange& range, const Constants& c, std::int
 }
 
 template <typename Grad, typename Param, bool kL2>
-void loop(const AdamWRange& range, std::int64_t begin, std::int64_t end) {
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(Floats()));
-  const Constants c(range);
-  for (std::int64_t i = begin; i < end; i += kAdamWRoundingStep) {
-    const auto block = static_cast<std::uint64_t>(range.rounding.first + i) / kAdamWRoundingStep;
-    for (std::int64_t lane = 0; lane < 16; lane += lanes) {
-      const Random random = philox_lanes(range, block * 16 + static_cast<std::uint64_t>(lane));
-      for (int word = 0; word < 4; ++word) {
-        step_lanes<Grad, Param, kL2>(range, c, i + 16 * word + lane, random.words[word]);
+struct Loop {
+  static void run(const AdamWRange& range, std::int64_t begin, std::int64_t end) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(Floats()));
+    const Constants c(range);
+    for (std::int64_t i = begin; i < end; i += kAdamWRoundingStep) {
+      const auto block = static_cast<std::uint64_t>(range.rounding.first + i) / kAdamWRoundingStep;
+      for (std::int64_t lane = 0; lane < 16; lane += lanes) {
+        const Random random = philox_lanes(range, block * 16 + static_cast<std::uint64_t>(lane));
+        for (int word = 0; word < 4; ++word) {
+          step_lanes<Grad, Param, kL2>(range, c, i + 16 * word + lane, random.words[word]);
+        }
       }
     }
+    if (range.stream_param) hwy::FlushStream();
   }
-  if (range.stream_param) hwy::FlushStream();
-}
-
-template <typename Grad, typename Param>
-AdamWLoop with_decay(bool l2) {
-  return l2 ? &loop<Grad, Param, true> : &loop<Grad, Param, false>;
-}
-
-template <typename Grad>
-AdamWLoop with_param(DType param, bool has_param, bool l2) {
-  if (!has_param) return with_decay<Grad, NoCopy>(l2);
-  if (param == DType::bf16) return with_decay<Grad, cpu::Bf16>(l2);
-  if (param == DType::f16) return with_decay<Grad, cpu::F16>(l2);
-  return with_decay<Grad, float>(l2);
-}
+};
 
 AdamWLoop rounding_loop(DType grad, DType param, bool has_param, bool l2) {
-  if (grad == DType::bf16) return with_param<cpu::Bf16>(param, has_param, l2);
-  if (grad == DType::f16) return with_param<cpu::F16>(param, has_param, l2);
-  return with_param<float>(param, has_param, l2);
+  return pick_loop<Loop>(grad, param, has_param, l2);
 }
 
 #endif  // HWY_NATIVE_FMA

@@ -13,46 +13,33 @@ namespace zt::kernels::HWY_NAMESPACE {
 #if HWY_NATIVE_FMA
 
 template <typename Grad, typename Param, bool kL2>
-void loop(const AdamWRange& range, std::int64_t begin, std::int64_t end) {
-  const Floats d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const Constants c(range);
-  float* HWY_RESTRICT master = range.master;
-  auto* HWY_RESTRICT exp_avg = static_cast<float*>(range.exp_avg);
-  auto* HWY_RESTRICT exp_avg_sq = static_cast<float*>(range.exp_avg_sq);
-  const Grad* HWY_RESTRICT grad = static_cast<const Grad*>(range.grad);
-  const bool stream = range.stream_param;
-  for (std::int64_t i = begin; i < end; i += lanes) {
-    const Element now = update<kL2>(
-        c, {hn::LoadU(d, master + i), hn::LoadU(d, exp_avg + i), hn::LoadU(d, exp_avg_sq + i)},
-        widen(grad + i));
-    hn::StoreU(now.master, d, master + i);
-    hn::StoreU(now.exp_avg, d, exp_avg + i);
-    hn::StoreU(now.exp_avg_sq, d, exp_avg_sq + i);
-    if constexpr (!std::is_same_v<Param, NoCopy>) {
-      store(now.master, static_cast<Param*>(range.param) + i, stream);
+struct Loop {
+  static void run(const AdamWRange& range, std::int64_t begin, std::int64_t end) {
+    const Floats d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const Constants c(range);
+    float* HWY_RESTRICT master = range.master;
+    auto* HWY_RESTRICT exp_avg = static_cast<float*>(range.exp_avg);
+    auto* HWY_RESTRICT exp_avg_sq = static_cast<float*>(range.exp_avg_sq);
+    const Grad* HWY_RESTRICT grad = static_cast<const Grad*>(range.grad);
+    const bool stream = range.stream_param;
+    for (std::int64_t i = begin; i < end; i += lanes) {
+      const Element now = update<kL2>(
+          c, {hn::LoadU(d, master + i), hn::LoadU(d, exp_avg + i), hn::LoadU(d, exp_avg_sq + i)},
+          widen(grad + i));
+      hn::StoreU(now.master, d, master + i);
+      hn::StoreU(now.exp_avg, d, exp_avg + i);
+      hn::StoreU(now.exp_avg_sq, d, exp_avg_sq + i);
+      if constexpr (!std::is_same_v<Param, NoCopy>) {
+        store(now.master, static_cast<Param*>(range.param) + i, stream);
+      }
     }
+    if (stream) hwy::FlushStream();
   }
-  if (stream) hwy::FlushStream();
-}
-
-template <typename Grad, typename Param>
-AdamWLoop with_decay(bool l2) {
-  return l2 ? &loop<Grad, Param, true> : &loop<Grad, Param, false>;
-}
-
-template <typename Grad>
-AdamWLoop with_param(DType param, bool has_param, bool l2) {
-  if (!has_param) return with_decay<Grad, NoCopy>(l2);
-  if (param == DType::bf16) return with_decay<Grad, cpu::Bf16>(l2);
-  if (param == DType::f16) return with_decay<Grad, cpu::F16>(l2);
-  return with_decay<Grad, float>(l2);
-}
+};
 
 AdamWLoop adamw_loop(DType grad, DType param, bool has_param, bool l2) {
-  if (grad == DType::bf16) return with_param<cpu::Bf16>(param, has_param, l2);
-  if (grad == DType::f16) return with_param<cpu::F16>(param, has_param, l2);
-  return with_param<float>(param, has_param, l2);
+  return pick_loop<Loop>(grad, param, has_param, l2);
 }
 
 #endif  // HWY_NATIVE_FMA

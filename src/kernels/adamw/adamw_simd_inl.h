@@ -104,6 +104,27 @@ HWY_INLINE Element update(const Constants& c, Element old, Vec grad) {
   return {hn::MulAdd(c.negative_step_size, hn::Div(m, root), p), m, v};
 }
 
+template <template <typename, typename, bool> class Loop, typename Grad, typename Param>
+AdamWLoop with_decay(bool l2) {
+  return l2 ? &Loop<Grad, Param, true>::run : &Loop<Grad, Param, false>::run;
+}
+
+template <template <typename, typename, bool> class Loop, typename Grad>
+AdamWLoop with_param(DType param, bool has_param, bool l2) {
+  if (!has_param) return with_decay<Loop, Grad, NoCopy>(l2);
+  if (param == DType::bf16) return with_decay<Loop, Grad, cpu::Bf16>(l2);
+  if (param == DType::f16) return with_decay<Loop, Grad, cpu::F16>(l2);
+  return with_decay<Loop, Grad, float>(l2);
+}
+
+/// Loop<Grad, Param, kL2>::run for the types of a call.
+template <template <typename, typename, bool> class Loop>
+AdamWLoop pick_loop(DType grad, DType param, bool has_param, bool l2) {
+  if (grad == DType::bf16) return with_param<Loop, cpu::Bf16>(param, has_param, l2);
+  if (grad == DType::f16) return with_param<Loop, cpu::F16>(param, has_param, l2);
+  return with_param<Loop, float>(param, has_param, l2);
+}
+
 #endif  // HWY_NATIVE_FMA
 }  // namespace zt::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -138,6 +138,16 @@ std::vector<double> Buffer::decode(const std::vector<std::byte>& bytes) const {
 std::vector<double> Buffer::host_values() const { return decode(host_bytes()); }
 std::vector<double> Buffer::device_values() const { return decode(device_bytes()); }
 
+Memory::Memory(std::int64_t numel, DType dtype) : view_{nullptr, numel, dtype} {
+  const auto bytes = static_cast<std::size_t>(view_.bytes().value);
+  if (cudaMalloc(&view_.data, bytes) != cudaSuccess ||
+      cudaMemset(view_.data, 0x3c, bytes) != cudaSuccess) {
+    throw DeviceError("[kernels.cuda_test] the device has too little memory for the table.");
+  }
+}
+
+Memory::~Memory() { cudaFree(view_.data); }
+
 std::vector<double> normal(std::int64_t count, unsigned seed, double scale, double mean) {
   std::mt19937 engine(seed);
   std::normal_distribution<double> draw(mean, scale);

@@ -1,7 +1,6 @@
 // Prints the time of the selective scan and of the convolution at training sizes, with their share
 // of what an H200 allows: exponentials (16 per clock and multiprocessor), fp32 instructions (128)
 // and memory traffic.
-#include <cuda_runtime_api.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -12,30 +11,10 @@
 namespace zt::kernels::cuda_test {
 namespace {
 
-constexpr double kCopyRate = 4.3e12;             ///< bytes per second of a large copy on an H200
 constexpr double kClocks = 132 * 1.75e9;         ///< multiprocessor clocks per second
 constexpr double kExponentials = 16 * kClocks;   ///< per second
 constexpr double kInstructions = 128 * kClocks;  ///< fp32 lanes per second
 constexpr DType kHalf = DType::bf16;
-
-/// Device memory filled with bytes 0x3c: 0.0115 in fp32 and bf16.
-class Memory {
- public:
-  Memory(std::int64_t numel, DType dtype) : view_{nullptr, numel, dtype} {
-    const auto bytes = static_cast<std::size_t>(view_.bytes().value);
-    if (cudaMalloc(&view_.data, bytes) != cudaSuccess ||
-        cudaMemset(view_.data, 0x3c, bytes) != cudaSuccess) {
-      throw DeviceError("[kernels.cuda_test] the device has too little memory for the table.");
-    }
-  }
-  ~Memory() { cudaFree(view_.data); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  operator View() const { return view_; }  // NOLINT: stands for its view in the calls below
-
- private:
-  View view_;
-};
 
 /// `exponentials` and `instructions` per (token, channel, state); `bytes` in all.
 void report(const std::string& name, double seconds, double elements, double exponentials,

@@ -25,27 +25,7 @@
 namespace zt::kernels::cuda_test {
 namespace {
 
-constexpr double kCopyRate = 4.3e12;  ///< bytes per second of a large copy on an H200
 constexpr DType kHalf = DType::bf16;
-
-/// Device memory filled with bytes 0x3c: 0.0115 in fp32 and bf16.
-class Memory {
- public:
-  Memory(std::int64_t numel, DType dtype) : view_{nullptr, numel, dtype} {
-    const auto bytes = static_cast<std::size_t>(view_.bytes().value);
-    if (cudaMalloc(&view_.data, bytes) != cudaSuccess ||
-        cudaMemset(view_.data, 0x3c, bytes) != cudaSuccess) {
-      throw DeviceError("[kernels.cuda_test] the device has too little memory for the table.");
-    }
-  }
-  ~Memory() { cudaFree(view_.data); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  operator View() const { return view_; }  // NOLINT: stands for its view in the calls below
-
- private:
-  View view_;
-};
 
 template <typename Body>
 void report(const char* name, const std::string& size, double bytes, Body body) {
