@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -17,12 +16,6 @@ OLD = "deepspeed_muti_node_muti_gpu.sh"
 STEPS, LIMIT_S = 2, 120
 SETTINGS = ("NODE_RANK", "MODEL_PATH", "TRAIN_", "VALID_", "OUTPUT_DIR", "RANK", "WORLD_SIZE", "MASTER_", "NCCL_",
             "ZT_", "TORCHELASTIC_", "CUDA_VISIBLE_DEVICES")
-
-
-def free_port(address="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
 
 
 def environment(root, output, **settings):

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import time
 
+from _ports import free_port
+
 NEEDED = ("munged", "slurmctld", "slurmd", "srun", "sinfo")
 
 
@@ -19,16 +21,6 @@ def why_not():
     if missing:
         return f"no {', '.join(missing)}: install slurmctld, slurmd, slurm-client and munge (scripts/setup.sh --machines)"
     return "" if os.geteuid() == 0 else "not root"
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for probe in sockets:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in sockets]
-    for probe in sockets:
-        probe.close()
-    return ports
 
 
 class Slurm:
@@ -46,7 +38,7 @@ class Slurm:
 
     def write_configuration(self):
         folder, name = self.folder, socket.gethostname().split(".")[0]
-        ports = free_ports(2)
+        ports = [free_port(), free_port()]
         (folder / "munge.key").write_bytes(os.urandom(1024))
         (folder / "munge.key").chmod(0o600)
         for part in ("spool", "state"):

@@ -19,6 +19,7 @@ import tempfile
 
 import _documented
 import _guides as guides
+import _ports as ports
 import _tiny_model as tiny
 
 SOURCE = pathlib.Path(os.environ.get("ZT_SOURCE_DIR", pathlib.Path(__file__).resolve().parents[2]))
@@ -100,7 +101,6 @@ def shorten(command, out):
     command = re.sub(r"mpirun -n \d+", "mpirun -n 2", command)
     command = re.sub(r"(gpu\.sh \d \d) \d", r"\1 1", command)
     command = re.sub(r"(gpu\.sh \d \d \d)$", r"\1 127.0.0.1 29500", command)
-    command = command.replace("29500", str(guides.free_port()))
     if command.startswith("until"):
         return command.replace(" ...", f" {TRAIN} {SHORT} --output_dir {out}")
     command = command.replace(" ...", f" {TRAIN}")
@@ -134,11 +134,15 @@ def run(root, env, place, command):
         if command.startswith(runner + " ") and not shutil.which(runner):
             return place, command, None, f"no {runner}: install {package} (scripts/setup.sh --machines)"
     out = f"out-{abs(hash((place, command))) % 10**10}"
+    port = str(ports.free_port())
     if "{out}" in command:
         short = command.format(train=TRAIN, short=SHORT, out=out)
     else:
         short = shorten(command, out)
-    started = [subprocess.Popen(["bash", "-c", words], cwd=root, env=env | {"OUTPUT_DIR": out}, stdin=subprocess.DEVNULL,
+    short = short.replace("29500", port)
+    # torchrun without a port takes 29500, and three commands run at a time.
+    own = env | {"OUTPUT_DIR": out, "PET_MASTER_PORT": port}
+    started = [subprocess.Popen(["bash", "-c", words], cwd=root, env=own, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
                for words in pair(short)]
     text, wrong = "", []

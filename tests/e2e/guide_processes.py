@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import _guides as guides
+import _ports as ports
 from _guides import DEEPSPEED, TORCHRUN
 from _long_run import try_run
 
@@ -19,7 +20,7 @@ LOOPBACK = ["127.0.0.1"]
 
 
 def starts(root, output, script, nodes=1):
-    arguments = guides.command(script, 2, nodes, 2 // nodes, "127.0.0.1", guides.free_port())
+    arguments = guides.command(script, 2, nodes, 2 // nodes, "127.0.0.1", ports.free_port())
     return [(arguments, guides.environment(root, output, NODE_RANK=str(node))) for node in range(nodes)]
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import _guides as guides
+import _ports as ports
 from _guides import DEEPSPEED, OLD, TORCHRUN
 
 SAME = ("--reduce_at", "boundary")
@@ -41,7 +42,7 @@ def runs_train_the_same_model(report, root):
     reference = None
     for script, stage, nodes in RUNS:
         output = root / f"{script}-{stage}-{nodes}"
-        arguments = guides.command(script, stage, nodes, 2 // nodes, "127.0.0.1", guides.free_port(), *SAME)
+        arguments = guides.command(script, stage, nodes, 2 // nodes, "127.0.0.1", ports.free_port(), *SAME)
         results = guides.run_together([(arguments, guides.environment(root, output, NODE_RANK=str(node)))
                                        for node in range(nodes)])
         wrong = guides.problems_of(results, output, reference)
@@ -94,7 +95,7 @@ def checkpoints_are_kept(report, root):
     (output / "checkpoint-7").mkdir(parents=True)
     (output / "checkpoint-7" / "model.safetensors").write_bytes(b"precious")
     env = guides.environment(root, output, ZT_VENV="no/such", PATH="/usr/bin:/bin", SAVE_STEPS="1", SAVE_TOTAL_LIMIT="1")
-    status, text = guides.run(guides.command(TORCHRUN, 1, 1, 1, "127.0.0.1", guides.free_port()), env)
+    status, text = guides.run(guides.command(TORCHRUN, 1, 1, 1, "127.0.0.1", ports.free_port()), env)
     wrong = [] if status == 0 else [f"status {status}"]
     for expected in ("no torchrun", "holds 1 checkpoints of an earlier run"):
         if expected not in text:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import _guides as guides
+import _ports as ports
 
 
 def main():
@@ -25,7 +26,7 @@ def main():
         (root / "first").rename(moved)
         env = guides.environment(root, root / "out")
         del env["ZT"]
-        arguments = guides.command(guides.DEEPSPEED, 2, 1, 1, "127.0.0.1", guides.free_port(),
+        arguments = guides.command(guides.DEEPSPEED, 2, 1, 1, "127.0.0.1", ports.free_port(),
                                    folder=moved / "share" / "zerotrain" / "scripts")
         results = [guides.run(arguments, env)]
         wrong = guides.problems_of(results, root / "out", None)
