@@ -31,9 +31,10 @@ std::string first_line(const std::vector<std::string>& problems) {
 }
 
 /// All ranks' problems with one folder; the ranks share the reading. Collective.
-std::vector<std::string> problems_of(const std::string& folder, const RankExchange& exchange) {
+std::vector<std::string> problems_of(const std::string& folder, const RankExchange& exchange,
+                                     const std::function<void(Bytes)>& progress = {}) {
   std::string mine;
-  for (const auto& problem : verify(folder, exchange.rank, exchange.world).problems) {
+  for (const auto& problem : verify(folder, exchange.rank, exchange.world, progress).problems) {
     mine += problem + '\0';
   }
   std::vector<std::string> problems;
@@ -115,6 +116,10 @@ std::vector<std::string> remove_leftovers(const std::string& output_dir) {
   return lines;
 }
 
+bool same(const std::string& a, const std::string& b) {
+  return fs::path(a).lexically_normal() == fs::path(b).lexically_normal();
+}
+
 /// Under another name first: a crash in between leaves no checkpoint that looks whole.
 std::string remove_checkpoint(const std::string& output_dir, const CheckpointFolder& folder) {
   const auto hidden = fs::path(output_dir) / deleted_name(folder.step);
@@ -168,9 +173,6 @@ std::vector<CheckpointFolder> outdated(const std::vector<CheckpointFolder>& foun
                                        const Retention& retention) {
   std::vector<CheckpointFolder> result;
   if (retention.save_total_limit <= 0 || found.empty()) return result;
-  const auto same = [](const std::string& a, const std::string& b) {
-    return fs::path(a).lexically_normal() == fs::path(b).lexically_normal();
-  };
   const bool has_best = std::any_of(found.begin(), found.end(), [&](const CheckpointFolder& it) {
     return same(it.path, retention.best);
   });
@@ -209,31 +211,21 @@ CheckpointStore::~CheckpointStore() {
   if (lock_ >= 0) close(lock_);
 }
 
-std::vector<std::string> CheckpointStore::apply(const Retention& retention,
-                                                const RankExchange& exchange) {
-  const auto found = agreed_list(output_dir_, exchange);
-  const auto gone = outdated(found, retention);
-  if (gone.empty()) return {};
-  const auto& newest = found.front().path;
-  if (newest != verified_) {
-    if (const auto problems = problems_of(newest, exchange); !problems.empty()) {
-      return {
-          fmt::format("{}: does not verify, nothing is deleted: {}", newest, first_line(problems))};
-    }
-    verified_ = newest;
+std::vector<std::string> CheckpointStore::problems(const std::string& folder,
+                                                   const RankExchange& exchange,
+                                                   const std::function<void()>& pace) {
+  return problems_of(folder, exchange, [&](Bytes) { pace(); });
+}
+
+std::vector<std::string> CheckpointStore::remove_outdated(const Retention& retention,
+                                                          const std::vector<std::string>& kept) {
+  std::vector<std::string> lines;
+  for (const auto& folder : outdated(list_checkpoints(output_dir_), retention)) {
+    const bool stays = std::any_of(kept.begin(), kept.end(),
+                                   [&](const std::string& it) { return same(it, folder.path); });
+    if (!stays) lines.push_back(remove_checkpoint(output_dir_, folder));
   }
-  std::string lines;
-  if (exchange.rank == 0) {
-    for (const auto& folder : gone) lines += remove_checkpoint(output_dir_, folder) + '\n';
-  }
-  lines = exchange.gather_text(lines).front();
-  std::vector<std::string> result;
-  for (std::size_t at = 0; at < lines.size();) {
-    const auto end = lines.find('\n', at);
-    result.push_back(lines.substr(at, end - at));
-    at = end + 1;
-  }
-  return result;
+  return lines;
 }
 
 }  // namespace zt::checkpoint

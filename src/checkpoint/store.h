@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,17 +59,20 @@ class CheckpointStore {
   [[nodiscard]] const std::string& output_dir() const { return output_dir_; }
   /// One line per thing that the constructor removed (rank 0).
   [[nodiscard]] const std::vector<std::string>& removed() const { return removed_; }
-  /// Deletes what `retention` lets go, after the newest checkpoint verified (ranks share the
-  /// reading; one that verified before is not read again). Returns one line per deletion, or why
-  /// nothing was deleted; equal on all ranks. Collective, with an exchange of its own so that it
-  /// can run in the saving thread.
-  std::vector<std::string> apply(const Retention& retention, const RankExchange& exchange);
+  /// What is wrong with the checkpoint, the ranks sharing the reading; equal on all ranks.
+  /// Collective. `pace` is called after each piece that was read (8 MiB) and may wait.
+  [[nodiscard]] static std::vector<std::string> problems(const std::string& folder,
+                                                         const RankExchange& exchange,
+                                                         const std::function<void()>& pace);
+  /// Deletes what `retention` lets go but the folders `kept`. Rank 0's, not collective. Returns one
+  /// line per deletion.
+  std::vector<std::string> remove_outdated(const Retention& retention,
+                                           const std::vector<std::string>& kept);
 
  private:
   std::string output_dir_;
   int lock_ = -1;
   std::vector<std::string> removed_;
-  std::string verified_;  ///< the checkpoint that verified last; equal on all ranks
 };
 
 }  // namespace zt::checkpoint

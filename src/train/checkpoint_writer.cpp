@@ -41,6 +41,7 @@ SavedCheckpoint CheckpointWriter::write(checkpoint::RunState state, checkpoint::
   const Clock clock;
   SavedCheckpoint saved;
   saved.step = state.global_step;
+  const RetentionQueue::SaveUnderWay under_way(retention_);
   auto save_options = options_.save;
   save_options.run_state = std::move(state);
   checkpoint::NativeSave save(std::move(save_options), engine_.layout().params, exchange_);

@@ -50,7 +50,7 @@ class CheckpointWriter {
   void save(checkpoint::RunState state, checkpoint::Retention retention);
   /// Results of saves that ended since the last call. Errors: of a save that failed.
   [[nodiscard]] std::vector<SavedCheckpoint> take_finished();
-  /// Lines about deleted checkpoints since the last call.
+  /// Lines about deleted checkpoints since the last call (rank 0).
   [[nodiscard]] std::vector<std::string> take_notes() { return retention_.take_notes(); }
   /// Waits for a save under way and for deletions. Errors: of a save or deletion that failed.
   void wait();
