@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "schedule/check.h"
 #include "schedule/place.h"
@@ -60,11 +62,25 @@ TEST(BuildTest, EveryCombinationIsProvenByTheChecker) {
     const auto model = test_model(4, stage % 2 == 0, options.world, {200});
     const auto program = build(model, options);
     const auto problems = check(program, options.micro_steps);
-    ASSERT_TRUE(problems.empty()) << problems.front() << "\nstage " << stage << "\n"
-                                  << print(program);
+    const auto text = print(program);
+    ASSERT_TRUE(problems.empty()) << problems.front() << "\nstage " << stage << "\n" << text;
     ++count;
   });
   EXPECT_EQ(count, 4 * 2 * 3 * 3 * 3 * 10);
+}
+
+TEST(BuildTest, EveryKindOfOperationBufferStreamAndVariantHasItsOwnName) {
+  std::set<std::string> names;
+  for (int i = 0; i < kNumOpKinds; ++i) names.insert(to_string(static_cast<OpKind>(i)));
+  EXPECT_EQ(names.size(), static_cast<std::size_t>(kNumOpKinds));
+  names.clear();
+  for (int i = 0; i < kNumBufferKinds; ++i) names.insert(to_string(static_cast<BufferKind>(i)));
+  EXPECT_EQ(names.size(), static_cast<std::size_t>(kNumBufferKinds));
+  EXPECT_STREQ(to_string(OpKind::stash_in), "stash_in");
+  EXPECT_STREQ(to_string(OpKind::load_states), "load_states");
+  EXPECT_STREQ(to_string(BufferKind::scalars), "scalars");
+  EXPECT_STREQ(to_string(Stream::disk_write), "disk_write");
+  EXPECT_STREQ(to_string(VariantKind::settle), "settle");
 }
 
 TEST(BuildTest, BuildingTwiceGivesTheSameProgram) {

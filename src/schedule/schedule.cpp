@@ -16,26 +16,31 @@ const char* to_string(BufferKind kind) {
       "param_full",   "param_shard",     "param_stage", "grad_full",  "grad_part", "grad_shard",
       "grad_reduced", "master_shard",    "exp_avg",     "exp_avg_sq", "param_out", "wire",
       "activation",   "grad_activation", "stash",       "scratch",    "scalars"};
+  static_assert(kNames.back() != nullptr, "every kind has a name");
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
 const char* to_string(OpKind kind) {
   constexpr std::array<const char*, kNumOpKinds> kNames{
-      "fetch",      "gather", "release", "forward",  "recompute", "backward",
-      "fetch_grad", "reduce", "norm",    "download", "clip",      "gather_grad",
-      "step",       "store",  "upload",  "publish"};
+      "fetch",      "gather",     "release",   "forward",  "recompute",   "backward",
+      "fetch_grad", "reduce",     "norm",      "download", "clip",        "gather_grad",
+      "step",       "store",      "upload",    "publish",  "load_states", "save_states",
+      "load_param", "save_param", "stash_out", "stash_in"};
+  static_assert(kNames.back() != nullptr, "every kind has a name");
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
 const char* to_string(Stream stream) {
   constexpr std::array<const char*, kNumStreams> kNames{
       "compute", "comm", "host", "download", "upload", "disk_read", "disk_write"};
+  static_assert(kNames.back() != nullptr, "every stream has a name");
   return kNames.at(static_cast<std::size_t>(stream));
 }
 
 const char* to_string(VariantKind kind) {
   constexpr std::array<const char*, kNumVariants> kNames{"first",    "middle",     "last",  "only",
                                                          "boundary", "evaluation", "settle"};
+  static_assert(kNames.back() != nullptr, "every kind has a name");
   return kNames.at(static_cast<std::size_t>(kind));
 }
 

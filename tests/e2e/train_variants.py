@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ways to run `zt train`: torchrun, coalesced micro-batches, evaluation alone, a loss that is not finite."""
+"""Ways to run `zt train`: torchrun, coalesced micro-batches, offload to host and disk, evaluation alone, a loss that is not finite."""
 
 import json
 import os
@@ -45,6 +45,26 @@ def check_coalesce(checks, root):
     checks.check(worst < 1e-6, f"coalesced losses differ by {worst:.1e} < 1e-6")
 
 
+def check_offload(checks, root):
+    """States, parameters and activations in every place that DeepSpeed's keys name: the losses stay, to the bit."""
+    disk, host = {"device": "nvme", "nvme_path": str(root / "disk")}, {"device": "cpu"}
+    places = {"none": {}, "states on disk": {"offload_optimizer": disk},
+              "states and parameters on disk": {"offload_optimizer": disk, "offload_param": disk},
+              "states and parameters on the host": {"offload_optimizer": host, "offload_param": host}}
+    found = {}
+    for name, zero in places.items():
+        document = {"zero_optimization": {"stage": 3, **zero}, "activation_checkpointing": {"cpu_checkpointing": name != "none"}}
+        output = root / name.replace(" ", "-")
+        done = _peer.run_zt(*flags(root / "model", output, "--deepspeed", json.dumps(document), "--reduce_at", "micro_step"),
+                            "--nproc", 2)
+        found[name] = losses(output)
+        where = "nvme" if "disk" in name else "host" if zero else "device"
+        checks.check(f"states sharded ({where})" in done.stderr, f"{name}: the summary says {where}")
+    checks.check(len(found["none"]) == 3 and all(values == found["none"] for values in found.values()),
+                 f"offload to {len(found) - 1} places gives the losses of the run without it: {found['none']}")
+    checks.check(not list((root / "disk").rglob("*")), "nothing is left on the disk")
+
+
 def check_evaluation_alone(checks, root):
     _peer.run_zt(*flags(root / "model", root / "eval"), "--do_train", "False", "--do_eval", "--validation_file_dir",
                  _peer.EXAMPLE / "valid", "--nproc", 2)
@@ -79,6 +99,7 @@ def main():
         _peer.make_model(root / "model")
         check_torchrun(checks, root)
         check_coalesce(checks, root)
+        check_offload(checks, root)
         check_evaluation_alone(checks, root)
         check_not_finite(checks, root)
     finally:
