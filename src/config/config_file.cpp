@@ -96,7 +96,8 @@ std::optional<Value> read_config_file(const std::string& path, const Variables& 
                                       Problems& problems) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) {
-    problems.add("command line", "no such file: '" + shown(path) + "'",
+    const bool exists = std::filesystem::exists(path, error);
+    problems.add("command line", (exists ? "not a file: '" : "no such file: '") + shown(path) + "'",
                  "Give the path of a YAML or JSON file");
     return std::nullopt;
   }

@@ -62,16 +62,17 @@ std::string describe(const Config& config) {
 }
 
 std::string help_text(const std::string& command) {
-  if (command != "train" && command != "run" && command != "plan" && command != "launch") {
-    throw ConfigError("[config.help] unknown command '" + command +
-                      "', expected one of train, run, plan, launch.");
+  if (command != "train" && command != "run") {
+    throw ConfigError("[config.help] unknown command '" + command + "', expected train or run.");
   }
   std::string text = fmt::format(
-      "usage: zt {} --flag value ...\n"
+      "usage: zt {}\n"
       "Flags may be written --with_underscores or --with-hyphens, as --flag value or "
       "--flag=value.\n"
       "A boolean without a value is true; one whose default is true also has a --no_ form.\n",
-      command);
+      command == "run" ? "run [--task train|test|predict] [--config FILE] --flag value ...\n"
+                         "What is done is --task, or train."
+                       : "train --flag value ...");
   std::string group;
   for (const Flag& flag : flag_table()) {
     if (flag.group != group) {

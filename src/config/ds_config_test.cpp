@@ -116,6 +116,10 @@ TEST(DsConfigTest, OptimizerSectionFollowsDeepSpeed) {
   EXPECT_FALSE(loaded("\"optimizer\": {\"type\": \"Adam\"}").optimizer.l2_adam);
   EXPECT_FALSE(loaded("\"optimizer\": {\"type\": \"AdamW\", \"params\": {\"adam_w_mode\": false}}")
                    .optimizer.l2_adam);
+  EXPECT_TRUE(has_notice(
+      loaded("\"optimizer\": {\"type\": \"AdamW\", \"params\": {\"adam_w_mode\": false}}"),
+      "optimizer.params.adam_w_mode: no effect with type AdamW"));
+  EXPECT_FALSE(has_notice(adam, "adam_w_mode"));
   EXPECT_FALSE(loaded("\"bf16\": {}").optimizer.decay_all);
   for (const char* type : {"Lion", "SGD", "OneBitAdam", "Muon", "Lamb", "nonsense"}) {
     expect_error(
@@ -281,6 +285,13 @@ TEST(DsConfigTest, SourcesThatAreNoConfigurationAreRefused) {
   EXPECT_TRUE(contains(error_in("{\"a\": 1, \"a\": 2}"), "duplicate key 'a'"));
   EXPECT_TRUE(contains(error_in("{"), "is not closed"));
   EXPECT_TRUE(contains(error_in(""), "the document is empty"));
+  EXPECT_TRUE(contains(error_in("\xff\xfe{"), "begins as UTF-16 does, expected UTF-8"));
+  const std::string yaml = files.write("c.yaml", "zero_optimization:\n  stage: 2\n");
+  EXPECT_TRUE(contains(config_error([&] { (void)from_deepspeed(yaml, Facts{.world_size = 1}); }),
+                       "task files go to --config"));
+  EXPECT_TRUE(contains(
+      config_error([&] { (void)from_deepspeed(files.path("model"), Facts{.world_size = 1}); }),
+      "not a file: '" + files.path("model")));
   EXPECT_TRUE(contains(error_in("{}"),
                        "neither train_batch_size nor train_micro_batch_size_per_gpu is given"));
 }

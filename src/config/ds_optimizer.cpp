@@ -97,6 +97,11 @@ void read_type(Context& context) {
   }
   const bool decoupled = context.document->boolean("optimizer.params.adam_w_mode", true);
   context.config.optimizer.l2_adam = name == "adam" && !decoupled;
+  if (name == "adamw" && !decoupled) {
+    const DsEntry& mode = *context.entry("optimizer.params.adam_w_mode");
+    context.notice(mode.written + ": no effect with type AdamW, whose decay is decoupled (" +
+                   context.document->place(mode) + ")");
+  }
   context.set_origin("optimizer.l2_adam", *type);
 }
 

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "config/ds_schema.h"
 #include "config/fields.h"
 #include "config/layer.h"
@@ -18,9 +20,7 @@ struct Explained {
 
 std::string without_dashes(const std::string& key) {
   std::string name = key.rfind("--", 0) == 0 ? key.substr(2) : key;
-  if (key.rfind("--", 0) == 0) {
-    for (char& c : name) c = c == '-' ? '_' : c;
-  }
+  std::replace(name.begin(), name.end(), '-', '_');  // no key of any file has a hyphen
   return name;
 }
 

@@ -84,6 +84,7 @@ constexpr Range kAboveZero{0, 1e300, true};
 constexpr Range kShare{0, 1};
 constexpr Range kBeta{0, 1, false, true};
 constexpr Range kCount{-1};
+constexpr Range kSeed{0, 9223372036854775807.0};
 
 void add_data_fields(std::vector<Field>& all) {
   constexpr auto model = &Config::model;
@@ -108,7 +109,7 @@ void add_data_fields(std::vector<Field>& all) {
        field<data, &D::validation_split_percentage>("data.validation_split_percentage", {0, 99}),
        field<data, &D::preprocessing_num_workers>("data.preprocessing_num_workers", {0, 4096}),
        field<data, &D::train_sampling_strategy>("data.train_sampling_strategy"),
-       field<data, &D::data_seed>("data.data_seed"),
+       field<data, &D::data_seed>("data.data_seed", kSeed),
        field<data, &D::dataloader_drop_last>("data.dataloader_drop_last")});
 }
 
@@ -222,7 +223,7 @@ void add_run_fields(std::vector<Field>& all) {
        field<run, &R::disable_tqdm>("run.disable_tqdm"),
        field<run, &R::log_level>("run.log_level"),
        field<run, &R::log_level_replica>("run.log_level_replica"),
-       field<run, &R::seed>("run.seed"),
+       field<run, &R::seed>("run.seed", kSeed),
        field<run, &R::ddp_timeout_seconds>("run.ddp_timeout_seconds", kFromOne),
        field<run, &R::hang_timeout_seconds>("run.hang_timeout_seconds", kFromZero),
        field<launch, &L::nproc>("launch.nproc", {0, 4096}),
@@ -277,7 +278,7 @@ void add_task_fields(std::vector<Field>& all) {
                          field<predict, &P::temperature>("predict.temperature", kAboveZero),
                          field<predict, &P::top_k>("predict.top_k", kFromZero),
                          field<predict, &P::top_p>("predict.top_p", {0, 1, true}),
-                         field<predict, &P::seed>("predict.seed"),
+                         field<predict, &P::seed>("predict.seed", kSeed),
                          field<predict, &P::batch_size>("predict.batch_size", kSize)});
 }
 

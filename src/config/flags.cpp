@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/fields.h"
+#include "config/layer.h"
 #include "config/text_distance.h"
 #include "config/text_values.h"
 
@@ -19,6 +20,43 @@ std::vector<std::string> known_names() {
   }
   for (const FlagAlias& alias : flag_aliases()) names.push_back(alias.alias);
   return names;
+}
+
+/// Names of other scripts for what a flag here says; those of task files mean the same.
+constexpr std::pair<const char*, const char*> kOtherScripts[] = {
+    {"cutoff_len", "block_size"},
+    {"max_seq_len", "block_size"},
+    {"model_max_length", "block_size"},
+    {"max_epochs", "num_train_epochs"},
+    {"output_path", "output_dir"},
+    {"save_dir", "output_dir"},
+    {"data_path", "train_file_dir"},
+    {"dataset_path", "train_file_dir"},
+    {"per_device_batch_size", "per_device_train_batch_size"},
+    {"stage", "zero_stage"},
+    {"clip_grad", "max_grad_norm"}};
+
+/// The flag that another name stands for; empty when there is none.
+std::string flag_of_other_name(const std::string& name) {
+  for (const auto& [other, flag] : kOtherScripts) {
+    if (name == other) return flag;
+  }
+  for (const TaskKey& row : task_keys()) {
+    if (row.flag != nullptr && name == row.key) return row.flag;
+  }
+  return "";
+}
+
+/// What to say after an unknown flag: far from every name there is no neighbour.
+std::string neighbour_of(const std::string& name, const std::vector<std::string>& names) {
+  if (const std::string flag = flag_of_other_name(name); !flag.empty()) {
+    return ", the flag for that is --" + flag;
+  }
+  constexpr double kFarthest = 0.45;
+  const Nearest near = nearest(name, names);
+  const double limit = std::max(2.0, kFarthest * static_cast<double>(name.size()));
+  if (near.distance > limit) return ", zt help train lists all flags";
+  return ", the nearest valid flag is --" + near.name;
 }
 
 bool takes_optional_value(const Flag& flag) {
@@ -65,8 +103,8 @@ class Parser {
       return matches.front();
     }
     std::string text = "unknown flag --" + shown(name);
-    if (matches.empty()) {
-      text += ", the nearest valid flag is --" + nearest(name, names_).name;
+    if (matches.empty() || !flag_of_other_name(name).empty()) {
+      text += neighbour_of(name, names_);
     } else {
       text += ", it is short for";
       for (const std::string& match : matches) text += " --" + match;

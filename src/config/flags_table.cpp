@@ -43,7 +43,8 @@ const std::vector<FlagAlias>& flag_aliases() {
       {"per_gpu_eval_batch_size", "per_device_eval_batch_size"},
       {"gradient_clipping", "max_grad_norm"},
       {"deepspeed_config_file", "deepspeed"},
-      {"cpu", "use_cpu"}};
+      {"cpu", "use_cpu"},
+      {"dtype", "torch_dtype"}};
   return aliases;
 }
 

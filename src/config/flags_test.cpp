@@ -97,7 +97,8 @@ TEST_F(FlagsTest, WrongValuesNameFlagValueAndWhatIsValid) {
       {"--warmup_steps", "2.5", "expected a whole number or a share below 1"},
       {"--warmup_ratio", "1.5", "expected a number >= 0 and < 1"},
       {"--log_level", "loud", "expected one of debug|info"},
-      {"--seed", "-1", "expected a whole number"},
+      {"--seed", "-1", "expected a whole number >= 0 and <= 9"},
+      {"--data_seed", "99999999999999999999", "expected a whole number >= 0 and <= 9"},
       {"--dataloader_num_workers", "many", "expected a whole number"}};
   for (const auto& [flag, value, expected] : cases) {
     const std::string error = error_of({"--eval_strategy=steps", flag, value});
@@ -234,6 +235,7 @@ TEST_F(FlagsTest, ReportsAreChosenByName) {
   EXPECT_FALSE(board.run.report_csv);
   EXPECT_EQ(board.run.logging_dir, "x/runs");
   EXPECT_TRUE(resolved({"--report_to", "tensorboard", "csv"}).run.report_csv);
+  EXPECT_TRUE(resolved({"--report_to", "tensorboard,csv"}).run.report_csv);
   const Config all = resolved({"--report_to", "all"});
   EXPECT_TRUE(all.run.report_tensorboard && all.run.report_csv);
   const Config none = resolved({"--report_to", "none", "--logging_dir", "x"});

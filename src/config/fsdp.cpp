@@ -78,6 +78,13 @@ class Lowering {
 
   /// `--num_processes` counts the ranks of all machines.
   void lower_ranks() {
+    for (const char* name : {"num_processes", "num_machines"}) {
+      const FlagValue* count = flags_.find_value(name);
+      const auto number = count == nullptr ? std::nullopt : parse_integer(count->text);
+      if (!number || *number >= 1) continue;  // what is no number is reported with the other flags
+      problems_.add(count->place, count->written + ": got " + shown(count->text) +
+                                      ", expected a whole number >= 1");
+    }
     const FlagValue* said = flags_.find_value("num_processes");
     const std::int64_t machines = num_machines();
     if (machines > 1 && facts_.environment.count("WORLD_SIZE") == 0 && facts_.task == Task::train &&
@@ -89,7 +96,7 @@ class Lowering {
     }
     if (said == nullptr || is_given("nproc")) return;
     const auto total = parse_integer(said->text);
-    if (!total || *total < 1) return;  // reported with the other flags
+    if (!total || *total < 1) return;
     if (*total % machines != 0) {
       problems_.add(said->place, said->written + ": got " + shown(said->text) +
                                      ", expected a multiple of the " + std::to_string(machines) +

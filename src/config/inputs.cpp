@@ -17,6 +17,39 @@ bool is_file_argument(const std::string& arg) {
   return false;
 }
 
+/// Flags that name a file or a folder.
+constexpr const char* kPaths[] = {"cache_dir",
+                                  "config",
+                                  "config_file",
+                                  "deepspeed",
+                                  "init_from",
+                                  "logging_dir",
+                                  "model_name_or_path",
+                                  "offload_optimizer_nvme_path",
+                                  "offload_param_nvme_path",
+                                  "output_dir",
+                                  "predictions_file",
+                                  "prompts_file",
+                                  "resume_from_checkpoint",
+                                  "test_file_dir",
+                                  "test_output_file",
+                                  "tokenizer_name_or_path",
+                                  "train_file_dir",
+                                  "validation_file_dir"};
+
+/// `~` and `~/x` with the home folder: no shell replaces it in `--flag=~/x` or in a file.
+void expand_home(FlagValues& flags, const Variables& environment) {
+  const auto home = environment.find("HOME");
+  if (home == environment.end() || home->second.empty()) return;
+  for (const char* name : kPaths) {
+    const FlagValue* given = flags.find_value(name);
+    if (given == nullptr || (given->text != "~" && given->text.rfind("~/", 0) != 0)) continue;
+    FlagValue expanded = *given;
+    expanded.text = home->second + given->text.substr(1);
+    flags.set(name, expanded);
+  }
+}
+
 /// What the file that `--config` names says; a DeepSpeed file counts as `--deepspeed`.
 Layer read_file_layer(const std::string& path, const Facts& facts, Problems& problems,
                       std::vector<std::string>& notices) {
@@ -66,6 +99,7 @@ Layer read_inputs(const std::vector<std::string>& args, const Facts& facts, Prob
   Layer command;
   command.name = "command line";
   command.flags = parse_flags(flags, problems, notices);
+  expand_home(command.flags, facts.environment);
   if (const std::string* config = command.flags.find("config")) file = *config;
   over.name = command.name;
   if (const FlagValue* preset = command.flags.find_value("preset")) {
@@ -82,6 +116,7 @@ Layer read_inputs(const std::vector<std::string>& args, const Facts& facts, Prob
   check_agreement(all, over, problems);
   if (!over.deepspeed) all.name = over.name;
   put_over(all, over);
+  expand_home(all.flags, facts.environment);
   lower_accelerate(all, facts, problems, notices);
   return all;
 }

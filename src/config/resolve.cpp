@@ -20,6 +20,15 @@ struct Source {
 
 constexpr const char* kCommandLine = "command line";
 
+bool is_yaml_name(const std::string& path) {
+  const std::string ending = lower_case(std::filesystem::path(path).extension().string());
+  return ending == ".yaml" || ending == ".yml";
+}
+
+bool is_utf16(const std::string& text) {
+  return text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0;
+}
+
 /// The text of a DeepSpeed configuration: inline JSON, a file, or base64 of JSON.
 std::optional<Source> read_source(const FlagValue& said, Problems& problems) {
   const std::string text = trimmed(said.text);
@@ -39,14 +48,26 @@ std::optional<Source> read_source(const FlagValue& said, Problems& problems) {
     std::ifstream file(text, std::ios::binary);
     std::ostringstream content;
     content << file.rdbuf();
-    if (file) return Source{content.str(), text};
-    problems.add(shown(text), "the DeepSpeed configuration cannot be read");
+    if (!file) {
+      problems.add(shown(text), "the DeepSpeed configuration cannot be read");
+    } else if (is_yaml_name(text)) {
+      problems.add(said.place, said.written + ": got the YAML file '" + shown(text) + "'",
+                   "DeepSpeed's configuration is JSON; task files go to --config");
+    } else if (is_utf16(content.str())) {
+      problems.add(shown(text), "the file begins as UTF-16 does, expected UTF-8",
+                   "Save it as UTF-8 (iconv -f UTF-16 -t UTF-8)");
+    } else {
+      return Source{content.str(), text};
+    }
     return std::nullopt;
   }
   const std::optional<std::string> decoded = decode_base64(text);
   if (decoded && trimmed(*decoded).rfind('{', 0) == 0) return Source{*decoded, said.written};
-  problems.add(said.place, said.written + ": no such file: '" + shown(text) + "'",
-               "Give a path, JSON text or base64 of JSON");
+  const bool exists = std::filesystem::exists(text, error);
+  problems.add(
+      said.place,
+      said.written + (exists ? ": not a file: '" : ": no such file: '") + shown(text) + "'",
+      "Give a path, JSON text or base64 of JSON");
   return std::nullopt;
 }
 

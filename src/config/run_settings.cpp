@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 
@@ -56,7 +57,9 @@ void resolve_reports(Context& context) {
   RunConfig& run = context.config.run;
   const std::string* value = context.flags.find("report_to");
   if (value == nullptr) return;
-  std::istringstream names(*value);
+  std::string words = *value;
+  std::replace(words.begin(), words.end(), ',', ' ');  // a list of YAML, or one typed with commas
+  std::istringstream names(words);
   for (std::string name; names >> name;) {
     const bool all = name == "all";
     if (all || name == "tensorboard") run.report_tensorboard = true;
@@ -195,6 +198,14 @@ void resolve_device(Context& context) {
     context.set_origin_flag("launch.device", "use_cpu");
   } else {
     context.set_origin("launch.device", "this machine", "default");
+  }
+  if (!on_gpu && context.flags.find("gpu_memory") != nullptr) {
+    context.notice(context.flags.written("gpu_memory") + ": no effect on CPU ranks (" +
+                   context.flags.place("gpu_memory") + ")");
+  }
+  if (context.flags.find("device") != nullptr && !context.flags.boolean("dry_run", false)) {
+    context.notice(context.flags.written("device") + ": no effect without --dry_run (" +
+                   context.flags.place("device") + ")");
   }
   const std::optional<std::int64_t> world = context.facts.world_size;
   if (world && *world < 1) {

@@ -228,7 +228,9 @@ Value read_yaml(std::string_view text, const std::string& name) {
       builder.fail(YAML::Mark(), "there is a second document, expected one");
     }
   } catch (const YAML::Exception& error) {
-    builder.fail(error.mark, error.msg);
+    const bool has_tab = text.find("\n\t") != std::string_view::npos || text.rfind('\t', 0) == 0;
+    builder.fail(error.mark, shown(error.msg) +
+                                 (has_tab ? "; a line begins with a tab, YAML takes spaces" : ""));
   }
   return builder.take();
 }

@@ -75,6 +75,10 @@ TEST(YamlReaderTest, BadDocumentsAreRefusedWithTheirLine) {
   EXPECT_TRUE(has(problems_of("a: *nothing\n"), "x.yaml:1"));
   EXPECT_TRUE(has(problems_of("a: &a [*a]\n"), "x.yaml:1"));
   EXPECT_TRUE(has(problems_of("<<: 3\na: 1\n"), "expected a map"));
+  EXPECT_TRUE(has(problems_of("training:\n\tlr: 1\n"), "begins with a tab, YAML takes spaces"));
+  const std::string binary = problems_of(std::string("a: \"\\\0b\"\n", 9));
+  EXPECT_TRUE(has(binary, "(x.yaml:1)")) << binary;
+  EXPECT_EQ(binary.find('\0'), std::string::npos);
 }
 
 TEST(YamlReaderTest, HostileDocumentsEndQuickly) {

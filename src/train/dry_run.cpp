@@ -142,7 +142,8 @@ std::int64_t hidden_size_of(const config::Config& config) { return model_of(conf
 void dry_run(const config::Config& config, const DryRun& request, std::ostream& out) {
   const auto model = model_of(config);
   require_length(model, config.data.block_size);
-  const auto* device = config.launch.use_cpu ? nullptr : device_for(request);
+  const auto* named = device_for(request);  // a wrong name is refused for CPU ranks too
+  const auto* device = config.launch.use_cpu ? nullptr : named;
   const plan::Target target{
       .device = config.launch.use_cpu ? Device::cpu : Device::cuda,
       .world = request.world,
