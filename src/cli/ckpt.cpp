@@ -161,6 +161,9 @@ std::string convert_shown(const OpenedCheckpoint& from, const std::string& forma
 
 int run_convert(const CkptArguments& arguments) {
   const auto format = arguments.get("--to");
+  if (!arguments.has("--to")) {
+    throw ConfigError("[cli.ckpt] --to is missing: expected hf, native or deepspeed.");
+  }
   if (format != "hf" && format != "native" && format != "deepspeed") {
     throw ConfigError(
         fmt::format("[cli.ckpt] --to: got '{}', expected hf, native or deepspeed.", format));
@@ -182,13 +185,6 @@ int run_verb(const CkptVerb& verb, const CkptArguments& arguments) {
   if (name == "verify") return run_verify(arguments);
   if (name == "diff") return run_diff(arguments);
   return name == "convert" ? run_convert(arguments) : run_merge(arguments);
-}
-
-bool asks_for_help(const Arguments& arguments) {
-  for (const auto& argument : arguments) {
-    if (argument == "--help" || argument == "-h") return true;
-  }
-  return false;
 }
 
 }  // namespace

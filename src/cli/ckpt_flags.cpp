@@ -41,13 +41,21 @@ CkptArguments parse_ckpt(const CkptVerb& verb, const Arguments& arguments) {
       result.operands.push_back(argument);
       continue;
     }
-    const auto& flag = find_flag(verb, argument);
-    if (*flag.value == '\0') {
-      result.flags[argument];
+    const auto equals = argument.find('=');
+    std::string name = argument.substr(0, equals);
+    std::replace(name.begin() + 2, name.end(), '-', '_');
+    const auto& flag = find_flag(verb, name);
+    const bool takes_value = *flag.value != '\0';
+    if (!takes_value && equals != std::string::npos) {
+      refuse(verb, fmt::format("{} takes no value", name));
+    } else if (!takes_value) {
+      result.flags[name];
+    } else if (equals != std::string::npos) {
+      result.flags[name] = argument.substr(equals + 1);
     } else if (++i == arguments.size()) {
-      refuse(verb, fmt::format("{} needs {}", argument, flag.value));
+      refuse(verb, fmt::format("{} needs {}", name, flag.value));
     } else {
-      result.flags[argument] = arguments[i];
+      result.flags[name] = arguments[i];
     }
   }
   if (result.operands.size() != verb.count) {

@@ -42,8 +42,26 @@ TEST(CliTest, HelpListsEveryCommand) {
   EXPECT_EQ(output_of({"--help"}), text);
 }
 
-TEST(CliTest, HelpOfACommandListsItsFlags) {
+TEST(CliTest, UnknownCommandListsTheKnownOnesAndGuessesOnlyNearOnes) {
+  const auto text = error_of({"serve_the_model"});
+  EXPECT_NE(text.find("expected one of train, run, launch"), std::string::npos) << text;
+  EXPECT_EQ(text.find("Did you mean"), std::string::npos) << text;
+  EXPECT_NE(error_of({"help", "trian"}).find("Did you mean 'train'"), std::string::npos);
+}
+
+TEST(CliTest, EveryCommandTellsItsUsageInEveryWayThatUsersAsk) {
+  for (const auto& command : commands()) {
+    const std::string name = command.name;
+    const auto text = output_of({"help", name});
+    EXPECT_NE(text.find("usage: zt "), std::string::npos) << name;
+    EXPECT_EQ(output_of({name, "--help"}), text) << name;
+    EXPECT_EQ(output_of({name, "-h"}), text) << name;
+  }
   EXPECT_NE(output_of({"help", "train"}).find("--model_name_or_path"), std::string::npos);
+  EXPECT_NE(output_of({"help", "run"}).find("--task train|test|predict"), std::string::npos);
+  EXPECT_NE(output_of({"data", "tokenize", "--help"}).find("--tokenizer DIR"), std::string::npos);
+  EXPECT_NE(output_of({"config", "check", "-h"}).find("--world_size N"), std::string::npos);
+  EXPECT_NE(output_of({"train", "--bf16", "-h"}).find("--bf16"), std::string::npos);
 }
 
 TEST(CliTest, LaunchSaysWhatIsMissing) {
@@ -73,7 +91,11 @@ TEST(CliTest, CkptSaysWhatIsMissing) {
   EXPECT_NE(error_of({"ckpt", "diff", "a"}).find("got 1 folders, expected 2"), std::string::npos);
   EXPECT_NE(error_of({"ckpt", "inspect", "a", "--tensor"}).find("did you mean --tensors"),
             std::string::npos);
-  EXPECT_NE(error_of({"ckpt", "convert", "a", "b"}).find("--to"), std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "convert", "a", "b"}).find("--to is missing"), std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "convert", "a", "b", "--to=gguf"}).find("got 'gguf'"),
+            std::string::npos);
+  EXPECT_NE(error_of({"ckpt", "inspect", "a", "--tensors=yes"}).find("takes no value"),
+            std::string::npos);
   EXPECT_NE(error_of({"ckpt", "merge", "a", "b", "--dtype"}).find("--dtype needs"),
             std::string::npos);
 }

@@ -21,11 +21,17 @@ struct Command {
 /// Runs `zt <arguments>`. Errors: ConfigError for an unknown command, naming the nearest one.
 int dispatch(const Arguments& arguments);
 
+/// True when a word is `--help` or `-h`.
+[[nodiscard]] bool asks_for_help(const Arguments& arguments);
+
 /// Text of `zt ckpt --help`.
 [[nodiscard]] std::string ckpt_help();
 
 /// Text of `zt config --help`.
 [[nodiscard]] std::string config_help();
+
+/// Text of `zt data --help`.
+[[nodiscard]] std::string data_help();
 
 int run_train(const Arguments& arguments);
 int run_run(const Arguments& arguments);

@@ -154,8 +154,7 @@ int init(const ConfigArguments& arguments) {
 }  // namespace
 
 int run_config(const Arguments& arguments) {
-  const bool help = arguments.empty() || arguments.front() == "--help" || arguments.front() == "-h";
-  if (help) {
+  if (arguments.empty() || asks_for_help(arguments)) {
     std::cout << kHelp;
     return arguments.empty() ? 2 : 0;
   }

@@ -2,6 +2,8 @@
 
 #include <iostream>
 
+#include "base/error.h"
+#include "bench/run_bench.h"
 #include "cli/commands.h"
 #include "config/resolve.h"
 #include "doctor/doctor.h"
@@ -9,35 +11,48 @@
 #include "plan/run_plan.h"
 
 namespace zt::cli {
+namespace {
+
+std::string list_of_commands() {
+  std::string text =
+      "zt: trains large language models with ZeRO\n\nusage: zt <command> [flags]\n\n";
+  for (const auto& command : commands()) {
+    text += fmt::format("  {:<10}{}\n", command.name, command.summary);
+  }
+  return text + "\n`zt help <command>` lists the flags of a command.\n";
+}
+
+std::string help_of(const Command& command) {
+  const std::string name = command.name;
+  if (name == "train" || name == "run") return config::help_text(name);
+  if (name == "launch") return launch::launch_help();
+  if (name == "plan") return plan::plan_help();
+  if (name == "bench") return bench::bench_flags_help();
+  if (name == "data") return data_help();
+  if (name == "ckpt") return ckpt_help();
+  if (name == "config") return config_help();
+  if (name == "doctor") return doctor::doctor_help();
+  if (name == "help") return list_of_commands();
+  return fmt::format("usage: zt {}\n\n{}\n", name, command.summary);
+}
+
+}  // namespace
 
 int run_help(const Arguments& arguments) {
-  if (!arguments.empty()) {
-    if (arguments.front() == "launch") {
-      std::cout << launch::launch_help();
-      return 0;
-    }
-    if (arguments.front() == "doctor") {
-      std::cout << doctor::doctor_help();
-      return 0;
-    }
-    if (arguments.front() == "ckpt") {
-      std::cout << ckpt_help();
-      return 0;
-    }
-    if (arguments.front() == "config") {
-      std::cout << config_help();
-      return 0;
-    }
-    if (arguments.front() == "plan") std::cout << plan::plan_help() << '\n';
-    std::cout << config::help_text(arguments.front());
+  if (arguments.empty() || asks_for_help(arguments)) {
+    std::cout << list_of_commands();
     return 0;
   }
-  std::cout << "zt: trains large language models with ZeRO\n\nusage: zt <command> [flags]\n\n";
-  for (const auto& command : commands()) {
-    std::cout << fmt::format("  {:<10}{}\n", command.name, command.summary);
+  if (arguments.size() > 1) {
+    throw ConfigError(fmt::format("[cli.help] got {} words, expected one command. See zt help.",
+                                  arguments.size()));
   }
-  std::cout << "\n`zt help <command>` lists the flags of a command.\n";
-  return 0;
+  for (const auto& command : commands()) {
+    if (arguments.front() != command.name) continue;
+    std::cout << help_of(command);
+    return 0;
+  }
+  return dispatch(arguments);  // which refuses it and names the nearest one
 }
 
 }  // namespace zt::cli

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iostream>
 #include <optional>
 
@@ -50,7 +49,7 @@ config::Task take_task(Arguments& flags) {
 }
 
 int run_run(const Arguments& arguments) {
-  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
+  if (asks_for_help(arguments)) {
     std::cout << config::help_text("run");
     return 0;
   }

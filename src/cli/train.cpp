@@ -72,7 +72,7 @@ constexpr auto kSaveGrace = std::chrono::minutes(5);
 }  // namespace
 
 int run_train(const Arguments& arguments) {
-  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
+  if (asks_for_help(arguments)) {
     std::cout << config::help_text("train");
     return 0;
   }
