@@ -30,6 +30,10 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path, File::Mo
   if (size < kSafetensorsPrefix) fail(path, fmt::format("got {} bytes, expected at least 8", size));
   std::array<std::byte, kSafetensorsPrefix> prefix{};
   file_.read(0, prefix);
+  constexpr std::string_view kPointer = "version ";  // how a pointer of Git LFS begins
+  if (std::memcmp(prefix.data(), kPointer.data(), prefix.size()) == 0) {
+    fail(path, "got a Git LFS pointer, expected the weights: fetch them with git lfs pull");
+  }
   const auto length = std::bit_cast<std::uint64_t>(prefix);
   if (length > static_cast<std::uint64_t>(kSafetensorsMaxHeader) ||
       static_cast<std::int64_t>(length) > size - kSafetensorsPrefix) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "data/utf8.h"
 
 namespace zt::data {
@@ -37,6 +38,18 @@ std::string read_integers(const Json& value, const char* name, std::int64_t low,
   return {};
 }
 
+/// `, but role, content`: the fields that a row has instead.
+std::string fields_of(const Json& json) {
+  constexpr std::size_t kMost = 6;
+  std::string names;
+  std::size_t count = 0;
+  for (const auto& [name, value] : json.items()) {
+    if (++count > kMost) break;
+    names += (names.empty() ? "" : ", ") + name.substr(0, 40);
+  }
+  return names.empty() ? "" : ", but " + names;
+}
+
 std::string read_object(const Json& json, CorpusRow& row) {
   if (!json.is_object()) return "not a JSON object";
   row = CorpusRow{};
@@ -57,11 +70,65 @@ std::string read_object(const Json& json, CorpusRow& row) {
     return {};
   }
   const auto text = json.find("text");
-  if (text == json.end()) return "neither `text` nor `input_ids`";
+  if (text == json.end()) return "neither `text` nor `input_ids`" + fields_of(json);
   if (!text->is_string()) return "`text` is not a string";
   row.text = text->get<std::string>();
   return {};
 }
+
+bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+/// Adds a file of a known kind; a name that promises text and holds none is an error.
+void take_file(const fs::directory_entry& entry, std::vector<fs::path>& text,
+               std::vector<fs::path>& json) {
+  const std::string extension = entry.path().extension().string();
+  const bool is_text = extension == ".txt";
+  if (!is_text && extension != ".json" && extension != ".jsonl") return;
+  std::error_code error;
+  if (!entry.is_regular_file(error)) {
+    throw FileError(fmt::format(
+        "[data.corpus] cannot read {}: got {}, expected a file. Remove it.", entry.path().string(),
+        entry.is_symlink(error) ? "a link that leads nowhere" : "something that is no file"));
+  }
+  (is_text ? text : json).push_back(entry.path());
+}
+
+/// Files below a folder, links followed; `above` are the folders on the way, as links may lead
+/// back.
+void collect_files(const fs::path& directory, std::vector<fs::path>& above,
+                   std::vector<fs::path>& text, std::vector<fs::path>& json) {
+  std::error_code error;
+  const fs::path real = fs::canonical(directory, error);
+  if (std::find(above.begin(), above.end(), real) != above.end()) {
+    log::warning("data", fmt::format("{} leads back to {}: it is not read again",
+                                     directory.string(), real.string()));
+    return;
+  }
+  above.push_back(real);
+  fs::directory_iterator it(directory, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    if (is_hidden(it->path())) continue;
+    std::error_code unknown;
+    if (it->is_directory(unknown)) {
+      collect_files(it->path(), above, text, json);
+    } else {
+      take_file(*it, text, json);
+    }
+  }
+  above.pop_back();
+  if (error) {
+    throw FileError(
+        fmt::format("[data.corpus] cannot read the folder {}: {}. Check its permissions.",
+                    directory.string(), error.message()));
+  }
+}
+
+/// What an encoding other than UTF-8 begins with.
+bool begins_like_utf16(std::string_view text) {
+  return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+}
+
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 }  // namespace
 
@@ -75,18 +142,8 @@ CorpusFiles find_corpus_files(const fs::path& directory, const std::string& flag
         fmt::format("[data.corpus] {} is not a folder: got {}. Name a folder or a file.", flag,
                     directory.string()));
   }
-  std::vector<fs::path> text, json;
-  constexpr auto kOptions = fs::directory_options::follow_directory_symlink;
-  for (auto it = fs::recursive_directory_iterator(directory, kOptions); it != end(it); ++it) {
-    if (it->path().filename().string().starts_with('.')) {
-      if (it->is_directory()) it.disable_recursion_pending();
-      continue;
-    }
-    if (!it->is_regular_file()) continue;
-    const std::string extension = it->path().extension().string();
-    if (extension == ".txt") text.push_back(it->path());
-    if (extension == ".json" || extension == ".jsonl") json.push_back(it->path());
-  }
+  std::vector<fs::path> text, json, above;
+  collect_files(directory, above, text, json);
   if (!text.empty() && !json.empty()) {
     throw ConfigError(fmt::format(
         "[data.corpus] {} mixes two kinds of data: got {} and {}, expected only .txt or only .json "
@@ -112,7 +169,8 @@ Corpus::Corpus(CorpusFiles files, bool keep_linebreaks)
     const std::string_view text = maps_.emplace_back(files_.paths[file]).bytes();
     if (files_.kind == CorpusKind::text) {
       index_text(file);
-    } else if (const std::size_t first = skip_blank(text, 0);
+    } else if (const std::size_t first =
+                   skip_blank(text, text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0);
                first < text.size() && text[first] == '[') {
       index_json_array(file);
     } else {
@@ -189,9 +247,11 @@ std::string Corpus::parse(std::int64_t index, CorpusRow& row) const {
   const Row& where = at(index);
   const std::string_view text = bytes(where);
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
-    return fmt::format("byte 0x{:02X} at byte offset {} of the file is not UTF-8",
+    const bool utf16 = begins_like_utf16(maps_[where.file].bytes());
+    return fmt::format("byte 0x{:02X} at byte offset {} of the file is not UTF-8{}",
                        static_cast<unsigned char>(text[bad]),
-                       static_cast<std::size_t>(where.begin) + bad);
+                       static_cast<std::size_t>(where.begin) + bad,
+                       utf16 ? "; the file begins as UTF-16 does (iconv -f UTF-16 -t UTF-8)" : "");
   }
   if (files_.kind == CorpusKind::text) {
     row = CorpusRow{};
@@ -206,7 +266,9 @@ std::string Corpus::parse(std::int64_t index, CorpusRow& row) const {
   } catch (const Json::exception& error) {
     const std::string what = error.what();
     const std::size_t detail = what.find("] ");
-    return "not JSON: " + (detail == std::string::npos ? what : what.substr(detail + 2));
+    const bool whole = files_.paths[where.file].extension() == ".json";
+    return "not JSON: " + (detail == std::string::npos ? what : what.substr(detail + 2)) +
+           (whole ? " (a .json file is a list of objects, or has one object a line)" : "");
   }
 }
 

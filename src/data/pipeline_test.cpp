@@ -221,6 +221,38 @@ TEST_F(PipelineTest, UselessDataGivesClearErrors) {
   has(error(data), "--train_file_dir is not given");
 }
 
+TEST_F(PipelineTest, LinksAreFollowedOnceAndOnesThatLeadNowhereAreNamed) {
+  write("train/a.jsonl", "{\"input_ids\": [1, 2]}\n");
+  write("elsewhere/b.jsonl", "{\"input_ids\": [3, 4]}\n");
+  fs::create_directory_symlink(root_ / "train", root_ / "train/back");
+  fs::create_directory_symlink(root_ / "elsewhere", root_ / "train/more");
+  fs::create_directory_symlink(root_ / "train", root_ / "elsewhere/up");
+  EXPECT_EQ(open_datasets(options(2), request()).train->size(), 2);
+  fs::create_symlink(root_ / "gone.jsonl", root_ / "train/gone.jsonl");
+  EXPECT_NE(message([&] {
+              open_datasets(options(2), request());
+            }).find("gone.jsonl: got a link that leads nowhere"),
+            std::string::npos);
+  fs::remove(root_ / "train/gone.jsonl");
+  fs::create_symlink("loop", root_ / "train/loop");
+  EXPECT_EQ(open_datasets(options(2), request()).train->size(), 2);
+}
+
+TEST_F(PipelineTest, ByteOrderMarksAreSkippedInJsonAndUtf16IsNamed) {
+  write("train/a.json", "\xEF\xBB\xBF[\n{\"input_ids\": [1, 2]},\n{\"input_ids\": [3, 4]}]\n");
+  write("train/b.jsonl", "\xEF\xBB\xBF{\"input_ids\": [5, 6]}\r\n{\"input_ids\": [7, 8]}\r\n");
+  EXPECT_EQ(open_datasets(options(2), request()).train->size(), 4);
+  write("train/a.json", std::string("\xFF\xFE{\0", 4));
+  EXPECT_NE(message([&] { open_datasets(options(2), request()); }).find("begins as UTF-16 does"),
+            std::string::npos);
+  write("train/a.json", "{\"data\": [\n{\"input_ids\": [1]}]}\n");
+  write("train/b.jsonl", "{\"instruction\": \"x\", \"output\": \"y\"}\n");
+  const std::string text = message([&] { open_datasets(options(2), request()); });
+  EXPECT_NE(text.find("a .json file is a list of objects"), std::string::npos) << text;
+  EXPECT_NE(text.find("neither `text` nor `input_ids`, but instruction, output"), std::string::npos)
+      << text;
+}
+
 TEST_F(PipelineTest, DamagedJsonLinesGiveErrorsAndNeverCrash) {
   const std::string good =
       "{\"input_ids\": [1, 2, 3], \"labels\": [1, -100, 3]}\n{\"input_ids\": [4, 5]}\n";

@@ -190,6 +190,12 @@ std::optional<std::string> token_text(const Json& config, const char* key) {
 
 TokenizerFiles read_tokenizer_json(const std::string& text, const std::string& place) {
   TokenizerFiles files;
+  if (text.starts_with("version https://git-lfs")) {
+    throw FileError(fmt::format(
+        "[data.tokenizer] {}: got a Git LFS pointer, expected the tokenizer. Fetch it: git lfs "
+        "pull.",
+        place));
+  }
   guarded(place, [&] {
     const Json json = Json::parse(text);
     const auto part = [&](const char* key) { return json.contains(key) ? json.at(key) : Json(); };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -37,6 +38,10 @@ void require_finite(const layout::ParamSpec& param, const std::string& folder, s
 
 zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
                                 const std::string& folder) {
+  if (!std::filesystem::is_directory(folder)) {
+    throw FileError(
+        fmt::format("[train.model] no such folder: {}. Name one with weights.", folder));
+  }
   if (!checkpoint::has_weights(folder)) {
     throw FileError(
         fmt::format("[train.model] {} has no weights: expected model.safetensors or "
