@@ -50,7 +50,7 @@ TEST(LrScheduleTest, HuggingFaceKindsGiveTheRatesOfTransformers) {
   }
 }
 
-TEST(LrScheduleTest, DeepSpeedKindsGiveTheRatesOfTheirFormulas) {
+TEST(LrScheduleTest, DeepSpeedKindsGiveTheRatesOfDeepSpeed) {
   const std::map<std::string, ScheduleKind> kinds = {
       {"WarmupLR", ScheduleKind::ds_warmup},
       {"WarmupDecayLR", ScheduleKind::ds_warmup_decay},

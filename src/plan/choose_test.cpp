@@ -57,16 +57,26 @@ TEST(ChooseTest, LessMemoryGivesUpSpeedStepByStepAndAlwaysFits) {
   const auto options = options_of(3, 512, 16);
   const Planner roomy(model, gpus({}));
   auto most = choose(roomy, options).memory.device_total().value;
-  int previous = 16;
+  auto frugal = options;
+  frugal.zero.recompute = Recompute::full;
+  frugal.zero.reduce_at = ReduceAt::micro_step;
+  frugal.zero.retain_auto = false;
+  frugal.zero.coalesce = 1;
+  const auto least = static_cast<double>(roomy.measure(frugal).memory.device_total().value);
+  int previous = 16, fitted = 0;
   bool recomputed = false;
   for (int percent = 200; percent >= 10; percent -= 10) {
     const auto target = gpus({most / 100 * percent});
     const auto chosen = choose(Planner(model, target), options);
-    if (!fits(chosen, target, kUsableShare)) continue;
+    const bool can_fit = least <= kUsableShare * static_cast<double>(target.device_memory.value);
+    EXPECT_EQ(fits(chosen, target, kUsableShare), can_fit) << percent << " %";
+    if (!can_fit) continue;
+    ++fitted;
     EXPECT_LE(chosen.options.zero.coalesce, 16);
     recomputed = recomputed || chosen.options.zero.recompute != Recompute::none;
     previous = std::min(previous, chosen.options.zero.coalesce);
   }
+  EXPECT_GE(fitted, 5);
   EXPECT_TRUE(recomputed);
   EXPECT_LT(previous, 16);
 }

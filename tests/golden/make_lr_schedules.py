@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Writes lr_schedules.json: learning rates by transformers' schedulers, DeepSpeed's by their formulas,
-and the decayed parameters as transformers' Trainer chooses them. Needs torch and transformers."""
+"""Writes lr_schedules.json: learning rates by transformers' schedulers and by DeepSpeed's,
+and the decayed parameters as transformers' Trainer chooses them. Needs torch, transformers and deepspeed."""
 import json
-import math
+import os
 import pathlib
 
 import torch
+
+os.environ["DS_ACCELERATOR"] = "cpu"
+import deepspeed as deepspeed_package  # noqa: E402
 import transformers
+from deepspeed.runtime import lr_schedules  # noqa: E402
 from transformers.trainer_pt_utils import get_parameter_names
 
 BASE, TOTAL, STEPS = 3e-4, 40, 44
@@ -31,32 +35,23 @@ def huggingface(kind, warmup, cycles=0.5):
 
 
 def deepspeed(kind, warmup, total, log, low=1e-5, high=2e-4, min_ratio=0.1, cos_min=0.01):
-    """The table of DeepSpeed's lr_schedules.py, written out."""
-    width = max(2, warmup)
-
-    def ratio(it):
-        return math.log(it + 1) / math.log(width) if log else it / width
-
-    def rate(applied):
-        it = applied - 1
-        if kind == "WarmupCosineLR":
-            if it < 0:
-                return 0.0
-            if it < width:
-                return BASE * (min_ratio + (1 - min_ratio) * ratio(it))
-            progress = min(1.0, (it - width + 1) / max(1, total - width))
-            return BASE * max(0.0, cos_min + (1 - cos_min) * (1 + math.cos(math.pi * progress)) / 2)
-        if it < 0:
-            return low
-        if it < width:
-            return low + (high - low) * ratio(it)
-        if kind == "WarmupLR":
-            return high
-        return low + (high - low) * max(0.0, (total - it) / max(1, total - width))
-
+    """The rate of every step that DeepSpeed's own scheduler sets."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
+    common = dict(warmup_num_steps=warmup, warmup_type="log" if log else "linear")
+    if kind == "WarmupCosineLR":
+        scheduler = lr_schedules.WarmupCosineLR(optimizer, total, warmup_min_ratio=min_ratio, cos_min_ratio=cos_min, **common)
+    elif kind == "WarmupDecayLR":
+        scheduler = lr_schedules.WarmupDecayLR(optimizer, total, warmup_min_lr=low, warmup_max_lr=high, **common)
+    else:
+        scheduler = lr_schedules.WarmupLR(optimizer, warmup_min_lr=low, warmup_max_lr=high, **common)
+    rates = []
+    for _ in range(STEPS):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
     return dict(kind=kind, warmup_num_steps=warmup, total_num_steps=total, warmup_log=log,
                 warmup_min_lr=low, warmup_max_lr=high, warmup_min_ratio=min_ratio,
-                cos_min_ratio=cos_min, rates=[rate(k) for k in range(STEPS)])
+                cos_min_ratio=cos_min, rates=rates)
 
 
 def decayed():
@@ -81,6 +76,7 @@ def decayed():
 
 out = dict(
     made_by="tests/golden/make_lr_schedules.py", transformers=transformers.__version__,
+    deepspeed_version=deepspeed_package.__version__,
     base=BASE, total=TOTAL,
     huggingface=[huggingface(kind, warmup) for kind in KINDS for warmup in (0, 0.1, 0.26, 1, 7)]
     + [huggingface("cosine", 5, 1.25)],
