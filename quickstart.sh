@@ -2,28 +2,31 @@
 # From a fresh machine to a trained model: installs what is missing, builds, trains a tiny Qwen3 with
 # ZeRO-2 on two ranks (all GPUs where there are some and nvcc 13 is there), evaluates, saves, shows.
 #
-#   ./quickstart.sh [--steps N] [--cpu]
+#   ./quickstart.sh [--steps N] [--cpu] [--no-apt]
+#
+#     --no-apt  installs no system packages (scripts/setup.sh --help)
 #
 # Everything it writes lies in build-*/ and output-quickstart/. Run it as often as you like.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-steps=500 use_gpu=auto
+steps=500 use_gpu=auto setup=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --steps)
       steps="${2:-}"
-      case "$steps" in '' | *[!0-9]*) echo "[quickstart.arguments] --steps: got '$steps', expected a number." >&2; exit 2 ;; esac
+      case "$steps" in '' | *[!0-9]* | 0*) echo "[quickstart.arguments] --steps: got '$steps', expected a number >= 1." >&2; exit 2 ;; esac
       shift 2 ;;
     --cpu) use_gpu=no; shift ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "[quickstart.arguments] unknown flag: got '$1', expected --steps N or --cpu." >&2; exit 2 ;;
+    --no-apt) setup=(--no-apt); shift ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "[quickstart.arguments] unknown flag: got '$1', expected --steps N, --cpu or --no-apt." >&2; exit 2 ;;
   esac
 done
 section() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
 
 section "setup"
-scripts/setup.sh
+scripts/setup.sh "${setup[@]}"
 # shellcheck source=scripts/env.sh
 . scripts/env.sh
 

@@ -50,7 +50,7 @@ install_packages() {
   for package in "$@"; do installed "$package" || missing+=("$package"); done
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || fail apt "not root and no sudo: cannot install ${missing[*]}. Run as root: apt-get install ${missing[*]}"
+    command -v sudo >/dev/null || fail apt "not root and no sudo: cannot install ${missing[*]}. Run as root: apt-get install ${missing[*]}; or, when these are there in another form, with --no-apt"
     sudo=(sudo)
   fi
   say "installing ${#missing[@]} system packages: ${missing[*]}"
@@ -64,6 +64,27 @@ install_packages() {
     fail apt "apt-get could not install: ${missing[*]}. Is there a network, and are Debian 12's or Ubuntu's 'main' and 'universe' packages enabled? Full log: $log"
   fi
   rm -f "$log"
+}
+
+# what, the version that is there ('' when none is), the least that does
+require() {
+  local hint="Debian 12 and Ubuntu 24.04 have it"
+  [ -n "$2" ] || fail "$1" "no $1 is on PATH, expected $3 or newer ($hint)."
+  [ "$(printf '%s\n' "$3" "$2" | sort -V | head -n 1)" = "$3" ] || fail "$1" "$1 $2 is too old: expected $3 or newer ($hint). Put a newer one on PATH and run again."
+}
+
+# What a release older than those would only show in the middle of the build.
+check_tools() {
+  local compiler
+  require cmake "$(cmake --version 2>/dev/null | sed -n '1s/.* //p')" 3.25
+  require ninja "$(ninja --version 2>/dev/null)" 1.10
+  require python3 "$(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null)" 3.10
+  compiler="$("${CXX:-c++}" -dM -E -x c++ /dev/null 2>/dev/null |
+              awk '$2 == "__clang_major__" { clang = $3 } $2 == "__GNUC__" { gcc = $3 } END { print clang ? "clang " clang : gcc ? "gcc " gcc : "" }')"
+  case "$compiler" in
+    clang\ *) require clang "${compiler#* }" 14 ;;
+    *) require gcc "${compiler#* }" 12 ;;
+  esac
 }
 
 requirements_stamp() {  # file -> one line that changes when the file or the interpreter does
@@ -136,6 +157,7 @@ if [ "$with_apt" -eq 1 ]; then
   if [ "$with_machines" -eq 1 ]; then packages+=("${machine_packages[@]}"); fi
   install_packages "${packages[@]}"
 fi
+check_tools
 wanted=(requirements.txt)
 if [ "$with_tests" -eq 1 ]; then wanted+=(requirements-test.txt); fi
 venv_is_ready "${wanted[@]}" || install_venv "${wanted[@]}"
