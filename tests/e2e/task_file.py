@@ -6,6 +6,7 @@ Environment: ZT_BINARY.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -116,6 +117,19 @@ def check_refusals(checks, work, task):
             "--max_new_tokens", "600")
 
 
+def check_shipped_file(checks, work):
+    """configs/tiny_qwen3.yaml as README names it, with two steps so that it is short."""
+    out = work / "shipped"
+    os.environ["ZT_OUTPUT"] = str(out)
+    os.chdir(SOURCE)  # the paths in the file start at the root of the repository
+    for task, flags, made in (("train", ("--max_steps", 2), "model.safetensors"), ("test", (), "test_results.json"),
+                              ("predict", ("--max_new_tokens", 4), "predictions.jsonl")):
+        run_zt("run", "--config", "configs/tiny_qwen3.yaml", "--task", task, *flags)
+        checks.check((out / made).exists(), f"configs/tiny_qwen3.yaml: {task} writes {made}")
+    asked = len((SOURCE / "configs/prompts.jsonl").read_text(encoding="utf-8").splitlines())
+    checks.check(len(lines_of(out / "predictions.jsonl")) == asked, f"one line for each of the {asked} prompts")
+
+
 def main():
     from tokenizers import Tokenizer
     from transformers import AutoModelForCausalLM
@@ -175,6 +189,7 @@ def main():
                                 capture_output=True, text=True)
         checks.check(script.returncode == 0, "scripts/run_deepspeed.sh CONFIG predict")
         check_refusals(checks, work, task)
+        check_shipped_file(checks, work)
         shutil.rmtree(out)
     checks.finish()
 
