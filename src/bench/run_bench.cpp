@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "base/log.h"
+#include "base/policy_names.h"
 #include "bench/calibrate.h"
 #include "bench/ceiling.h"
 #include "bench/random_inputs.h"
@@ -33,18 +34,6 @@ constexpr int kMeasuredSteps =
 
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-const char* name_of(Recompute recompute) {
-  switch (recompute) {
-    case Recompute::none:
-      return "none";
-    case Recompute::selective:
-      return "selective";
-    case Recompute::full:
-      return "full";
-  }
-  return "";
 }
 
 model::Model model_of(const std::string& folder_or_shape) {
@@ -132,9 +121,9 @@ class Row {
     setup.micro_batch = micro_batch_;
     setup.accumulation = accumulation_;
     setup.coalesce = options.shape.batch / micro_batch_;
-    setup.recompute = name_of(build.recompute);
-    setup.reduce_at = boundary ? "boundary" : "micro_step";
-    setup.reduce = build.reduce == Reduce::ordered ? "ordered" : "native";
+    setup.recompute = to_string(build.recompute);
+    setup.reduce_at = to_string(build.residency.reduce_at);
+    setup.reduce = to_string(build.reduce);
     setup.compute = to_string(build.compute);
     setup.grads = to_string(boundary ? build.grad_accum : build.compute);
     setup.wire = to_string(build.wire);

@@ -1,28 +1,36 @@
 #include "config/fields.h"
 
+#include "base/policy_names.h"
 #include "config/field_access.h"
 
 namespace zt::config {
 
+namespace {
+
+/// Values with the names that base/policy_names.h gives them.
+template <typename E, typename... Rest>
+constexpr auto named(E first, Rest... rest) {
+  return std::array{std::pair<E, const char*>{first, to_string(first)},
+                    std::pair<E, const char*>{rest, to_string(rest)}...};
+}
+
+}  // namespace
+
 template <>
 struct Names<Place> {
-  static constexpr std::array<std::pair<Place, const char*>, 3> kAll{
-      {{Place::device, "device"}, {Place::host, "host"}, {Place::nvme, "nvme"}}};
+  static constexpr auto kAll = named(Place::device, Place::host, Place::nvme);
 };
 template <>
 struct Names<Recompute> {
-  static constexpr std::array<std::pair<Recompute, const char*>, 3> kAll{
-      {{Recompute::none, "none"}, {Recompute::selective, "selective"}, {Recompute::full, "full"}}};
+  static constexpr auto kAll = named(Recompute::none, Recompute::selective, Recompute::full);
 };
 template <>
 struct Names<ReduceAt> {
-  static constexpr std::array<std::pair<ReduceAt, const char*>, 2> kAll{
-      {{ReduceAt::boundary, "boundary"}, {ReduceAt::micro_step, "micro_step"}}};
+  static constexpr auto kAll = named(ReduceAt::boundary, ReduceAt::micro_step);
 };
 template <>
 struct Names<Reduce> {
-  static constexpr std::array<std::pair<Reduce, const char*>, 2> kAll{
-      {{Reduce::ordered, "ordered"}, {Reduce::native, "native"}}};
+  static constexpr auto kAll = named(Reduce::ordered, Reduce::native);
 };
 template <>
 struct Names<PackingRule> {

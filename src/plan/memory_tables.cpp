@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/policy_names.h"
 #include "plan/arithmetic.h"
 #include "plan/sizes.h"
 #include "plan/table.h"
@@ -89,7 +90,7 @@ Placement usual_placement(Numel num_params) {
 std::string row_text(const Candidate& row) {
   const auto& zero = row.options.zero;
   return fmt::format("stage {}, offload {}, recompute {}: {:.1f} GB", zero.stage,
-                     offload_name(zero), recompute_name(zero.recompute.value_or(Recompute::none)),
+                     offload_name(zero), to_string(zero.recompute.value_or(Recompute::none)),
                      gb(row.memory.device_total()));
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/policy_names.h"
+
 namespace zt::plan {
 namespace {
 
@@ -19,7 +21,7 @@ std::string render(const std::vector<Candidate>& rows, const Target& target,
     const auto& zero = row.options.zero;
     text += fmt::format("{} {:<5} {:<16} {:<9} {:>10.2f} {:>9.2f} {:>10.2f} {:>10.2f}  {}\n",
                         best == i ? '*' : ' ', zero.stage, offload_name(zero),
-                        recompute_name(zero.recompute.value_or(Recompute::none)),
+                        to_string(zero.recompute.value_or(Recompute::none)),
                         gib(row.memory.device_total()), gib(row.memory.host_total()),
                         static_cast<double>(row.costs.sent.value) / 1e9,
                         static_cast<double>(row.costs.host_link.value) / 1e9,
@@ -32,7 +34,7 @@ std::string describe_choices(const zero::EngineOptions& options) {
   const auto& zero = options.zero;
   auto text =
       fmt::format("recompute {}, coalesce {}, reduce at {}, retain {}",
-                  recompute_name(zero.recompute.value_or(Recompute::none)),
+                  to_string(zero.recompute.value_or(Recompute::none)),
                   zero.coalesce <= 1 ? "off" : std::to_string(zero.coalesce),
                   zero.reduce_at == ReduceAt::micro_step ? "each micro-step" : "the boundary",
                   zero.retain_auto ? "on" : "off");

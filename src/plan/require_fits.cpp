@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/policy_names.h"
 #include "plan/choose.h"
 #include "plan/table.h"
 
@@ -23,7 +24,7 @@ std::string change(const zero::EngineOptions& from, const zero::EngineOptions& t
   offload("offload_param", from.zero.param_place, to.zero.param_place);
   if (from.zero.recompute != to.zero.recompute) {
     parts.push_back(
-        fmt::format("--recompute {}", recompute_name(to.zero.recompute.value_or(Recompute::none))));
+        fmt::format("--recompute {}", to_string(to.zero.recompute.value_or(Recompute::none))));
   }
   if (from.shape.batch != to.shape.batch) {
     parts.push_back(fmt::format(

@@ -4,6 +4,7 @@
 
 #include <ostream>
 
+#include "base/policy_names.h"
 #include "config/resolve.h"
 #include "plan/choose.h"
 #include "plan/ds_config.h"
@@ -138,7 +139,7 @@ void show_choice(const Request& request, const Planner& planner, const Candidate
   const auto chosen = choose(planner, options);
   const auto& zero = row.options.zero;
   out << fmt::format("\ntake: stage {}, offload {}, --recompute {}\n", zero.stage,
-                     offload_name(zero), recompute_name(zero.recompute.value_or(Recompute::none)));
+                     offload_name(zero), to_string(zero.recompute.value_or(Recompute::none)));
   out << fmt::format(
       "zt train uses the room that is left: {} ({} per rank, {:.2f} GB sent per step)\n",
       describe_choices(chosen.options), format_bytes(chosen.memory.device_total()),

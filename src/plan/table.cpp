@@ -75,16 +75,4 @@ const char* offload_name(const config::ZeroConfig& zero) {
   return params ? "params" : "none";
 }
 
-const char* recompute_name(Recompute recompute) {
-  switch (recompute) {
-    case Recompute::none:
-      return "none";
-    case Recompute::selective:
-      return "selective";
-    case Recompute::full:
-      return "full";
-  }
-  return "?";
-}
-
 }  // namespace zt::plan

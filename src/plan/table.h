@@ -20,7 +20,5 @@ std::optional<std::size_t> pick(const std::vector<Candidate>& rows, const Target
 
 /// `none`, `optimizer`, `optimizer+params`, `params`.
 const char* offload_name(const config::ZeroConfig& zero);
-/// `none`, `selective`, `full`.
-const char* recompute_name(Recompute recompute);
 
 }  // namespace zt::plan

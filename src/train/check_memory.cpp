@@ -2,6 +2,7 @@
 
 #include <ostream>
 
+#include "base/policy_names.h"
 #include "memory/arena.h"
 #include "memory/device_name.h"
 #include "model/family.h"
@@ -87,7 +88,7 @@ void show_preset(const char* name, const std::vector<Room>& rooms, std::ostream&
       }
     }
     out << fmt::format("{:<10} stage {}, optimizer on the {:<6} {:>7.1f} GiB per GPU; fits:{}\n",
-                       name, stage, optimizer == Place::host ? "host" : "device", gib(need),
+                       name, stage, to_string(optimizer), gib(need),
                        fitting.empty() ? " none of them" : fitting);
   }
 }

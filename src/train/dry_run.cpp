@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <ostream>
 
+#include "base/policy_names.h"
 #include "config/text_values.h"
 #include "memory/arena.h"
 #include "memory/device_name.h"
@@ -162,7 +163,7 @@ void dry_run(const config::Config& config, const DryRun& request, std::ostream& 
   out << fmt::format("settings    ZeRO stage {}, offload {}, {}, recompute {}, coalesce {}\n",
                      zero.stage, plan::offload_name(zero),
                      to_string(chosen.options.precision.compute),
-                     plan::recompute_name(zero.recompute.value_or(Recompute::none)),
+                     to_string(zero.recompute.value_or(Recompute::none)),
                      chosen.options.shape.batch / config.run.per_device_train_batch_size);
   show_schedule(planner.program(chosen.options), chosen.options, out);
   show_memory(chosen, target, out);

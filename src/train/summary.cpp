@@ -2,37 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "base/policy_names.h"
 #include "train/progress.h"
 
 namespace zt::train {
 namespace {
 
-const char* place_name(Place place) {
-  switch (place) {
-    case Place::device:
-      return "device";
-    case Place::host:
-      return "host";
-    case Place::nvme:
-      return "nvme";
-  }
-  return "?";
-}
-
-const char* recompute_name(Recompute recompute) {
-  switch (recompute) {
-    case Recompute::none:
-      return "none";
-    case Recompute::selective:
-      return "selective";
-    case Recompute::full:
-      return "full";
-  }
-  return "?";
-}
-
 std::string part(const char* name, bool sharded, Place place) {
-  return fmt::format("{} {} ({})", name, sharded ? "sharded" : "replicated", place_name(place));
+  return fmt::format("{} {} ({})", name, sharded ? "sharded" : "replicated", to_string(place));
 }
 
 }  // namespace
@@ -66,11 +43,9 @@ std::string describe_run(const RunSummary& summary, const config::Config& config
   line("ZeRO stage",
        fmt::format("{}: {}", config.zero.stage, describe_residency(summary.build.residency)));
   line("schedule",
-       fmt::format(
-           "reduce at {}, reduction {}, recompute {}, coalesce {}",
-           summary.build.residency.reduce_at == ReduceAt::boundary ? "boundary" : "micro_step",
-           summary.build.reduce == Reduce::ordered ? "ordered" : "native",
-           recompute_name(summary.build.recompute), summary.coalesce));
+       fmt::format("reduce at {}, reduction {}, recompute {}, coalesce {}",
+                   to_string(summary.build.residency.reduce_at), to_string(summary.build.reduce),
+                   to_string(summary.build.recompute), summary.coalesce));
   line("batch", fmt::format("{} per rank x {} accumulation x {} ranks = {} sequences of {} tokens",
                             run.per_device_train_batch_size, plan.accumulation, summary.world,
                             batch, summary.block_size));
