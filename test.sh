@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Builds zerotrain and runs every test. The last line is `N passed, M failed, K skipped`.
 #
-#   ./test.sh [--fast | --full | --campaign] [--cuda | --no-cuda]
+#   ./test.sh [--fast | --full [--only PART] | --campaign] [--cuda | --no-cuda]
 #     (nothing)   checks of the sources, one release build, CTest, tests/tools, tests/peers, tests/e2e
 #     --fast      checks, build and the CTest programs with label cpu
-#     --full      also a Clang build with clang-tidy, ASan + UBSan, TSan, every header alone, slow tests, 60 s of
-#                 each fuzz program
+#     --full      also these parts, each of which --only runs alone:
+#                 headers (every header compiles alone), asan (ASan + UBSan, all modules),
+#                 tsan (ThreadSanitizer, modules without libtorch), fuzz (the same modules built with Clang, ASan and
+#                 UBSan: their tests, then 60 s of each fuzz program), lint (clang-tidy on every file)
+#                 About two hours on two cores the first time; what did not change is not compiled or looked at again
 #     --campaign  also long seeded campaigns (ZT_CAMPAIGN_SEEDS rounds, default 200) and 10 min of each fuzz program
 #     --cuda, --no-cuda   compile the CUDA half or not (default: when an nvcc >= 13 is there)
 #
@@ -14,16 +17,23 @@ set -uo pipefail
 cd "$(dirname "$0")"
 started=$SECONDS
 
-mode=normal cuda=auto
-for argument in "$@"; do
-  case "$argument" in
-    --fast | --full | --campaign) mode="${argument#--}" ;;
+parts=(headers asan tsan fuzz lint)
+mode=normal cuda=auto only=
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --fast | --full | --campaign) mode="${1#--}" ;;
+    --only) only="${2:-nothing}"; shift ;;
     --cuda) cuda=on ;;
     --no-cuda) cuda=off ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "[test.arguments] unknown flag: got '$argument'. See ./test.sh --help." >&2; exit 2 ;;
+    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "[test.arguments] unknown flag: got '$1'. See ./test.sh --help." >&2; exit 2 ;;
   esac
+  shift
 done
+if [ -n "$only" ] && { [ "$mode" != full ] || [[ " ${parts[*]} " != *" $only "* ]]; }; then
+  echo "[test.arguments] --only: got '$only', expected --full and one of ${parts[*]}." >&2
+  exit 2
+fi
 
 passed=0 failed=0 skipped=0
 failures=() skips=()
@@ -97,7 +107,6 @@ run_ctest() {
 excluded_labels() {
   local labels='^never$'
   if [ "$has_gpu" -eq 0 ]; then labels+='|^cuda$'; fi
-  case "$mode" in full | campaign) ;; *) labels+='|^slow$' ;; esac
   printf '%s' "$labels"
 }
 
@@ -112,7 +121,7 @@ list_not_run() {
 
 section "setup"
 setup_flags=(--tests)
-if [ "$mode" = full ]; then setup_flags+=(--full); fi
+case "$mode" in full | campaign) setup_flags+=(--full) ;; esac
 if ! scripts/setup.sh "${setup_flags[@]}"; then
   failures+=("scripts/setup.sh"); failed=1
   finish
@@ -135,12 +144,36 @@ build_dir="build-$preset"
 logs="$build_dir/test-logs"
 mkdir -p "$logs"
 
+# Limits of the long parts leave room for a slow machine: they end a hang, not a build.
+build_and_test() {
+  if build "$1"; then run_ctest "build-$1" '^(cpu|dist)$'; fi
+}
+run_fuzz() {
+  section "fuzz ($1 s each)"
+  build cpu-fuzz || return
+  run_ctest build-cpu-fuzz '^cpu$'
+  run_one fuzz 36000 "$python" tests/fuzz/run.py build-cpu-fuzz/tests/fuzz --seconds "$1"
+}
+run_part() {
+  case "$1" in fuzz) run_fuzz 60; return ;; esac
+  section "$1"
+  case "$1" in
+    headers) run_one "headers alone" 7200 "$python" scripts/check_headers.py --all ;;
+    asan) build_and_test cpu-asan ;;
+    tsan) build_and_test cpu-tsan ;;
+    lint)
+      run_one "configure lint" 600 cmake --preset lint
+      run_one lint 36000 "$python" scripts/lint.py build-lint
+      ;;
+  esac
+}
+if [ -n "$only" ]; then
+  run_part "$only"
+  finish
+fi
+
 section "checks of the sources"
-for check in scripts/check_*.py; do
-  flags=()
-  if [ "$mode" = full ] && [ "$check" = scripts/check_headers.py ]; then flags=(--all); fi
-  run_one "$(basename "$check" .py)" 900 "$python" "$check" "${flags[@]}"
-done
+for check in scripts/check_*.py; do run_one "$(basename "$check" .py)" 900 "$python" "$check"; done
 for test in tests/tools/*_test.py; do run_one "$(basename "$test" .py)" 300 "$python" "$test"; done
 
 section "build ($preset)"
@@ -149,7 +182,6 @@ build "$preset" "${configure_flags[@]}" || finish
 section "CTest"
 run_ctest "$build_dir" '.*'
 if [ "$has_gpu" -eq 0 ]; then list_not_run '^cuda$' "needs a GPU"; fi
-case "$mode" in full | campaign) ;; *) list_not_run '^slow$' "slow; --full runs it" ;; esac
 if grep -hE '^\[  SKIPPED \]' "$build_dir/Testing/Temporary/LastTest.log" | sort -u | head -n 40 | grep .; then
   echo "(cases above were skipped inside programs that passed)"
 fi
@@ -172,16 +204,8 @@ section "the program as users run it (tests/e2e)"
 run_folder tests/e2e
 
 if [ "$mode" = full ]; then
-  for other in lint cpu-asan cpu-tsan; do
-    section "$other"
-    if build "$other"; then run_ctest "build-$other" '^(cpu|dist)$'; fi
-  done
+  for part in "${parts[@]}"; do run_part "$part"; done
 fi
-run_fuzz() {
-  section "fuzz ($1 s each)"
-  if build cpu-fuzz; then run_one fuzz 36000 "$python" tests/fuzz/run.py build-cpu-fuzz/tests/fuzz --seconds "$1"; fi
-}
-if [ "$mode" = full ]; then run_fuzz 60; fi
 if [ "$mode" = campaign ]; then run_fuzz 600; fi
 if [ "$mode" = campaign ]; then
   section "campaign"

@@ -40,7 +40,7 @@ build_packages=(  # each has its row in docs/dependencies.md
   nlohmann-json3-dev libspdlog-dev libfmt-dev libutf8proc-dev libxxhash-dev libyaml-cpp-dev
   libgloo-dev libhwy-dev liburing-dev libgtest-dev libbenchmark-dev
 )
-full_packages=(clang clang-tidy)
+full_packages=(clang clang-tidy libclang-rt-dev libomp-dev)  # with the run times of its sanitizers and of OpenMP
 machine_packages=(iproute2 openssh-client openssh-server openmpi-bin slurmctld slurmd slurm-client munge)
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
