@@ -20,6 +20,7 @@
 #include "plan/choose.h"
 #include "plan/offload_report.h"
 #include "plan/time_model.h"
+#include "train/rank_group.h"
 #include "train/run_parts.h"
 #include "train/trace.h"
 #include "zero/residency.h"
@@ -199,22 +200,9 @@ void report(const BenchFlags& flags, const RowSetup& setup, const RowResult& res
     std::ofstream(flags.json, std::ios::app) << json_row(setup, result) << '\n';
 }
 
-comm::RendezvousOptions rendezvous_options(const config::RankEnvironment& rank) {
-  comm::RendezvousOptions options;
-  options.rank = rank.rank;
-  options.world = rank.world_size;
-  options.local_rank = rank.local_rank;
-  options.master_addr = rank.master_addr;
-  options.master_port = rank.master_port;
-  options.listen_fd = rank.listen_fd;
-  options.use_agent_store = rank.launcher_hosts_store;
-  options.run_id = std::to_string(rank.restart_count);
-  return options;
-}
-
 void run_in_group(const BenchFlags& flags, const config::Config& config,
                   const config::RankEnvironment& rank, Device device) {
-  const auto group = comm::rendezvous(rendezvous_options(rank), device);
+  const auto group = comm::rendezvous(train::rendezvous_options(rank), device);
   try {
     const zero::RankContext context{&group->communicator(), device,
                                     rank.local_rank,        nullptr,

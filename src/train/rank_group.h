@@ -8,6 +8,9 @@
 
 namespace zt::train {
 
+/// What the launcher told this rank, as `rendezvous` takes it, with the default limits.
+comm::RendezvousOptions rendezvous_options(const config::RankEnvironment& rank);
+
 /// Meets the other ranks, runs `body` and leaves in order. An error of `body` is told to the others
 /// before it leaves.
 void with_rank_group(const RunInput& input, const config::Config& config,
