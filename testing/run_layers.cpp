@@ -4,24 +4,14 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
+#include "memory/torch_dtype.h"
+
 namespace zt::testing {
 namespace {
 
 using layer::Tensors;
 using layer::TensorSpec;
-
-at::ScalarType scalar_type(DType dtype) {
-  switch (dtype) {
-    case DType::bf16:
-      return at::kBFloat16;
-    case DType::f16:
-      return at::kHalf;
-    case DType::i64:
-      return at::kLong;
-    default:
-      return at::kFloat;
-  }
-}
+using memory::scalar_type;
 
 Tensors allocate(const std::vector<TensorSpec>& specs) {
   Tensors result;

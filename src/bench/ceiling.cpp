@@ -16,6 +16,7 @@
 #include "kernels/gemm/gemm.h"
 #include "memory/arena.h"
 #include "memory/queues.h"
+#include "memory/torch_dtype.h"
 
 namespace zt::bench {
 namespace {
@@ -24,10 +25,6 @@ using Calls = std::vector<std::function<void(const Launch&)>>;
 
 constexpr std::int64_t kWeightSets = 4;  ///< more bytes than the L2 holds
 constexpr int kRepeats = 10;
-
-at::ScalarType scalar_type(DType dtype) {
-  return dtype == DType::f32 ? at::kFloat : dtype == DType::bf16 ? at::kBFloat16 : at::kHalf;
-}
 
 /// Makes the tensors and lists the calls of one micro-step.
 class Step {
@@ -38,10 +35,10 @@ class Step {
     const auto device = cuda_
                             ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(rank.device_index))
                             : at::Device(at::kCPU);
-    compute_ = at::TensorOptions(device).dtype(scalar_type(options.precision.compute));
+    compute_ = at::TensorOptions(device).dtype(memory::scalar_type(options.precision.compute));
     const bool boundary = options.zero.reduce_at == ReduceAt::boundary;
     grads_ = compute_.dtype(
-        scalar_type(boundary ? options.precision.grad_accum : options.precision.compute));
+        memory::scalar_type(boundary ? options.precision.grad_accum : options.precision.compute));
     list();
   }
 

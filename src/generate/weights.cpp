@@ -6,6 +6,7 @@
 #include "kernels/cast/cast.h"
 #include "layer/tensor_view.h"
 #include "memory/arena.h"
+#include "memory/torch_dtype.h"
 
 namespace zt::generate {
 
@@ -14,10 +15,7 @@ using layer::view_of;
 namespace {
 
 at::TensorOptions options_of(DType dtype, const zero::RankContext& rank) {
-  const auto type = dtype == DType::f32    ? at::kFloat
-                    : dtype == DType::bf16 ? at::kBFloat16
-                                           : at::kHalf;
-  auto options = at::TensorOptions().dtype(type);
+  auto options = at::TensorOptions().dtype(memory::scalar_type(dtype));
   if (rank.device == Device::cuda) {
     options = options.device(at::kCUDA, static_cast<at::DeviceIndex>(rank.device_index));
   }

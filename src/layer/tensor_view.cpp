@@ -2,36 +2,17 @@
 
 #include <ATen/ops/from_blob.h>
 
+#include "memory/torch_dtype.h"
+
 namespace zt::layer {
-namespace {
-
-DType dtype_of(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return DType::f32;
-    case at::kBFloat16:
-      return DType::bf16;
-    case at::kHalf:
-      return DType::f16;
-    case at::kLong:
-    case at::kDouble:
-      return DType::i64;  // fp64 views carry the 8-byte dtype
-    case at::kInt:
-      return DType::i32;
-    case at::kByte:
-      return DType::u8;
-    default:
-      break;
-  }
-  throw_assertion(__FILE__, __LINE__, "known dtype", "tensor of an unsupported dtype");
-}
-
-}  // namespace
 
 View view_of(const at::Tensor& tensor) {
   if (!tensor.defined()) return {};
   ZT_ASSERT(tensor.is_contiguous(), "a view needs a contiguous tensor");
-  return {tensor.data_ptr(), tensor.numel(), dtype_of(tensor)};
+  // fp64 views carry the 8-byte dtype
+  const auto dtype =
+      tensor.scalar_type() == at::kDouble ? DType::i64 : memory::dtype_of(tensor.scalar_type());
+  return {tensor.data_ptr(), tensor.numel(), dtype};
 }
 
 at::Tensor fused_rows(const at::Tensor& like, std::int64_t rows) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "memory/torch_dtype.h"
 #include "model/family.h"
 
 namespace zt::model {
@@ -18,6 +19,7 @@ namespace {
 
 using layer::Keep;
 using layer::Tensors;
+using memory::scalar_type;
 
 /// The usual allocator with a count of live bytes. Single-threaded.
 class CountingAllocator final : public c10::Allocator {
@@ -62,13 +64,6 @@ class CountingAllocator final : public c10::Allocator {
   c10::Allocator* base_;
   std::int64_t live_ = 0, peak_ = 0, start_ = 0;
 };
-
-at::ScalarType scalar_type(DType dtype) {
-  return dtype == DType::bf16  ? at::kBFloat16
-         : dtype == DType::f16 ? at::kHalf
-         : dtype == DType::i64 ? at::kLong
-                               : at::kFloat;
-}
 
 /// Tensors of NaN: what a layer reads before it writes it shows.
 Tensors poisoned(const std::vector<layer::TensorSpec>& specs) {

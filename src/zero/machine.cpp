@@ -1,29 +1,9 @@
 #include <ATen/ops/from_blob.h>
 
+#include "memory/torch_dtype.h"
 #include "zero/binding.h"
 
 namespace zt::zero {
-namespace {
-
-at::ScalarType scalar_type(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return at::kFloat;
-    case DType::bf16:
-      return at::kBFloat16;
-    case DType::f16:
-      return at::kHalf;
-    case DType::i64:
-      return at::kLong;
-    case DType::i32:
-      return at::kInt;
-    case DType::u8:
-      return at::kByte;
-  }
-  return at::kByte;
-}
-
-}  // namespace
 
 View Machine::view(schedule::BufferId id) const {
   const auto& buffer = program->buffer(id);
@@ -54,7 +34,7 @@ std::int64_t Machine::first_updated(int unit) const {
 }
 
 at::Tensor Machine::tensor(void* data, const std::vector<std::int64_t>& shape, DType dtype) const {
-  auto tensor_options = at::TensorOptions().dtype(scalar_type(dtype));
+  auto tensor_options = at::TensorOptions().dtype(memory::scalar_type(dtype));
   if (device == Device::cuda)
     tensor_options = tensor_options.device(at::kCUDA, static_cast<at::DeviceIndex>(device_index));
   return at::from_blob(data, shape, tensor_options);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "comm/checks.h"
 #include "comm/gloo/c10d_store.h"
+#include "memory/torch_dtype.h"
 
 namespace zt::comm {
 namespace {
@@ -31,26 +32,9 @@ at::Tensor bytes_of(const View& view) {
   return at::from_blob(view.data, {view.bytes().value}, at::TensorOptions().dtype(at::kByte));
 }
 
-at::ScalarType scalar_type(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return at::kFloat;
-    case DType::bf16:
-      return at::kBFloat16;
-    case DType::f16:
-      return at::kHalf;
-    case DType::i64:
-      return at::kLong;
-    case DType::i32:
-      return at::kInt;
-    case DType::u8:
-      return at::kByte;
-  }
-  return at::kByte;
-}
-
 at::Tensor typed(const View& view) {
-  return at::from_blob(view.data, {view.numel}, at::TensorOptions().dtype(scalar_type(view.dtype)));
+  return at::from_blob(view.data, {view.numel},
+                       at::TensorOptions().dtype(memory::scalar_type(view.dtype)));
 }
 
 /// One transfer in flight; `peer` is the other side.

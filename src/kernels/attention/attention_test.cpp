@@ -7,10 +7,12 @@
 
 #include "kernels/attention/attention_ref.h"
 #include "kernels/cpu/test_values.h"
+#include "memory/torch_dtype.h"
 
 namespace zt::kernels {
 namespace {
 
+using memory::dtype_of;
 using test::normal;
 
 at::Tensor random_tensor(at::IntArrayRef sizes, unsigned seed, at::ScalarType dtype) {
@@ -49,10 +51,6 @@ struct Pass {
                        true, {});
   }
 };
-
-DType dtype_of(at::ScalarType type) {
-  return type == at::kFloat ? DType::f32 : type == at::kHalf ? DType::f16 : DType::bf16;
-}
 
 void expect_close(const at::Tensor& got, const std::vector<double>& want, double limit,
                   const char* what) {

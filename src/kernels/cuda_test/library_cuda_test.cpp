@@ -14,17 +14,16 @@
 #include "kernels/attention/attention.h"
 #include "kernels/cuda_test/device_buffer.h"
 #include "kernels/gemm/gemm.h"
+#include "memory/torch_dtype.h"
 
 namespace zt::kernels::cuda_test {
 namespace {
 
-at::ScalarType scalar_type(DType dtype) {
-  return dtype == DType::f32 ? at::kFloat : (dtype == DType::bf16 ? at::kBFloat16 : at::kHalf);
-}
-
 at::Tensor random(at::IntArrayRef sizes, DType dtype, unsigned seed) {
   auto values = normal(c10::multiply_integers(sizes), seed);
-  return at::from_blob(values.data(), sizes, at::kDouble).to(scalar_type(dtype)).to(at::kCUDA);
+  return at::from_blob(values.data(), sizes, at::kDouble)
+      .to(memory::scalar_type(dtype))
+      .to(at::kCUDA);
 }
 
 std::vector<double> values_of(const at::Tensor& tensor) {

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cpu/test_values.h"
+#include "memory/torch_dtype.h"
 
 namespace zt::kernels {
 namespace {
 
+using memory::dtype_of;
 using test::normal;
 using test::tolerance;
 
@@ -43,10 +45,6 @@ struct Product {
     return start;
   }
 };
-
-DType dtype_of(at::ScalarType type) {
-  return type == at::kFloat ? DType::f32 : type == at::kHalf ? DType::f16 : DType::bf16;
-}
 
 void expect_close(const at::Tensor& got, const std::vector<double>& want, double limit) {
   EXPECT_TRUE(test::close(test::Values(doubles(got), dtype_of(got.scalar_type())), want, limit));
