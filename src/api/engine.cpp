@@ -10,20 +10,10 @@
 #include "api/engine_impl.h"
 #include "base/error.h"
 #include "optim/lr_schedule.h"
+#include "zero/engine_options.h"
 
 namespace zt {
 namespace {
-
-zero::EngineOptions engine_options(const Config& config) {
-  zero::EngineOptions options;
-  options.zero = config.zero;
-  options.precision = config.precision;
-  options.optimizer = config.optimizer;
-  options.shape = {config.run.per_device_train_batch_size, config.data.block_size,
-                   config.data.document_mask};
-  options.micro_steps = static_cast<int>(config.run.gradient_accumulation_steps);
-  return options;
-}
 
 std::int64_t count_targets(const Batch& batch) {
   const auto targets = batch.targets.to(at::kCPU);
@@ -36,7 +26,7 @@ std::int64_t count_targets(const Batch& batch) {
 Engine::Impl::Impl(Model model, const Config& config_in, Ranks& ranks_in)
     : config(config_in),
       ranks(ranks_in),
-      engine(std::move(model.parts), engine_options(config_in),
+      engine(std::move(model.parts), zero::engine_options(config_in),
              {&ranks_in.communicator(), ranks_in.communicator().device(), 0}) {
   engine.load_params(model.values);
 }

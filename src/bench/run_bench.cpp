@@ -23,6 +23,7 @@
 #include "train/rank_group.h"
 #include "train/run_parts.h"
 #include "train/trace.h"
+#include "zero/engine_options.h"
 #include "zero/residency.h"
 
 namespace zt::bench {
@@ -58,7 +59,7 @@ class Row {
       : flags_(flags), context_(context), model_(model_of(flags.model)) {
     auto parts = model_.make();
     const plan::Planner planner(parts, train::plan_target(config, context, local_world));
-    planned_ = plan::choose(planner, train::engine_options(config, config.data.block_size));
+    planned_ = plan::choose(planner, zero::engine_options(config));
     micro_batch_ = config.run.per_device_train_batch_size;
     accumulation_ = config.run.gradient_accumulation_steps;
     const auto values = random_params(parts.params);

@@ -12,6 +12,7 @@
 #include "plan/plan_flags.h"
 #include "plan/render.h"
 #include "plan/time_model.h"
+#include "zero/engine_options.h"
 
 namespace zt::plan {
 namespace {
@@ -59,15 +60,9 @@ Request read_request(const PlanFlags& flags, const ModelSource& source) {
                     .device_memory = config.launch.gpu_memory.value_or(Bytes{}),
                     .host_memory = flags.host_memory.value_or(Bytes{}),
                     .local_world = world};
-  auto& options = request.options;
-  options.zero = config.zero;
-  options.precision = config.precision;
-  options.optimizer = config.optimizer;
-  options.shape = {config.run.per_device_train_batch_size, config.data.block_size,
-                   config.data.document_mask};
-  options.micro_steps = static_cast<int>(config.run.gradient_accumulation_steps);
+  request.options = zero::engine_options(config);
   if (config.origins.at("zero.reduce_bucket_size").place == "default") {
-    options.zero.reduce_bucket_size = kReduceBucket;
+    request.options.zero.reduce_bucket_size = kReduceBucket;
   }
   return request;
 }

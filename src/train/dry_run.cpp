@@ -17,6 +17,7 @@
 #include "schedule/check.h"
 #include "train/reduced_step.h"
 #include "train/run_parts.h"
+#include "zero/engine_options.h"
 
 namespace zt::train {
 namespace {
@@ -153,7 +154,7 @@ void dry_run(const config::Config& config, const DryRun& request, std::ostream& 
       .local_world = request.world};
   const auto parts = model.make();
   const plan::Planner planner(parts, target);
-  const auto chosen = plan::choose(planner, engine_options(config, config.data.block_size));
+  const auto chosen = plan::choose(planner, zero::engine_options(config));
   out << fmt::format("dry run on {} x {}; nothing is started or written\n", request.world,
                      config.launch.use_cpu ? "CPU"
                      : device == nullptr   ? "GPU"

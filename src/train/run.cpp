@@ -23,6 +23,7 @@
 #include "train/test_task.h"
 #include "train/trained_weights.h"
 #include "train/trainer.h"
+#include "zero/engine_options.h"
 
 namespace zt::train {
 namespace {
@@ -151,7 +152,9 @@ void RankRun::build_engine() {
   context_.local_world = input_.rank.local_world_size;
   const auto target = plan_target(config_, context_, input_.rank.local_world_size);
   const plan::Planner planner(model_.parts, target);
-  planned_ = plan::choose(planner, engine_options(config_, data_.sets.block_size));
+  auto options = zero::engine_options(config_);
+  options.shape.sequence = data_.sets.block_size;
+  planned_ = plan::choose(planner, options);
   plan::require_fits(planner, *planned_);
   say("\n" + describe_run(summarise(config_, model_, data_, *planned_, context_), config_, plan_));
   memory_base_ = read_process_memory();

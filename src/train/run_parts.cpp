@@ -13,17 +13,6 @@
 
 namespace zt::train {
 
-zero::EngineOptions engine_options(const config::Config& config, std::int64_t sequence) {
-  zero::EngineOptions options;
-  options.zero = config.zero;
-  options.precision = config.precision;
-  options.optimizer = config.optimizer;
-  options.shape = {config.run.per_device_train_batch_size, sequence, config.data.document_mask};
-  options.micro_steps = static_cast<int>(config.run.gradient_accumulation_steps);
-  options.device_limit = config.launch.gpu_memory.value_or(Bytes{});
-  return options;
-}
-
 plan::Target plan_target(const config::Config& config, const zero::RankContext& rank,
                          int local_world) {
   plan::Target target;

@@ -22,10 +22,6 @@ struct RunData {
   std::int64_t batch = 1;                ///< samples per rank and micro-batch of training
 };
 
-/// The engine's options before `auto` choices. `sequence`: tokens of a block.
-[[nodiscard]] zero::EngineOptions engine_options(const config::Config& config,
-                                                 std::int64_t sequence);
-
 /// Where the run has to fit, the same on every rank. Collective.
 [[nodiscard]] plan::Target plan_target(const config::Config& config, const zero::RankContext& rank,
                                        int local_world);

@@ -1,0 +1,17 @@
+#include "zero/engine_options.h"
+
+namespace zt::zero {
+
+EngineOptions engine_options(const config::Config& config) {
+  EngineOptions options;
+  options.zero = config.zero;
+  options.precision = config.precision;
+  options.optimizer = config.optimizer;
+  options.shape = {config.run.per_device_train_batch_size, config.data.block_size,
+                   config.data.document_mask};
+  options.micro_steps = checked_narrow<int>(config.run.gradient_accumulation_steps);
+  options.device_limit = config.launch.gpu_memory.value_or(Bytes{});
+  return options;
+}
+
+}  // namespace zt::zero
