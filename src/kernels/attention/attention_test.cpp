@@ -6,26 +6,15 @@
 #include <gtest/gtest.h>
 
 #include "kernels/attention/attention_ref.h"
-#include "kernels/cpu/test_values.h"
+#include "kernels/cpu/test_tensors.h"
 #include "memory/torch_dtype.h"
 
 namespace zt::kernels {
 namespace {
 
 using memory::dtype_of;
-using test::normal;
-
-at::Tensor random_tensor(at::IntArrayRef sizes, unsigned seed, at::ScalarType dtype) {
-  auto host = at::empty(sizes, at::kDouble);
-  const auto values = normal(host.numel(), seed);
-  std::copy(values.begin(), values.end(), host.data_ptr<double>());
-  return host.to(dtype);
-}
-
-std::vector<double> doubles(const at::Tensor& x) {
-  const auto host = x.to(at::kDouble).contiguous();
-  return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
-}
+using test::doubles;
+using test::random_tensor;
 
 struct Pass {
   AttentionShape shape;

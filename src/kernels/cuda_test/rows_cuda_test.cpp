@@ -9,6 +9,7 @@
 
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/cuda_test/device_buffer.h"
+#include "kernels/cuda_test/run_everywhere.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/swiglu/swiglu.h"
@@ -24,17 +25,8 @@ constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16};
 template <typename Body>
 void run_and_compare(const std::vector<Buffer*>& outputs, DType dtype, Body body,
                      double floor = 0) {
-  body(true);
-  std::vector<std::vector<std::byte>> first;
-  for (Buffer* buffer : outputs) {
-    first.push_back(buffer->device_bytes());
-    buffer->upload();
-  }
-  body(true);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    ASSERT_EQ(outputs[i]->device_bytes(), first[i]) << "two runs differ in output " << i;
-  }
-  body(false);
+  run_everywhere(outputs, body);
+  if (::testing::Test::HasFatalFailure()) return;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     ASSERT_EQ(compare(outputs[i]->device_values(), outputs[i]->host_values(), unit(dtype),
                       i == 0 ? floor : 0),
@@ -42,9 +34,6 @@ void run_and_compare(const std::vector<Buffer*>& outputs, DType dtype, Body body
         << "output " << i << " " << to_string(dtype);
   }
 }
-
-Launch where(bool on_device) { return on_device ? device_launch() : host_launch(); }
-View side(Buffer& buffer, bool on_device) { return on_device ? buffer.device() : buffer.host(); }
 
 struct RowCase {
   std::int64_t rows, cols, shift;

@@ -6,31 +6,13 @@
 
 #include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/cuda_test/device_buffer.h"
+#include "kernels/cuda_test/run_everywhere.h"
 #include "kernels/selective_scan/selective_scan.h"
 
 namespace zt::kernels::cuda_test {
 namespace {
 
 constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16};
-
-Launch where(bool on_device) { return on_device ? device_launch() : host_launch(); }
-View side(Buffer& buffer, bool on_device) { return on_device ? buffer.device() : buffer.host(); }
-
-/// Runs `body` twice on the device, expecting the same bits, then on the host.
-template <typename Body>
-void run_everywhere(const std::vector<Buffer*>& outputs, Body body) {
-  body(true);
-  std::vector<std::vector<std::byte>> first;
-  for (Buffer* buffer : outputs) {
-    first.push_back(buffer->device_bytes());
-    buffer->upload();
-  }
-  body(true);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    ASSERT_EQ(outputs[i]->device_bytes(), first[i]) << "two runs differ in output " << i;
-  }
-  body(false);
-}
 
 /// The largest error, relative to the root mean square of the wanted values.
 double error_of(const Buffer& buffer) {

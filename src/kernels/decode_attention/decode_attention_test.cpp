@@ -8,17 +8,12 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/cpu/test_values.h"
+#include "kernels/cpu/test_tensors.h"
 
 namespace zt::kernels {
 namespace {
 
-at::Tensor random_tensor(at::IntArrayRef sizes, unsigned seed, at::ScalarType dtype) {
-  auto host = at::empty(sizes, at::kDouble);
-  const auto values = test::normal(host.numel(), seed);
-  std::copy(values.begin(), values.end(), host.data_ptr<double>());
-  return host.to(dtype);
-}
+using test::random_tensor;
 
 /// One query head of one slot in fp64.
 std::vector<double> reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

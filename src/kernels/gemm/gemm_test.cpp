@@ -4,27 +4,17 @@
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/test_values.h"
+#include "kernels/cpu/test_tensors.h"
 #include "memory/torch_dtype.h"
 
 namespace zt::kernels {
 namespace {
 
 using memory::dtype_of;
+using test::doubles;
 using test::normal;
+using test::tensor_of;
 using test::tolerance;
-
-at::Tensor tensor_of(const std::vector<double>& values, std::int64_t rows, std::int64_t cols,
-                     at::ScalarType dtype) {
-  auto host = at::empty({rows, cols}, at::kDouble);
-  std::copy(values.begin(), values.end(), host.data_ptr<double>());
-  return host.to(dtype);
-}
-
-std::vector<double> doubles(const at::Tensor& x) {
-  const auto host = x.to(at::kDouble).contiguous();
-  return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
-}
 
 /// start + sum over k of a[i, k] b[k, j], with a and b given by strides.
 struct Product {
@@ -58,9 +48,9 @@ constexpr Case kCases[] = {{1, 1, 1}, {3, 7, 5}, {33, 65, 17}};
 TEST(GemmTest, ASumInFp32TakesOperandsOf16Bits) {
   const std::int64_t rows = 7, in = 33, out = 21;
   for (const auto dtype : {at::kBFloat16, at::kHalf}) {
-    const auto x = tensor_of(normal(rows * in, 1), rows, in, dtype);
-    const auto weight = tensor_of(normal(out * in, 2), out, in, dtype);
-    const auto residual = tensor_of(normal(rows * out, 3), rows, out, at::kFloat);
+    const auto x = tensor_of(normal(rows * in, 1), {rows, in}, dtype);
+    const auto weight = tensor_of(normal(out * in, 2), {out, in}, dtype);
+    const auto residual = tensor_of(normal(rows * out, 3), {rows, out}, at::kFloat);
     const auto y = at::empty({rows, out}, at::kFloat);
     linear_forward_residual(x, weight, residual, y);
     expect_close(y, Product{rows, in, out, in, 1, 1, in}.of(x, weight, doubles(residual)),
@@ -73,9 +63,9 @@ TEST(GemmTest, ForwardAndBothBackwardsMatchTheReference) {
     for (const auto grad_dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
       if (grad_dtype != at::kFloat && grad_dtype != dtype) continue;
       for (const auto& c : kCases) {
-        const auto x = tensor_of(normal(c.rows * c.in, 1), c.rows, c.in, dtype);
-        const auto weight = tensor_of(normal(c.out * c.in, 2), c.out, c.in, dtype);
-        const auto grad_y = tensor_of(normal(c.rows * c.out, 3), c.rows, c.out, dtype);
+        const auto x = tensor_of(normal(c.rows * c.in, 1), {c.rows, c.in}, dtype);
+        const auto weight = tensor_of(normal(c.out * c.in, 2), {c.out, c.in}, dtype);
+        const auto grad_y = tensor_of(normal(c.rows * c.out, 3), {c.rows, c.out}, dtype);
         const auto kind = dtype_of(dtype);
         auto y = at::empty({c.rows, c.out}, x.options());
         linear_forward(x, weight, y);
@@ -83,7 +73,7 @@ TEST(GemmTest, ForwardAndBothBackwardsMatchTheReference) {
                      Product{c.rows, c.in, c.out, c.in, 1, 1, c.in}.of(x, weight,
                                                                        test::zeros(c.rows * c.out)),
                      tolerance(kind, 1, 32 * c.in));
-        const auto residual = tensor_of(normal(c.rows * c.out, 5), c.rows, c.out, dtype);
+        const auto residual = tensor_of(normal(c.rows * c.out, 5), {c.rows, c.out}, dtype);
         linear_forward_residual(x, weight, residual, y);
         expect_close(
             y, Product{c.rows, c.in, c.out, c.in, 1, 1, c.in}.of(x, weight, doubles(residual)),
@@ -96,7 +86,7 @@ TEST(GemmTest, ForwardAndBothBackwardsMatchTheReference) {
         const auto before = doubles(grad_x);
         linear_backward_input(grad_y, weight, grad_x, true);
         expect_close(grad_x, input.of(grad_y, weight, before), tolerance(kind, 2, 32 * c.out));
-        const auto start = tensor_of(normal(c.out * c.in, 4), c.out, c.in, grad_dtype);
+        const auto start = tensor_of(normal(c.out * c.in, 4), {c.out, c.in}, grad_dtype);
         const auto grad_weight = start.clone();
         linear_backward_weight(grad_y, x, grad_weight);
         const auto grad_kind = dtype_of(grad_dtype);

@@ -5,10 +5,9 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
 
-#include "kernels/cpu/half.h"
+#include "kernels/cpu/test_vectors.h"
 #include "kernels/grad_norm/grad_norm_ref.h"
 #include "kernels/ordered_sum/ordered_sum.h"
 #include "memory/host_pool.h"
@@ -18,28 +17,11 @@ namespace {
 
 using cpu::Bf16;
 using cpu::F16;
+using test::random_values;
+using test::view_of;
 
 View fp64(std::vector<double>& values) {
   return {values.data(), static_cast<std::int64_t>(values.size()), DType::i64};
-}
-
-template <typename T>
-View view_of(std::vector<T>& values) {
-  return {values.data(), static_cast<std::int64_t>(values.size()),
-          std::is_same_v<T, float>  ? DType::f32
-          : std::is_same_v<T, Bf16> ? DType::bf16
-                                    : DType::f16};
-}
-
-template <typename T>
-std::vector<T> random_values(std::size_t count) {
-  std::mt19937 generator(11);
-  std::normal_distribution<float> normal;
-  std::vector<T> values;
-  for (std::size_t i = 0; i < count; ++i) {
-    values.push_back(cpu::from_float<T>(normal(generator)));
-  }
-  return values;
 }
 
 /// The documented order, element by element, in scalar code.

@@ -3,10 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
-#include "kernels/cpu/half.h"
+#include "kernels/cpu/test_vectors.h"
 #include "kernels/ordered_sum/ordered_sum_ref.h"
 
 namespace zt::kernels {
@@ -14,25 +13,8 @@ namespace {
 
 using cpu::Bf16;
 using cpu::F16;
-
-template <typename T>
-View view_of(std::vector<T>& values) {
-  return {values.data(), static_cast<std::int64_t>(values.size()),
-          std::is_same_v<T, float>  ? DType::f32
-          : std::is_same_v<T, Bf16> ? DType::bf16
-                                    : DType::f16};
-}
-
-template <typename T>
-std::vector<T> random_values(std::size_t count) {
-  std::mt19937 generator(5);
-  std::normal_distribution<float> normal;
-  std::vector<T> values;
-  for (std::size_t i = 0; i < count; ++i) {
-    values.push_back(cpu::from_float<T>(normal(generator)));
-  }
-  return values;
-}
+using test::random_values;
+using test::view_of;
 
 template <typename Wire, typename Out>
 void expect_contract(std::size_t numel, int world, bool accumulate) {
