@@ -16,29 +16,15 @@ import tempfile
 import types
 
 from accelerate.utils import DeepSpeedPlugin
-from accelerate.utils.deepspeed import HfDeepSpeedConfig
 from transformers import HfArgumentParser, TrainingArguments
-from transformers.integrations import deepspeed as integration
+
+from _filler import Filler
 
 TOOL = sys.argv[1] if len(sys.argv) > 1 else os.path.join(
     os.environ.get("ZT_BUILD_DIR", "build"), "src", "config", "config_peer_tool")
 SEED = int(os.environ.get("ZT_CONFIG_SEED", "20261121"))
 OUT = tempfile.mkdtemp()
 failures = []
-
-
-class Filler(HfDeepSpeedConfig):
-    """The Trainer's filling and checking of a DeepSpeed dict."""
-
-    def __init__(self, document):
-        super().__init__(document)
-        self._dtype = None
-        self.mismatches = []
-
-
-for method, code in vars(integration.HfTrainerDeepSpeedConfig).items():
-    if not method.startswith("__"):
-        setattr(Filler, method, code)
 
 # Key of the file, flag that fills it, values to draw from.
 KEYS = [

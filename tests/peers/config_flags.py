@@ -15,9 +15,9 @@ import sys
 import tempfile
 import types
 
-from accelerate.utils.deepspeed import HfDeepSpeedConfig
 from transformers import HfArgumentParser, TrainingArguments
-from transformers.integrations import deepspeed as integration
+
+from _filler import Filler
 
 TOOL = sys.argv[1] if len(sys.argv) > 1 else os.path.join(
     os.environ.get("ZT_BUILD_DIR", "build"), "src", "config", "config_peer_tool")
@@ -127,20 +127,6 @@ def check_command_lines():
     for line in BAD_COMMAND_LINES:
         tree, _ = ours(line.split())
         report(f"both refuse: {line}", tree is None and theirs(line.split()) is None)
-
-
-class Filler(HfDeepSpeedConfig):
-    """The Trainer's filling and checking of a DeepSpeed dict."""
-
-    def __init__(self, document):
-        super().__init__(document)
-        self._dtype = None
-        self.mismatches = []
-
-
-for method, code in vars(integration.HfTrainerDeepSpeedConfig).items():
-    if not method.startswith("__"):
-        setattr(Filler, method, code)
 
 
 def filled(document, arguments):

@@ -18,15 +18,11 @@ import tempfile
 import torch
 from transformers import GenerationConfig, MambaConfig, MambaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
+import _probe
+from _probe import report
+
 TOOL = next(pathlib.Path(os.environ["ZT_BUILD_DIR"]).rglob("generate_peer_tool"))
 VOCAB, PROMPTS, NEW_TOKENS, EOS = 331, 50, 24, 7
-FAILURES = 0
-
-
-def report(name, ok, detail):
-    global FAILURES
-    FAILURES += not ok
-    print(f"{'PASS' if ok else 'FAIL'} {name}: {detail}", flush=True)
 
 
 def make_model(folder, tied, seed):
@@ -169,8 +165,7 @@ def main():
         work = pathlib.Path(work)
         greedy(work)
         logits(Qwen3ForCausalLM.from_pretrained(work / "Qwen3-tied"))
-    print(f"{'FAIL' if FAILURES else 'PASS'}: {FAILURES} failures")
-    sys.exit(1 if FAILURES else 0)
+    sys.exit(_probe.finish())
 
 
 if __name__ == "__main__":
