@@ -74,6 +74,17 @@ class Supervisor {
   }
 
  private:
+  /// Why the run ends, and what is still to be done about it.
+  struct Ending {
+    std::optional<std::size_t> first_failed;
+    bool first_is_consequence = false;
+    bool stopped = false;    ///< a rank saved its state and ended early
+    int interrupted_by = 0;  ///< signal
+    Clock::time_point interrupted_at;
+    bool sent_term = false;
+    std::optional<Clock::time_point> term_at, kill_at;
+  };
+
   void start_all() {
     // Free again after this scope, unless rank 0 inherited it.
     std::optional<net::BoundSocket> socket = std::move(socket_);
@@ -126,16 +137,16 @@ class Supervisor {
       return;
     }
     const auto now = Clock::now();
-    if (interrupted_by_ == 0) {
-      interrupted_by_ = signal;
-      interrupted_at_ = now;
-      kill_at_ = now + options_.stop_grace;
+    if (ending_.interrupted_by == 0) {
+      ending_.interrupted_by = signal;
+      ending_.interrupted_at = now;
+      ending_.kill_at = now + options_.stop_grace;
       const auto seconds = std::chrono::duration<double>(options_.stop_grace).count();
       log::warning("launch", "got " + name_of(signal) + ": passed on to all ranks, which have " +
                                  std::to_string(static_cast<int>(seconds)) + " s to end");
       send_to_all(signal);
-    } else if (now - interrupted_at_ >= kSameSignal) {
-      kill_at_ = now;
+    } else if (now - ending_.interrupted_at >= kSameSignal) {
+      ending_.kill_at = now;
     }
   }
 
@@ -145,9 +156,9 @@ class Supervisor {
     for (const NodeOrder& order : orders_->take()) {
       if (order.signal != 0) forward(order.signal);
     }
-    if (orders_->has_ended() && interrupted_by_ != SIGKILL) {
+    if (orders_->has_ended() && ending_.interrupted_by != SIGKILL) {
       log::error("launch", "the launcher of the run is gone: ending the ranks of this machine");
-      interrupted_by_ = SIGKILL;
+      ending_.interrupted_by = SIGKILL;
       send_to_all(SIGKILL);
     }
   }
@@ -165,7 +176,7 @@ class Supervisor {
         waitpid(ranks_[i].pid, &status, 0);
         ranks_[i].status = status;
         if (shell_status(status) == kStoppedExitCode) {
-          stopped_ = true;
+          ending_.stopped = true;
         } else if (status != 0) {
           note_failure(i, status);
         }
@@ -176,29 +187,30 @@ class Supervisor {
   void note_failure(std::size_t index, int status) {
     log::error("launch", name(index) + " (pid " + std::to_string(ranks_[index].pid) +
                              ") ended with " + describe_status(status));
-    if (interrupted_by_ != 0) {
+    if (ending_.interrupted_by != 0) {
       return;  // it did as told
     }
-    const bool is_consequence = shell_status(status) == kPeerFailed || sent_term_;
-    if (!first_failed_ || (first_is_consequence_ && !is_consequence)) {
-      first_failed_ = index;
-      first_is_consequence_ = is_consequence;
+    const bool is_consequence = shell_status(status) == kPeerFailed || ending_.sent_term;
+    if (!ending_.first_failed || (ending_.first_is_consequence && !is_consequence)) {
+      ending_.first_failed = index;
+      ending_.first_is_consequence = is_consequence;
     }
-    if (!term_at_) {
-      term_at_ = Clock::now() + options_.report_grace;
+    if (!ending_.term_at) {
+      ending_.term_at = Clock::now() + options_.report_grace;
     }
   }
 
   void escalate() {
     const auto now = Clock::now();
-    if (term_at_ && now >= *term_at_ && !sent_term_ && interrupted_by_ == 0) {
-      sent_term_ = true;
+    if (ending_.term_at && now >= *ending_.term_at && !ending_.sent_term &&
+        ending_.interrupted_by == 0) {
+      ending_.sent_term = true;
       log_still_running("SIGTERM");
       send_to_all(SIGTERM);
-      kill_at_ = now + options_.term_grace;
+      ending_.kill_at = now + options_.term_grace;
     }
-    if (kill_at_ && now >= *kill_at_) {
-      kill_at_.reset();
+    if (ending_.kill_at && now >= *ending_.kill_at) {
+      ending_.kill_at.reset();
       log_still_running("SIGKILL");
       send_to_all(SIGKILL);
     }
@@ -225,21 +237,22 @@ class Supervisor {
 
   [[nodiscard]] RanksEnd result() const {
     RanksEnd end;
-    if (first_failed_) {
-      const int status = *ranks_[*first_failed_].status;
-      const std::string how = first_is_consequence_ && shell_status(status) == kPeerFailed
+    if (ending_.first_failed) {
+      const int status = *ranks_[*ending_.first_failed].status;
+      const std::string how = ending_.first_is_consequence && shell_status(status) == kPeerFailed
                                   ? "exit code 4 (another rank failed)"
                                   : describe_status(status);
-      end.rank = global_rank(options_, static_cast<int>(*first_failed_));
-      end.consequence = first_is_consequence_;
-      end.failure = name(*first_failed_) + ", " + how + cause(*first_failed_, status);
-      end.status = interrupted_by_ != 0 ? 128 + interrupted_by_ : shell_status(status);
+      end.rank = global_rank(options_, static_cast<int>(*ending_.first_failed));
+      end.consequence = ending_.first_is_consequence;
+      end.failure = name(*ending_.first_failed) + ", " + how + cause(*ending_.first_failed, status);
+      end.status =
+          ending_.interrupted_by != 0 ? 128 + ending_.interrupted_by : shell_status(status);
       log::error("launch", "first failure: " + end.failure);
-    } else if (stopped_) {
+    } else if (ending_.stopped) {
       end.status = kStoppedExitCode;
-    } else if (interrupted_by_ != 0) {
-      log::warning("launch", "stopped by " + name_of(interrupted_by_));
-      end.status = 128 + interrupted_by_;
+    } else if (ending_.interrupted_by != 0) {
+      log::warning("launch", "stopped by " + name_of(ending_.interrupted_by));
+      end.status = 128 + ending_.interrupted_by;
     }
     return end;
   }
@@ -251,13 +264,7 @@ class Supervisor {
   Keeper keeper_;
   std::optional<RankOutput> output_;
   std::vector<Rank> ranks_;
-  std::optional<std::size_t> first_failed_;
-  bool first_is_consequence_ = false;
-  bool sent_term_ = false;
-  bool stopped_ = false;  ///< a rank saved its state and ended early
-  int interrupted_by_ = 0;
-  Clock::time_point interrupted_at_;
-  std::optional<Clock::time_point> term_at_, kill_at_;
+  Ending ending_;
 };
 
 }  // namespace

@@ -73,7 +73,7 @@ class RankRun {
   void test_trained();
   void report_test(const data::Dataset& set);
   void open_data();
-  void check_data(const data::Tokenizer& tokenizer) const;
+  void check_data() const;
   void check_ids(const data::Dataset& set) const;
   void build_engine();
   void load_weights();
@@ -107,7 +107,7 @@ void RankRun::open_data() {
         tokenizer.vocab_size(), model_.config.vocab()));
   }
   data_.sets = prepare_data(config_, tokenizer, group_, {rank(), input_.rank.local_rank}, "run");
-  check_data(tokenizer);
+  check_data();
   data_.batch = config_.run.per_device_train_batch_size;
   if (!data_.sets.train) return;
   const auto& set = *data_.sets.train;
@@ -128,7 +128,7 @@ void RankRun::open_data() {
   plan_saves(plan_, config_.checkpoint);
 }
 
-void RankRun::check_data(const data::Tokenizer&) const {
+void RankRun::check_data() const {
   require_length(model_.config, data_.sets.block_size);
   for (const auto* set : {&data_.sets.train, &data_.sets.eval}) {
     if (*set) check_ids(**set);

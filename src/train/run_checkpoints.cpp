@@ -43,15 +43,15 @@ RunCheckpoints::RunCheckpoints(comm::RankGroup& group, config::Config& config,
   const auto exchange = [&](const char* name) {
     return checkpoint::exchange_over_store(*store_connection_, rank_, world_, name, timeout);
   };
-  exchange_ = exchange("resume");
-  save_exchange_ = exchange("save");
-  retain_exchange_ = exchange("retain");
+  exchanges_.look = exchange("resume");
+  exchanges_.save = exchange("save");
+  exchanges_.retain = exchange("retain");
   if (config.run.do_train) {
-    store_.emplace(config.run.output_dir, exchange_);
+    store_.emplace(config.run.output_dir, exchanges_.look);
     for (const auto& line : store_->removed()) say_(line);
-    checkpoint::all_or_none(exchange_, [this] { set_aside(); });
+    checkpoint::all_or_none(exchanges_.look, [this] { set_aside(); });
   }
-  resume_ = find_resume(config, params, exchange_, say_);
+  resume_ = find_resume(config, params, exchanges_.look, say_);
   if (resume_) adopt(config, *resume_, world_, say_);
 }
 
@@ -135,8 +135,8 @@ CheckpointWriterOptions RunCheckpoints::writer_options(const Loop& loop) const {
 }
 
 Checkpointing& RunCheckpoints::begin(const Loop& loop) {
-  writer_ = std::make_unique<CheckpointWriter>(*loop.engine, *store_, save_exchange_,
-                                               retain_exchange_, writer_options(loop));
+  writer_ = std::make_unique<CheckpointWriter>(*loop.engine, *store_, exchanges_.save,
+                                               exchanges_.retain, writer_options(loop));
   CheckpointingParts parts;
   parts.engine = loop.engine;
   parts.writer = writer_.get();

@@ -28,9 +28,9 @@ class RunCheckpoints {
   RunCheckpoints(comm::RankGroup& group, config::Config& config,
                  const std::vector<layout::ParamSpec>& params, Say say);
 
-  /// What the run goes on from; null: it starts at the beginning.
   /// How the ranks talk about checkpoints that are there.
-  [[nodiscard]] const checkpoint::RankExchange& exchange() const { return exchange_; }
+  [[nodiscard]] const checkpoint::RankExchange& exchange() const { return exchanges_.look; }
+  /// What the run goes on from; null: it starts at the beginning.
   [[nodiscard]] const Resume* resume() const { return resume_.get(); }
   /// Where the loop goes on; the beginning without a checkpoint.
   [[nodiscard]] TrainStart start(const StepPlan& plan) const;
@@ -55,6 +55,12 @@ class RunCheckpoints {
   void load_best(zero::Engine& engine) const;
 
  private:
+  /// One per thread that talks to the other ranks: about checkpoints that are there, saves, and
+  /// what is deleted.
+  struct Exchanges {
+    checkpoint::RankExchange look, save, retain;
+  };
+
   void set_aside() const;
   [[nodiscard]] CheckpointWriterOptions writer_options(const Loop& loop) const;
   [[nodiscard]] checkpoint::NativeSaveOptions save_options(const Loop& loop) const;
@@ -64,7 +70,7 @@ class RunCheckpoints {
   int rank_, world_;
   Say say_;
   std::unique_ptr<comm::Store> store_connection_;
-  checkpoint::RankExchange exchange_, save_exchange_, retain_exchange_;
+  Exchanges exchanges_;
   std::optional<checkpoint::CheckpointStore> store_;  ///< training runs only
   std::unique_ptr<Resume> resume_;
   std::unique_ptr<CheckpointWriter> writer_;
