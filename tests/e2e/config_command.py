@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 
 ZT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "zt")
 failed = False
@@ -16,11 +15,17 @@ folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 
 
+def time_of_children():
+    used = os.times()
+    return used.children_user + used.children_system
+
+
 def zt(*args, env=None):
-    begun = time.time()
+    """Exit code, output and the processor time of one zt; its wall time depends on what else the machine does."""
+    begun = time_of_children()
     done = subprocess.run([ZT, *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
                           env={**os.environ, **(env or {})})
-    return done.returncode, done.stdout + done.stderr, time.time() - begun
+    return done.returncode, done.stdout + done.stderr, time_of_children() - begun
 
 
 def expect(name, args, code, *parts, env=None):
@@ -74,5 +79,5 @@ expect("train takes accelerate's names", ["train", "--config_file", "acc.yaml", 
        "expected FULL_SHARD", "--model_name_or_path is missing")
 
 fastest = min(zt("config", "check", "bad.yaml")[2] for _ in range(3))
-print("PASS" if fastest < 2 else "FAIL", f"a wrong file is refused in {fastest:.2f} s")
+print("PASS" if fastest < 2 else "FAIL", f"a wrong file is refused in {fastest:.2f} s of processor time")
 sys.exit(1 if failed or fastest >= 2 else 0)
