@@ -55,7 +55,8 @@ class Run:
 
     def deepspeed(self, content):
         path = self.folder / "ds.json"
-        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        text = content if isinstance(content, (str, bytes)) else json.dumps(content)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
         self.flags["deepspeed"] = str(path)
 
     def config(self, **changes):

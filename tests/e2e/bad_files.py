@@ -109,7 +109,20 @@ def _(run):
     index_case(run, "../elsewhere.safetensors")
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1503300328\n"
+
+
+@case("weights that git lfs has not fetched", FILES, "git lfs pull")
+def _(run):
+    (run.model / "model.safetensors").write_bytes(LFS_POINTER)
+
+
 # Tokenizer.
+@case("a tokenizer that git lfs has not fetched", FILES, "git lfs pull")
+def _(run):
+    (run.model / "tokenizer.json").write_bytes(LFS_POINTER)
+
+
 @case("no tokenizer", EITHER, "tokenizer")
 def _(run):
     (run.model / "tokenizer.json").unlink()
@@ -177,6 +190,27 @@ def _(run):
 @case("text that is no UTF-8", FILES, "UTF-8", "utf-8")
 def _(run):
     run.text("a.txt", b"good text \xff\xfe\xfa broken\n" * 40)
+
+
+@case("UTF-16 text", FILES, "UTF-16")
+def _(run):
+    run.text("a.jsonl", ('{"text": "' + "words " * 40 + '"}\n').encode("utf-16"))
+
+
+@case("a JSON object over many lines", FILES, "a.jsonl:1")
+def _(run):
+    run.text("a.jsonl", json.dumps({"text": "words " * 40}, indent=2).encode())
+
+
+@case("a data folder that holds only a link to itself", EITHER, "train")
+def _(run):
+    (run.train / "text.jsonl").unlink()
+    (run.train / "again").symlink_to(run.train)
+
+
+@case("a link to text that is gone", EITHER, "gone.jsonl")
+def _(run):
+    (run.train / "gone.jsonl").symlink_to("/nonexistent/gone.jsonl")
 
 
 @case("a data file that is no text", EITHER, "train_file_dir", "text.bin")

@@ -14,6 +14,12 @@ def flag_case(name, flag, value, *words, codes=frozenset(CONFIGURATION)):
 
 flag_case("an unknown flag", "learning_rte", "1e-3", "learning_rate")
 flag_case("a learning rate that is no number", "learning_rate", "fast")
+flag_case("the name of another script's flag", "batch_size", "4", "per_device_train_batch_size")
+flag_case("a seed that is negative", "seed", "-1")
+flag_case("a step count beyond 64 bits", "max_steps", "99999999999999999999999")
+flag_case("accelerate's processes at zero", "num_processes", "0")
+flag_case("a model folder that is a file", "model_name_or_path", "/etc/hosts", codes=EITHER)
+flag_case("a DeepSpeed file that is a folder", "deepspeed", "/etc", codes=EITHER)
 flag_case("a negative learning rate", "learning_rate", "-0.1")
 flag_case("a learning rate of nan", "learning_rate", "nan")
 flag_case("an infinite learning rate", "learning_rate", "inf")
@@ -106,6 +112,9 @@ ds_case("batch sizes that contradict each other", {"train_batch_size": 7, "train
                                                    "gradient_accumulation_steps": 1}, "train_batch_size")
 ds_case("offload to NVMe without a folder",
         {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme"}}}, "nvme_path")
+ds_case("offload to NVMe in a place that takes no files",
+        {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme", "nvme_path": "/proc/zt"}}}, "/proc/zt")
+ds_case("UTF-16", '{"zero_optimization": {"stage": 1}}'.encode("utf-16"), "UTF-16")
 ds_case("an optimizer that is not there", {"optimizer": {"type": "Lamb", "params": {"lr": 1e-3}}}, "amb")
 ds_case("a loss scale below zero", {"fp16": {"enabled": True, "loss_scale": -2}}, "fp16.loss_scale")
 ds_case("fp16 masters, which are not built", {"fp16": {"enabled": True, "fp16_master_weights_and_grads": True}},
