@@ -73,7 +73,7 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--jobs", type=int, default=2)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # names may follow an option
     root, build = arguments.root.resolve(), arguments.build.resolve()
     program = shutil.which("clang-tidy-14") or shutil.which("clang-tidy")
     if program is None:

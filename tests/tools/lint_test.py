@@ -47,18 +47,21 @@ class Tree:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).write_text(text, encoding="utf-8")
 
-    def lint(self, path=None):
+    def lint(self, path=None, more=()):
         """Exit status, output, and names of the files that the stub was given."""
         calls = self.tools / "calls"
         calls.unlink(missing_ok=True)
         done = subprocess.run(
-            [sys.executable, ROOT / "scripts" / "lint.py", "--root", self.root, self.root / "build"], check=False,
+            [sys.executable, ROOT / "scripts" / "lint.py", "--root", self.root, self.root / "build", *more], check=False,
             capture_output=True, text=True, env=os.environ | {"PATH": path or f"{self.tools}:{os.environ['PATH']}"})
         seen = calls.read_text(encoding="utf-8").split() if calls.exists() else []
         return done.returncode, done.stdout + done.stderr, sorted(pathlib.Path(name).name for name in seen)
 
 
 def with_stub(tree):
+    status, output, seen = tree.lint(more=("--jobs", "1", "b.cpp"))
+    report("a name chooses files", (status, seen) == (0, ["b.cpp"]), output)
+    tree.write("src/base/b.cpp", "int c();\n")
     status, output, seen = tree.lint()
     report("every file is looked at", (status, seen) == (0, ["a.cpp", "b.cpp"]), output)
     status, output, seen = tree.lint()
