@@ -1,123 +1,149 @@
 #pragma once
 
-// CPU side of the selective scan: the functions of one token, and tiles of up to kScanChunk tokens
-// of a block of channels in fp32, padded to whole groups of lanes.
+// CPU side of the selective scan: what a task (one row, one block of channels) keeps, and how tiles
+// of up to kScanChunk tokens get from activations to fp32 groups of kScanLanes channels and back.
 
-#include <cmath>
 #include <vector>
 
 #include "kernels/cpu/half.h"
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/selective_scan/scan_group.h"
 #include "kernels/selective_scan/selective_scan_impl.h"
 
 namespace zt::kernels::cpu {
 
-/// Channels that one vector loop takes.
-inline constexpr std::int64_t kScanLanes = 16;
+inline constexpr std::int64_t kScanTile = kScanChunk * kScanLanes;
 
-/// log(1 + e^x) to a few ulp, without branches: with w = e^-|x| and s = w / (2 + w),
-/// log(1 + w) = 2 atanh(s), a series in s^2 <= 1/9.
-[[gnu::always_inline]] inline float softplus(float x) {
-  const float w = exponential(x > 0.0F ? -x : x);
-  const float s = w / (2.0F + w);
-  const float q = s * s;
-  float p = 1.0F / 15.0F;
-  p = std::fma(p, q, 1.0F / 13.0F);
-  p = std::fma(p, q, 1.0F / 11.0F);
-  p = std::fma(p, q, 1.0F / 9.0F);
-  p = std::fma(p, q, 1.0F / 7.0F);
-  p = std::fma(p, q, 1.0F / 5.0F);
-  p = std::fma(p, q, 1.0F / 3.0F);
-  p = std::fma(p, q, 1.0F);
-  return (x > 0.0F ? x : 0.0F) + 2.0F * s * p + 0.0F * x;  // the last term carries NaN
+inline std::vector<float> floats(std::int64_t count) {
+  return std::vector<float>(static_cast<std::size_t>(count));
 }
 
-/// Element i of a parameter in any float dtype.
-inline float parameter(const View& view, std::int64_t i) {
-  if (view.dtype == DType::f32) return view.as<float>()[i];
-  if (view.dtype == DType::bf16) return to_float(view.as<Bf16>()[i]);
-  return to_float(view.as<F16>()[i]);
-}
-
-/// The tokens [row * T + first, + count) of the channels [channel, channel + width).
+/// The tokens [token, + count), counted over all rows, of the channels [channel, + width).
 struct ScanTile {
   std::int64_t token = 0, count = 0, channel = 0, width = 0;
 };
 
-/// Copies a tile into `to` [kScanChunk x padded], zeros in the padding.
+/// Copies a tile into `to` [groups][kScanChunk][kScanLanes], zeros behind the last channel.
 template <typename T>
 [[gnu::always_inline]] inline void load_tile(const TokenMatrix& from, std::int64_t columns,
-                                             const ScanTile& tile, std::int64_t padded, float* to) {
+                                             const ScanTile& tile, float* to) {
   const auto stride = from.stride_of(columns);
   for (std::int64_t t = 0; t < tile.count; ++t) {
     const T* row = from.view.as<T>() + (tile.token + t) * stride + tile.channel;
-    float* out = to + t * padded;
-    for (std::int64_t c = 0; c < tile.width; ++c) out[c] = to_float(row[c]);
-    for (std::int64_t c = tile.width; c < padded; ++c) out[c] = 0.0F;
+    float* out = to + t * kScanLanes;
+    std::int64_t c = 0;
+    for (; c + kScanLanes <= tile.width; c += kScanLanes, out += kScanTile) {
+      for (std::int64_t l = 0; l < kScanLanes; ++l) out[l] = to_float(row[c + l]);
+    }
+    if (c == tile.width) continue;
+    for (std::int64_t l = 0; l < kScanLanes; ++l) {
+      out[l] = c + l < tile.width ? to_float(row[c + l]) : 0.0F;
+    }
   }
 }
 
 template <typename T>
 [[gnu::always_inline]] inline void store_tile(const TokenMatrix& to, std::int64_t columns,
-                                              const ScanTile& tile, std::int64_t padded,
-                                              const float* from) {
+                                              const ScanTile& tile, const float* from) {
   const auto stride = to.stride_of(columns);
   for (std::int64_t t = 0; t < tile.count; ++t) {
     T* row = to.view.as<T>() + (tile.token + t) * stride + tile.channel;
-    const float* values = from + t * padded;
-    for (std::int64_t c = 0; c < tile.width; ++c) row[c] = from_float<T>(values[c]);
+    const float* values = from + t * kScanLanes;
+    std::int64_t c = 0;
+    for (; c + kScanLanes <= tile.width; c += kScanLanes, values += kScanTile) {
+      for (std::int64_t l = 0; l < kScanLanes; ++l) row[c + l] = from_float<T>(values[l]);
+    }
+    for (std::int64_t l = 0; c + l < tile.width; ++l) row[c + l] = from_float<T>(values[l]);
   }
 }
 
-/// What a block of channels keeps over the whole sequence: A = -exp(a_log) by group, state and
-/// lane, and the parameters of each channel.
-struct ScanBlock {
-  std::vector<float> a;  ///< [groups][N][kScanLanes]
-  std::vector<float> skip, bias;
-
-  ScanBlock(const ScanInputs& in, const ScanShape& shape, std::int64_t channel, std::int64_t width)
-      : a(static_cast<std::size_t>((width + kScanLanes - 1) / kScanLanes * kScanLanes *
-                                   shape.states)),
-        skip(a.size() / static_cast<std::size_t>(shape.states)),
-        bias(skip.size()) {
-    for (std::int64_t c = 0; c < width; ++c) {
-      skip[static_cast<std::size_t>(c)] = parameter(in.skip, channel + c);
-      if (in.delta_bias.numel > 0) {
-        bias[static_cast<std::size_t>(c)] = parameter(in.delta_bias, channel + c);
-      }
-      for (std::int64_t n = 0; n < shape.states; ++n) {
-        const auto at = (c / kScanLanes * shape.states + n) * kScanLanes + c % kScanLanes;
-        a[static_cast<std::size_t>(at)] =
-            -std::exp(parameter(in.a_log, (channel + c) * shape.states + n));
-      }
-    }
+/// Copies rows of b or c into `to` [count x states].
+template <typename T>
+[[gnu::always_inline]] inline void load_rows(const TokenMatrix& from, std::int64_t states,
+                                             const ScanTile& tile, float* to) {
+  const auto stride = from.stride_of(states);
+  for (std::int64_t t = 0; t < tile.count; ++t) {
+    const T* row = from.view.as<T>() + (tile.token + t) * stride;
+    for (std::int64_t n = 0; n < states; ++n) to[t * states + n] = to_float(row[n]);
   }
-  [[nodiscard]] std::int64_t padded() const { return static_cast<std::int64_t>(skip.size()); }
-};
+}
 
 /// Copies the states [D x N] of a block's channels between memory and [groups][N][kScanLanes].
-[[gnu::always_inline]] inline void load_states(const float* from, const ScanTile& tile,
-                                               std::int64_t states, float* h) {
-  for (std::int64_t c = 0; c < tile.width; ++c) {
+[[gnu::always_inline]] inline void load_states(const float* from, std::int64_t channel,
+                                               std::int64_t width, std::int64_t states, float* h) {
+  for (std::int64_t c = 0; c < width; ++c) {
     for (std::int64_t n = 0; n < states; ++n) {
       h[(c / kScanLanes * states + n) * kScanLanes + c % kScanLanes] =
-          from[(tile.channel + c) * states + n];
+          from[(channel + c) * states + n];
     }
   }
 }
-[[gnu::always_inline]] inline void store_states(float* to, const ScanTile& tile,
+[[gnu::always_inline]] inline void store_states(float* to, std::int64_t channel, std::int64_t width,
                                                 std::int64_t states, const float* h) {
-  for (std::int64_t c = 0; c < tile.width; ++c) {
+  for (std::int64_t c = 0; c < width; ++c) {
     for (std::int64_t n = 0; n < states; ++n) {
-      to[(tile.channel + c) * states + n] =
+      to[(channel + c) * states + n] =
           h[(c / kScanLanes * states + n) * kScanLanes + c % kScanLanes];
     }
   }
 }
 
-/// True when the state before `token` (counted over all rows) is zero by its position.
-inline bool restarts(const View& positions, std::int64_t token) {
-  return positions.numel > 0 && positions.as<std::int64_t>()[token] == 0;
+/// What a block of channels keeps over the whole sequence.
+struct ScanBlock {
+  std::int64_t groups;
+  std::vector<float> a;  ///< [groups][N][kScanLanes]: -exp(a_log) log2(e)
+  std::vector<float> skip, bias;
+
+  ScanBlock(std::int64_t width, std::int64_t states)
+      : groups((width + kScanLanes - 1) / kScanLanes),
+        a(floats(groups * kScanLanes * states)),
+        skip(floats(groups * kScanLanes)),
+        bias(skip) {}
+
+  [[gnu::always_inline]] void load(const ScanInputs& in, std::int64_t states, std::int64_t channel,
+                                   std::int64_t width) {
+    constexpr float kLog2E = 1.44269504088896341F;
+    const auto value = [](const View& view, std::int64_t i) {
+      if (view.dtype == DType::f32) return view.as<float>()[i];
+      if (view.dtype == DType::bf16) return to_float(view.as<Bf16>()[i]);
+      return to_float(view.as<F16>()[i]);
+    };
+    float row[kScanMaxStates];
+    for (std::int64_t c = 0; c < width; ++c) {
+      const auto lane = static_cast<std::size_t>(c);
+      skip[lane] = value(in.skip, channel + c);
+      bias[lane] = in.delta_bias.numel > 0 ? value(in.delta_bias, channel + c) : 0.0F;
+      for (std::int64_t n = 0; n < states; ++n) {
+        row[n] = value(in.a_log, (channel + c) * states + n);
+      }
+      for (std::int64_t n = 0; n < states; ++n) row[n] = exponential(row[n]) * -kLog2E;
+      float* to = a.data() + c / kScanLanes * states * kScanLanes + c % kScanLanes;
+      for (std::int64_t n = 0; n < states; ++n) to[n * kScanLanes] = row[n];
+    }
+  }
+};
+
+/// Sets restart[t] where the state before a token of the tile is zero by its position.
+inline void find_restarts(const View& positions, const ScanTile& tile, std::uint8_t* restart) {
+  if (positions.numel == 0) return;
+  for (std::int64_t t = 0; t < tile.count; ++t) {
+    restart[t] = positions.as<std::int64_t>()[tile.token + t] == 0 ? 1 : 0;
+  }
+}
+
+/// Calls tasks(i, i + 1) for i in [0, count) on OpenMP's threads, compiled for this processor. Each
+/// thread has one Tasks::Buffers; results must not depend on what an earlier task left there.
+template <typename Tasks>
+void run_tasks(Tasks tasks, std::int64_t count) {
+  const Isa isa = host_isa();
+#pragma omp parallel firstprivate(tasks) if (count > 1)
+  {
+    typename Tasks::Buffers buffers(tasks);
+    tasks.buffers = &buffers;
+#pragma omp for schedule(dynamic)
+    for (std::int64_t i = 0; i < count; ++i) run_isa(isa, tasks, i, i + 1);
+  }
 }
 
 }  // namespace zt::kernels::cpu

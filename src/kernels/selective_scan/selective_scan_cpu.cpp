@@ -1,126 +1,108 @@
-#include "kernels/cpu/rows.h"
 #include "kernels/selective_scan/scan_lanes.h"
 
 namespace zt::kernels {
 namespace {
 
-using cpu::kScanLanes;
+using cpu::floats;
+using cpu::kScanTile;
 using cpu::ScanBlock;
 using cpu::ScanTile;
 
-/// fp32 tiles of one task, [kScanChunk x padded], and b, c [kScanChunk x N].
-struct Tiles {
-  std::vector<float> u, delta, z, y, b, c;
-  Tiles(std::int64_t padded, std::int64_t states)
-      : u(static_cast<std::size_t>(kScanChunk * padded)),
-        delta(u.size()),
-        z(u.size()),
-        y(u.size()),
-        b(static_cast<std::size_t>(kScanChunk * states)),
-        c(b.size()) {}
-};
+constexpr std::int64_t kBlock = 64;  ///< channels of a task
 
 /// One call per (row, block of channels); the whole sequence, chunk after chunk.
 template <typename T>
 struct ForwardTasks {
+  struct Buffers {
+    ScanBlock block;
+    std::vector<float> u, raw, z, y, b, c, h, scratch;
+    std::vector<std::uint8_t> restart;
+    explicit Buffers(const ForwardTasks& tasks)
+        : block(tasks.width, tasks.shape.states),
+          u(floats(block.groups * kScanTile)),
+          raw(u),
+          z(u),
+          y(u),
+          b(floats(kScanChunk * tasks.shape.states)),
+          c(b),
+          h(block.a),
+          scratch(floats(kScanGroupScratch)),
+          restart(kScanChunk) {}
+  };
+
   ScanForward io;
   ScanShape shape;
-  std::int64_t block, blocks;
+  std::int64_t width, blocks;
+  ScanLoops loops;
+  Buffers* buffers = nullptr;
 
   [[gnu::always_inline]] void operator()(std::int64_t begin, std::int64_t end) const {
+    Buffers& at = *buffers;
+    const auto states = shape.states, row_states = shape.channels * states;
+    const auto chunks = (shape.sequence + kScanChunk - 1) / kScanChunk;
     for (std::int64_t task = begin; task < end; ++task) {
       const auto row = task / blocks;
-      const auto channel = task % blocks * block;
-      const auto width = std::min(block, shape.channels - channel);
-      const ScanBlock fixed(io.in, shape, channel, width);
-      Tiles tiles(fixed.padded(), shape.states);
-      std::vector<float> h(fixed.a.size());
-      const auto row_states = shape.channels * shape.states;
+      const auto channel = task % blocks * width;
+      const auto count = std::min(width, shape.channels - channel);
+      at.block.load(io.in, states, channel, count);
+      std::fill(at.h.begin(), at.h.end(), 0.0F);
       if (io.initial_state.numel > 0) {
-        cpu::load_states(io.initial_state.as<float>() + row * row_states, {0, 0, channel, width},
-                         shape.states, h.data());
+        cpu::load_states(io.initial_state.as<float>() + row * row_states, channel, count, states,
+                         at.h.data());
       }
-      const auto chunks = (shape.sequence + kScanChunk - 1) / kScanChunk;
       for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
         const auto first = chunk * kScanChunk;
-        const ScanTile tile{row * shape.sequence + first,
-                            std::min(kScanChunk, shape.sequence - first), channel, width};
         if (io.states.numel > 0) {
-          cpu::store_states(io.states.as<float>() + (row * chunks + chunk) * row_states, tile,
-                            shape.states, h.data());
+          cpu::store_states(io.states.as<float>() + (row * chunks + chunk) * row_states, channel,
+                            count, states, at.h.data());
         }
-        scan_chunk(tile, fixed, tiles, h.data());
+        scan_chunk({row * shape.sequence + first, std::min(kScanChunk, shape.sequence - first),
+                    channel, count});
       }
       if (io.final_state.numel > 0) {
-        cpu::store_states(io.final_state.as<float>() + row * row_states, {0, 0, channel, width},
-                          shape.states, h.data());
+        cpu::store_states(io.final_state.as<float>() + row * row_states, channel, count, states,
+                          at.h.data());
       }
     }
   }
 
-  [[gnu::always_inline]] void scan_chunk(const ScanTile& tile, const ScanBlock& fixed, Tiles& tiles,
-                                         float* h) const {
-    const auto padded = fixed.padded();
-    const auto states = shape.states;
-    cpu::load_tile<T>(io.in.u, shape.channels, tile, padded, tiles.u.data());
-    cpu::load_tile<T>(io.in.delta, shape.channels, tile, padded, tiles.delta.data());
-    const ScanTile columns{tile.token, tile.count, 0, states};
-    cpu::load_tile<T>(io.in.b, states, columns, states, tiles.b.data());
-    cpu::load_tile<T>(io.in.c, states, columns, states, tiles.c.data());
-    if (!io.in.z.empty()) {
-      cpu::load_tile<T>(io.in.z, shape.channels, tile, padded, tiles.z.data());
+  [[gnu::always_inline]] void scan_chunk(const ScanTile& tile) const {
+    Buffers& at = *buffers;
+    const bool gate = !io.in.z.empty();
+    cpu::load_tile<T>(io.in.u, shape.channels, tile, at.u.data());
+    cpu::load_tile<T>(io.in.delta, shape.channels, tile, at.raw.data());
+    if (gate) cpu::load_tile<T>(io.in.z, shape.channels, tile, at.z.data());
+    cpu::load_rows<T>(io.in.b, shape.states, tile, at.b.data());
+    cpu::load_rows<T>(io.in.c, shape.states, tile, at.c.data());
+    cpu::find_restarts(io.in.positions, tile, at.restart.data());
+    for (std::int64_t c = 0; c < tile.width; c += kScanLanes) {
+      const auto place = c / kScanLanes * kScanTile;
+      loops.forward({.tokens = tile.count,
+                     .states = shape.states,
+                     .a = at.block.a.data() + c * shape.states,
+                     .skip = at.block.skip.data() + c,
+                     .bias = at.block.bias.data() + c,
+                     .b = at.b.data(),
+                     .c = at.c.data(),
+                     .restart = at.restart.data(),
+                     .u = at.u.data() + place,
+                     .raw = at.raw.data() + place,
+                     .z = gate ? at.z.data() + place : nullptr,
+                     .y = at.y.data() + place,
+                     .h = at.h.data() + c * shape.states,
+                     .scratch = at.scratch.data()});
     }
-    for (std::int64_t c = 0; c < padded; c += kScanLanes) {
-      float* group = h + c * states;
-      for (std::int64_t t = 0; t < tile.count; ++t) {
-        if (cpu::restarts(io.in.positions, tile.token + t)) {
-          for (std::int64_t i = 0; i < states * kScanLanes; ++i) group[i] = 0.0F;
-        }
-        scan_token(t * padded + c, t * states, fixed, c, tiles, group);
-      }
-    }
-    cpu::store_tile<T>(io.y, shape.channels, tile, padded, tiles.y.data());
-  }
-
-  /// kScanLanes channels, one token: `at` in the tiles, `row` in b and c.
-  [[gnu::always_inline]] void scan_token(std::int64_t at, std::int64_t row, const ScanBlock& fixed,
-                                         std::int64_t c, Tiles& tiles, float* __restrict h) const {
-    const float* __restrict a = fixed.a.data() + c * shape.states;
-    float step[kScanLanes], input[kScanLanes], sum[kScanLanes];
-    for (std::int64_t l = 0; l < kScanLanes; ++l) {
-      const auto lane = static_cast<std::size_t>(c + l);
-      const float u = tiles.u[static_cast<std::size_t>(at + l)];
-      step[l] = cpu::softplus(tiles.delta[static_cast<std::size_t>(at + l)] + fixed.bias[lane]);
-      input[l] = step[l] * u;
-      sum[l] = fixed.skip[lane] * u;
-    }
-    for (std::int64_t n = 0; n < shape.states; ++n) {
-      const float b = tiles.b[static_cast<std::size_t>(row + n)];
-      const float out = tiles.c[static_cast<std::size_t>(row + n)];
-      float* __restrict state = h + n * kScanLanes;
-      for (std::int64_t l = 0; l < kScanLanes; ++l) {
-        const float decay = cpu::exponential(step[l] * a[n * kScanLanes + l]);
-        state[l] = std::fma(decay, state[l], input[l] * b);
-        sum[l] = std::fma(out, state[l], sum[l]);
-      }
-    }
-    float* __restrict y = tiles.y.data() + at;
-    if (io.in.z.empty()) {
-      for (std::int64_t l = 0; l < kScanLanes; ++l) y[l] = sum[l];
-    } else {
-      const float* __restrict z = tiles.z.data() + at;
-      for (std::int64_t l = 0; l < kScanLanes; ++l) y[l] = sum[l] * (z[l] * cpu::sigmoid(z[l]));
-    }
+    cpu::store_tile<T>(io.y, shape.channels, tile, at.y.data());
   }
 };
 
 }  // namespace
 
 void selective_scan_forward_cpu(const ScanForward& io, const ScanShape& shape) {
-  constexpr std::int64_t kBlock = 64;
   const auto blocks = (shape.channels + kBlock - 1) / kBlock;
+  const auto loops = scan_loops(cpu::simd_target());
   cpu::with_activation(io.in.u.view.dtype, [&]<typename T>() {
-    cpu::simd_loop(ForwardTasks<T>{io, shape, kBlock, blocks}, shape.batch * blocks, 1);
+    cpu::run_tasks(ForwardTasks<T>{io, shape, kBlock, blocks, loops}, shape.batch * blocks);
   });
 }
 

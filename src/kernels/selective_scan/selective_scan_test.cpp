@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <cstring>
+
 #include "kernels/cpu/test_values.h"
+#include "kernels/selective_scan/scan_group.h"
 #include "kernels/selective_scan/selective_scan_ref.h"
 
 namespace zt::kernels {
@@ -307,6 +310,64 @@ TEST(SelectiveScanTest, BitsDoNotDependOnTheNumberOfThreads) {
   EXPECT_EQ(one.u.bytes(), three.u.bytes());
   EXPECT_EQ(one.b.bytes(), three.b.bytes());
   EXPECT_EQ(one.a_log.bytes(), three.a_log.bytes());
+}
+
+/// What one group's loops write, for inputs that do not depend on the target.
+std::vector<float> group_results(cpu::SimdTarget target, std::int64_t tokens, std::int64_t states) {
+  constexpr std::int64_t kTile = kScanChunk * kScanLanes;
+  const auto state = states * kScanLanes, share = tokens * state;
+  std::uint64_t seed = 20;
+  const auto random = [&](std::int64_t count, double mean = 0) {
+    const auto values = normal(count, ++seed, 1, mean);
+    return std::vector<float>(values.begin(), values.end());
+  };
+  auto a = random(state);
+  for (float& value : a) value = -std::exp(value);
+  const auto skip = random(kScanLanes), bias = random(kScanLanes);
+  const auto b = random(tokens * states), c = random(tokens * states);
+  const auto u = random(kTile), raw = random(kTile, -2), z = random(kTile), grad_y = random(kTile);
+  std::vector<std::uint8_t> restart(kScanChunk);
+  restart[static_cast<std::size_t>(tokens / 2)] = 1;
+  auto h = random(state);
+  std::vector<float> scratch(static_cast<std::size_t>(kScanGroupScratch), NAN);
+  std::vector<std::vector<float>> out;
+  for (const auto size : {kTile, kTile, kTile, kTile, state, state, kScanLanes, kScanLanes, share,
+                          share, (share / kScanLanes + 3) / 4 * 4}) {
+    out.emplace_back(static_cast<std::size_t>(size), 0.5F);
+  }
+  ScanGroup group{tokens,   states,        a.data(),       skip.data(),   bias.data(),
+                  b.data(), c.data(),      restart.data(), u.data(),      raw.data(),
+                  z.data(), out[0].data(), h.data(),       scratch.data()};
+  const auto loops = scan_loops(target);
+  loops.backward(group,
+                 {grad_y.data(), out[1].data(), out[2].data(), out[3].data(), out[4].data(),
+                  out[5].data(), out[6].data(), out[7].data(), out[8].data(), out[9].data()});
+  std::vector<float> shares = out[8];
+  shares.resize(out[10].size() * kScanLanes);
+  loops.sum_lanes(shares.data(), share / kScanLanes, out[10].data());
+  out[10].resize(static_cast<std::size_t>(share / kScanLanes));  // a vector's rest is free
+  out.push_back(out[0]);
+  loops.forward(group);  // y again, and the last state
+  EXPECT_EQ(out[0], out.back());
+  out.push_back(h);
+  std::vector<float> all;
+  for (const auto& part : out) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+TEST(SelectiveScanTest, EveryInstructionSetGivesTheSameBits) {
+  using cpu::SimdTarget;
+  std::vector<SimdTarget> targets{cpu::simd_target()};
+  if (targets[0] == SimdTarget::avx3) targets.push_back(SimdTarget::avx2);
+  for (const std::int64_t states : {1, 16, 19}) {
+    const auto want = group_results(SimdTarget::scalar, 23, states);
+    for (const auto target : targets) {
+      const auto got = group_results(target, 23, states);
+      ASSERT_EQ(got.size(), want.size());
+      EXPECT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0)
+          << cpu::to_string(target) << ", " << states << " states";
+    }
+  }
 }
 
 TEST(SelectiveScanTest, RefusesSizesThatDoNotFit) {
