@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <set>
 
 #include "checkpoint/huggingface.h"
@@ -8,9 +7,6 @@
 
 namespace zt::checkpoint {
 namespace {
-
-namespace fs = std::filesystem;
-constexpr const char* kStem = "model";
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
   throw FileError(fmt::format("[checkpoint.huggingface] {}: {}", path, what));
@@ -23,18 +19,17 @@ bool is_buffer(const std::string& name) {
 
 TensorSet open_weights(const std::string& folder) {
   if (!has_weights(folder)) {
-    const bool pickle = fs::exists(fs::path(folder) / "pytorch_model.bin");
-    fail(folder, pickle
-                     ? "has only pytorch_model.bin, which can run code. Convert it to safetensors."
-                     : "has no model.safetensors and no index. Give a folder with weights, or "
-                       "--from_scratch True to initialise them.");
+    fail(
+        folder,
+        "has no model.safetensors, no pytorch_model.bin and no index of either. Give a folder with "
+        "weights, or --from_scratch True to initialise them.");
   }
-  return {folder, kStem};
+  return TensorSet::weights(folder);
 }
 
 }  // namespace
 
-bool has_weights(const std::string& folder) { return TensorSet::exists(folder, kStem); }
+bool has_weights(const std::string& folder) { return TensorSet::has_weights(folder); }
 
 HuggingFaceWeights::HuggingFaceWeights(const std::string& folder)
     : folder_(folder), tensors_(open_weights(folder)) {

@@ -5,9 +5,11 @@
 #include <set>
 #include <system_error>
 
+#include "checkpoint/file_io.h"
 #include "checkpoint/huggingface.h"
 #include "checkpoint/model_folder.h"
 #include "checkpoint/native_layout.h"
+#include "checkpoint/safetensors.h"
 
 namespace zt::checkpoint {
 namespace {

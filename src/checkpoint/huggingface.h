@@ -9,12 +9,13 @@
 
 #include "checkpoint/tensor_set.h"
 #include "layout/layout.h"
+#include "memory/view.h"
 
 namespace zt::checkpoint {
 
-/// The weights of a Hugging Face folder: model.safetensors, or the shards of its index. Names of
-/// older folders are taken for today's (model::current_name). A rank reads only the slices it asks
-/// for. Errors: FileError.
+/// The weights of a Hugging Face folder: model.safetensors or pytorch_model.bin, or the shards of
+/// its index. Names of older folders are taken for today's (model::current_name). A rank reads only
+/// the slices it asks for. Errors: FileError.
 class HuggingFaceWeights {
  public:
   explicit HuggingFaceWeights(const std::string& folder);

@@ -8,6 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "checkpoint/pickle_writer.h"
+#include "checkpoint/torch_writer.h"
+
 namespace zt::checkpoint {
 namespace {
 
@@ -152,6 +155,41 @@ TEST_F(HuggingFaceTest, ShardsMustExistAndHoldWhatTheIndexPromises) {
   expect_values(folder(), params());
   fs::remove(root_ / "out/model-00002-of-00002.safetensors");
   EXPECT_THROW(HuggingFaceWeights{folder()}, FileError);
+}
+
+/// A state_dict as torch.save writes it: one fp32 tensor with the values first, first + 1, ...
+void save_pickled(const std::string& path, const std::string& name, float first) {
+  const std::vector<StorageRef> storages{{"0", TorchDType::f32, 12}};
+  PickleWriter pickle;
+  pickle.begin_dict();
+  pickle.text(name);
+  pickle.tensor(storages[0], 0, std::vector<std::int64_t>{3, 4});
+  pickle.end_dict();
+  std::vector<float> values(12);
+  std::iota(values.begin(), values.end(), first);
+  TorchWriter writer(path, pickle.take(), storages);
+  writer.write(std::as_bytes(std::span(values)));
+  writer.finish();
+}
+
+TEST_F(HuggingFaceTest, PickledWeightsAreReadWhereThereAreNoOthers) {
+  const std::vector<layout::ParamSpec> one{{.name = "model.layers.0.w", .shape = {3, 4}}};
+  const std::vector<layout::ParamSpec> two{one[0], {.name = "model.layers.1.w", .shape = {3, 4}}};
+  const auto source = (root_ / "source").string();
+  EXPECT_FALSE(has_weights(source));
+  save_pickled(source + "/pytorch_model.bin", "model.layers.0.w", 0);
+  EXPECT_TRUE(has_weights(source));
+  expect_values(source, one);
+  EXPECT_THROW(HuggingFaceWeights(source).check(two), FileError);
+  fs::rename(source + "/pytorch_model.bin", source + "/pytorch_model-00001-of-00002.bin");
+  save_pickled(source + "/pytorch_model-00002-of-00002.bin", "model.layers.1.w", 0);
+  put("source/pytorch_model.bin.index.json",
+      R"({"weight_map":{"model.layers.0.w":"pytorch_model-00001-of-00002.bin",
+                        "model.layers.1.w":"pytorch_model-00002-of-00002.bin"}})");
+  expect_values(source, two);
+  save(params(), 1'000'000);
+  save_pickled(folder() + "/pytorch_model.bin", "model.layers.0.w", 100);
+  expect_values(folder(), params());  // safetensors win, as in transformers
 }
 
 TEST_F(HuggingFaceTest, BrokenFoldersAreRefused) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "checkpoint/file_io.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/native_layout.h"
 #include "checkpoint/run_state.h"

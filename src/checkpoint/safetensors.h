@@ -9,6 +9,7 @@
 
 #include "checkpoint/file_io.h"
 #include "checkpoint/safetensors_header.h"
+#include "checkpoint/weight_file.h"
 #include "memory/view.h"
 
 namespace zt::checkpoint {
@@ -16,15 +17,15 @@ namespace zt::checkpoint {
 /// An open safetensors file. The whole header is checked when it is opened; values are read with
 /// pread, so that nothing of the file stays in this process's memory. Thread-safe.
 /// Errors: FileError naming the file and what is wrong; never reads outside of the file.
-class SafetensorsFile {
+class SafetensorsFile final : public WeightFile {
  public:
   explicit SafetensorsFile(const std::string& path);
 
-  [[nodiscard]] const std::map<std::string, TensorEntry>& tensors() const { return tensors_; }
-  [[nodiscard]] const std::string& path() const { return file_.path(); }
-  /// Elements [begin, begin + values.size()) of a tensor, widened to fp32. fp32, bf16 and fp16
-  /// only.
-  void read(const std::string& name, std::int64_t begin, std::span<float> values) const;
+  [[nodiscard]] const std::map<std::string, TensorEntry>& tensors() const override {
+    return tensors_;
+  }
+  [[nodiscard]] const std::string& path() const override { return file_.path(); }
+  void read(const std::string& name, std::int64_t begin, std::span<float> values) const override;
   /// The bytes of elements [begin, ...) as they lie in the file, of a tensor of `tensors()`.
   void read_bytes(const TensorEntry& entry, std::int64_t begin, std::span<std::byte> bytes) const;
 

@@ -7,6 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "checkpoint/file_io.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/torch_weights.h"
 #include "model/family.h"
 
 namespace zt::checkpoint {
@@ -40,12 +43,24 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
   return result;
 }
 
-fs::path single(const std::string& folder, const std::string& stem) {
-  return fs::path(folder) / (stem + ".safetensors");
+std::string single(const std::string& folder, const std::string& stem) {
+  return (fs::path(folder) / (stem + ".safetensors")).string();
 }
 
-fs::path index(const std::string& folder, const std::string& stem) {
-  return fs::path(folder) / (stem + ".safetensors.index.json");
+std::string index_of(const std::string& file) { return file + ".index.json"; }
+
+bool is_there(const std::string& file) { return fs::exists(file) || fs::exists(index_of(file)); }
+
+/// The files that transformers looks for, in its order.
+std::string weight_file(const std::string& folder) {
+  const auto safe = single(folder, "model");
+  const auto pickled = (fs::path(folder) / "pytorch_model.bin").string();
+  return !is_there(safe) && is_there(pickled) ? pickled : safe;
+}
+
+std::unique_ptr<WeightFile> open_file(const std::string& path) {
+  if (path.ends_with(".bin")) return std::make_unique<TorchWeights>(path);
+  return std::make_unique<SafetensorsFile>(path);
 }
 
 }  // namespace
@@ -55,33 +70,38 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 }
 
 bool TensorSet::exists(const std::string& folder, const std::string& stem) {
-  return fs::exists(single(folder, stem)) || fs::exists(index(folder, stem));
+  return is_there(single(folder, stem));
 }
 
-TensorSet::TensorSet(const std::string& folder, const std::string& stem) {
-  const auto whole = single(folder, stem);
-  if (fs::exists(whole) || !fs::exists(index(folder, stem))) {
-    files_.push_back(std::make_unique<SafetensorsFile>(whole.string()));
+bool TensorSet::has_weights(const std::string& folder) { return is_there(weight_file(folder)); }
+
+TensorSet TensorSet::weights(const std::string& folder) { return TensorSet(weight_file(folder)); }
+
+TensorSet::TensorSet(const std::string& folder, const std::string& stem)
+    : TensorSet(single(folder, stem)) {}
+
+TensorSet::TensorSet(const std::string& file) {
+  const fs::path map_path = index_of(file);
+  if (fs::exists(file) || !fs::exists(map_path)) {
+    files_.push_back(open_file(file));
     for (const auto& [name, entry] : files_.back()->tensors()) {
       where_[name] = {files_.back().get(), &entry};
     }
     return;
   }
-  const auto map_path = index(folder, stem);
-  std::map<std::string, const SafetensorsFile*> opened;
+  std::map<std::string, const WeightFile*> opened;
   for (const auto& [name, file_name] : read_index(map_path)) {
-    auto& file = opened[file_name];
-    if (file == nullptr) {
-      files_.push_back(
-          std::make_unique<SafetensorsFile>((map_path.parent_path() / file_name).string()));
-      file = files_.back().get();
+    auto& shard = opened[file_name];
+    if (shard == nullptr) {
+      files_.push_back(open_file((map_path.parent_path() / file_name).string()));
+      shard = files_.back().get();
     }
-    const auto entry = file->tensors().find(name);
-    if (entry == file->tensors().end()) {
+    const auto entry = shard->tensors().find(name);
+    if (entry == shard->tensors().end()) {
       fail(map_path.string(),
            fmt::format("promises '{}' in {}, which does not hold it.", name, file_name));
     }
-    where_[name] = {file, &entry->second};
+    where_[name] = {shard, &entry->second};
   }
 }
 

@@ -7,22 +7,26 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/safetensors.h"
+#include "checkpoint/weight_file.h"
 #include "layout/layout.h"
 
 namespace zt::checkpoint {
 
-/// The tensors of `<folder>/<stem>.safetensors`, or of the shards that
-/// `<folder>/<stem>.safetensors.index.json` names; the single file wins, as in transformers.
-/// Thread-safe after construction. Errors: FileError.
+/// The tensors of one file, or of the shards that its index (`<file>.index.json`) names; the single
+/// file wins, as in transformers. Thread-safe after construction. Errors: FileError.
 class TensorSet {
  public:
+  /// Of `<folder>/<stem>.safetensors`.
   TensorSet(const std::string& folder, const std::string& stem);
+  /// A Hugging Face folder's: of model.safetensors, or of pytorch_model.bin when there is neither
+  /// that file nor its index.
+  [[nodiscard]] static TensorSet weights(const std::string& folder);
+  [[nodiscard]] static bool has_weights(const std::string& folder);
   /// True when there is a single file or an index.
   [[nodiscard]] static bool exists(const std::string& folder, const std::string& stem);
 
   struct Place {
-    const SafetensorsFile* file = nullptr;
+    const WeightFile* file = nullptr;
     const TensorEntry* entry = nullptr;
   };
   /// By name.
@@ -35,7 +39,9 @@ class TensorSet {
   [[nodiscard]] std::vector<layout::ParamSpec> specs() const;
 
  private:
-  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  explicit TensorSet(const std::string& file);
+
+  std::vector<std::unique_ptr<WeightFile>> files_;
   std::map<std::string, Place> where_;
 };
 

@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "checkpoint/deepspeed.h"
+#include "checkpoint/file_io.h"
 #include "checkpoint/huggingface.h"
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/store.h"
@@ -22,24 +24,35 @@ constexpr std::int64_t kMaxConfig = 1 << 24;
 /// Weights alone, without a run.
 class HuggingFaceSource : public StateSource {
  public:
-  explicit HuggingFaceSource(const std::string& folder) : tensors_(folder, "model") {}
+  explicit HuggingFaceSource(const std::string& folder) : tensors_(TensorSet::weights(folder)) {
+    for (const auto& [name, place] : tensors_.tensors()) {
+      stored_.emplace(model::current_name(name), name);
+    }
+  }
 
   [[nodiscard]] bool has(layout::StateKind kind) const override {
     return kind == layout::StateKind::weight;
   }
   void read(layout::StateKind kind, const layout::ParamSpec& param, std::int64_t begin,
             std::span<float> values) const override {
-    const auto* place = tensors_.find(param.name);
-    if (!has(kind) || place == nullptr) {
+    const auto stored = stored_.find(param.name);
+    if (!has(kind) || stored == stored_.end()) {
       throw CheckpointError(fmt::format("[checkpoint.huggingface] '{}' is missing.", param.name));
     }
-    place->file->read(param.name, begin, values);
+    tensors_.find(stored->second)->file->read(stored->second, begin, values);
   }
   [[nodiscard]] const RunState& run_state() const override { return run_state_; }
-  [[nodiscard]] const TensorSet& tensors() const { return tensors_; }
+  [[nodiscard]] DType weight_dtype() const { return tensors_.weight_dtype(); }
+  /// Under today's names.
+  [[nodiscard]] std::vector<layout::ParamSpec> params() const {
+    auto specs = tensors_.specs();
+    for (auto& spec : specs) spec.name = model::current_name(spec.name);
+    return specs;
+  }
 
  private:
   TensorSet tensors_;
+  std::map<std::string, std::string> stored_;  ///< name in the files, by today's name
   RunState run_state_;
 };
 
@@ -60,8 +73,8 @@ void add_tied_name(OpenedCheckpoint& opened) {
 OpenedCheckpoint open_huggingface(const std::string& folder) {
   auto source = std::make_unique<HuggingFaceSource>(folder);
   OpenedCheckpoint opened;
-  opened.params = source->tensors().specs();
-  opened.dtype = source->tensors().weight_dtype();
+  opened.params = source->params();
+  opened.dtype = source->weight_dtype();
   opened.format = "huggingface";
   opened.source = std::move(source);
   opened.model_folder = folder;
@@ -98,7 +111,7 @@ std::string resolve_checkpoint(const std::string& path) {
   if (!found.empty()) return found.front().path;
   throw CheckpointError(fmt::format(
       "[checkpoint.open] {}: holds no checkpoint of zerotrain, DeepSpeed or Hugging Face. Give a "
-      "folder with zt_manifest.json, `latest`, or model.safetensors.",
+      "folder with zt_manifest.json, `latest`, model.safetensors or pytorch_model.bin.",
       path));
 }
 

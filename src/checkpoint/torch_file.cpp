@@ -14,6 +14,8 @@ static_assert(std::endian::native == std::endian::little, "storages are little-e
 namespace zt::checkpoint {
 namespace {
 
+constexpr std::size_t kPiece = 1U << 20;  ///< elements read at a time
+
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
   throw CheckpointError(
       fmt::format("[checkpoint.pt] {}: {}. Save the checkpoint again.", path, what));
@@ -74,9 +76,19 @@ void TorchFile::verify() const {
   for (const auto& [name, entry] : zip_.entries()) zip_.check_crc(name);
 }
 
-/// Neighbours in the storage, from `element` on.
+/// Neighbours in the storage, from `element` on; the file's memory is given back piece by piece.
 void TorchFile::read_run(const TensorRef& tensor, std::int64_t element,
                          std::span<float> values) const {
+  while (!values.empty()) {
+    const auto part = values.first(std::min(values.size(), kPiece));
+    read_piece(tensor, element, part);
+    values = values.subspan(part.size());
+    element += static_cast<std::int64_t>(part.size());
+  }
+}
+
+void TorchFile::read_piece(const TensorRef& tensor, std::int64_t element,
+                           std::span<float> values) const {
   const auto type = dtype(tensor);
   const auto width = size_of(type);
   const auto count = static_cast<std::int64_t>(values.size());

@@ -38,6 +38,7 @@ class TorchFile {
 
  private:
   void read_run(const TensorRef& tensor, std::int64_t element, std::span<float> values) const;
+  void read_piece(const TensorRef& tensor, std::int64_t element, std::span<float> values) const;
 
   ZipFile zip_;
   std::string folder_;  ///< first part of the members' names, with the slash

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "checkpoint/crc32.h"
 #include "checkpoint/pickle_writer.h"
+#include "checkpoint/torch_weights.h"
 #include "checkpoint/torch_writer.h"
 
 namespace zt::checkpoint {
@@ -115,6 +116,36 @@ TEST_F(TorchFileTest, ReadsWhatTheWriterWrote) {
   file.read(file.root().at("a").tensor(), 2, slice);
   EXPECT_EQ(slice, (std::vector<float>{3, 4, 5}));
   EXPECT_NO_THROW(file.verify());
+}
+
+/// Resident pages of mapped files, in bytes.
+std::int64_t resident_file_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    std::int64_t kib = 0;
+    if (word == "RssFile:" && status >> kib) return kib * 1024;
+  }
+  return -1;
+}
+
+TEST_F(TorchFileTest, ReadingALargeTensorKeepsLittleOfTheFileInMemory) {
+  constexpr std::int64_t kCount = 16 << 20;
+  const std::vector<StorageRef> storages{{"0", TorchDType::bf16, kCount}};
+  PickleWriter pickle;
+  pickle.begin_dict();
+  pickle.text("w");
+  pickle.tensor(storages[0], 0, Shape{kCount});
+  pickle.end_dict();
+  TorchWriter writer(path("large.pt"), pickle.take(), storages);
+  std::vector<std::uint16_t> ones(static_cast<std::size_t>(kCount), 0x3F80);
+  writer.write(std::as_bytes(std::span(ones)));
+  writer.finish();
+  const TorchWeights file(path("large.pt"));
+  const auto before = resident_file_bytes();
+  std::vector<float> values(static_cast<std::size_t>(kCount));
+  file.read("w", 0, values);
+  EXPECT_EQ(std::accumulate(values.begin(), values.end(), 0.0), static_cast<double>(kCount));
+  EXPECT_LT(resident_file_bytes() - before, 4 << 20) << "of a file of 32 MiB";
 }
 
 TEST_F(TorchFileTest, StoragesBeginAtMultiplesOf64Bytes) {

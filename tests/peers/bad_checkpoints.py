@@ -25,6 +25,7 @@ TOOL = os.path.abspath(sys.argv[1] if len(sys.argv) > 1
 MARKER = "code-was-run"
 CASES = []  # (name, function that writes the file or folder, suffix)
 ATTACKS = []  # pickles that run code in Python
+READ = ("good.pt", "tensor.pt", "weights.hf")
 
 
 def case(suffix):
@@ -319,6 +320,30 @@ index("index_names_no_text", b'{"weight_map": {"a": 5}}')
 index("index_names_nothing", json.dumps({"weight_map": {"a": "gone.safetensors"}}).encode())
 
 
+# --- folders whose only weights are pickled
+
+
+def pickled(name, make, file="pytorch_model.bin"):
+    def write(path):
+        path.mkdir()
+        (path / file).write_bytes(make())
+    CASES.append((name, write, ".hf"))
+
+
+for _name, _data in ATTACKS:
+    pickled(f"weights_{_name}", lambda data=_data: with_pickle(data))
+pickled("weights_are_no_zip_file", legacy)
+pickled("weights_are_one_tensor", lambda: with_pickle(tensor(), _0=bytes(16)))
+pickled("weights_hold_a_number", good)
+pickled("weights_have_a_number_as_name", lambda: with_pickle(b"\x80\x02}K\1" + tensor()[2:-1] + b"s.", _0=bytes(16)))
+pickled("weights_of_64_bits", lambda: with_pickle(b"\x80\x02}" + text("a") + tensor(kind="DoubleStorage")[2:-1] + b"s.",
+                                                  _0=bytes(32)))
+pickled("weights_index_leaves_the_folder", lambda: json.dumps({"weight_map": {"a": "../../secret.bin"}}).encode(),
+        "pytorch_model.bin.index.json")
+pickled("weights_index_names_nothing", lambda: json.dumps({"weight_map": {"a": "gone.bin"}}).encode(),
+        "pytorch_model.bin.index.json")
+
+
 def show_attacks(report):
     """Python's own pickle does run them; so the marker would be seen."""
     for name, data in ATTACKS:
@@ -346,8 +371,11 @@ def main():
             write(paths[-1])
         (root / "good.pt").write_bytes(good())
         (root / "tensor.pt").write_bytes(with_pickle(tensor(), _0=bytes(16)))
+        (root / "weights.hf").mkdir()
+        (root / "weights.hf" / "pytorch_model.bin").write_bytes(
+            with_pickle(b"\x80\x02}" + text("a") + tensor()[2:-1] + b"s.", _0=bytes(16)))
         before = sorted(p.relative_to(root) for p in root.rglob("*"))
-        (root.parent / (root.name + ".list")).write_text("".join(f"{p}\n" for p in [*paths, root / "good.pt", root / "tensor.pt"]))
+        (root.parent / (root.name + ".list")).write_text("".join(f"{p}\n" for p in [*paths, *(root / name for name in READ)]))
         done = subprocess.run([TOOL, "open", root.parent / (root.name + ".list")], capture_output=True, text=True,
                               timeout=120, check=False)
         report(f"the reader ends by itself (status {done.returncode})", done.returncode == 0, done.stderr[-500:])
@@ -355,7 +383,7 @@ def main():
         for path in paths:
             got = lines.get(str(path), "nothing")
             report(f"{path.name} is refused", got.startswith("refused [checkpoint."), "" if got.startswith("refused") else f": {got}")
-        for name in ("good.pt", "tensor.pt"):
+        for name in READ:
             report(f"{name} is read", lines.get(str(root / name)) == "ok", f": {lines.get(str(root / name))}")
         after = sorted(p.relative_to(root) for p in root.rglob("*"))
         report(f"{len(paths)} files had no side effect", before == after and len(paths) >= 60)
