@@ -44,8 +44,8 @@ zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
   }
   if (!checkpoint::has_weights(folder)) {
     throw FileError(
-        fmt::format("[train.model] {} has no weights: expected model.safetensors or "
-                    "model.safetensors.index.json. "
+        fmt::format("[train.model] {} has no weights: expected model.safetensors, "
+                    "pytorch_model.bin, or an index of either. "
                     "Pass --from_scratch to initialise them.",
                     folder));
   }
@@ -62,22 +62,27 @@ zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
 
 template <typename Source>
 zero::ParamSource masters_or_weights(const std::vector<layout::ParamSpec>& params,
+                                     const std::string& folder,
                                      std::shared_ptr<const Source> source) {
   source->check(params);
   const auto kind = source->has(layout::StateKind::master) ? layout::StateKind::master
                                                            : layout::StateKind::weight;
-  return [params, source, kind](layout::ParamId id, std::int64_t begin, std::span<float> values) {
-    source->read(kind, params.at(static_cast<std::size_t>(id.value)), begin, values);
+  return [params, source, kind, folder](layout::ParamId id, std::int64_t begin,
+                                        std::span<float> values) {
+    const auto& param = params.at(static_cast<std::size_t>(id.value));
+    source->read(kind, param, begin, values);
+    require_finite(param, folder, begin, values);
   };
 }
 
 zero::ParamSource checkpoint_values(const std::vector<layout::ParamSpec>& params,
                                     const std::string& folder) {
   if (checkpoint::is_native(folder)) {
-    return masters_or_weights(params, std::make_shared<const checkpoint::NativeCheckpoint>(folder));
+    return masters_or_weights(params, folder,
+                              std::make_shared<const checkpoint::NativeCheckpoint>(folder));
   }
   if (!checkpoint::has_weights(folder) && !checkpoint::find_deepspeed(folder).folder.empty()) {
-    return masters_or_weights(params,
+    return masters_or_weights(params, folder,
                               std::make_shared<const checkpoint::DeepSpeedCheckpoint>(folder));
   }
   return folder_values(params, folder);

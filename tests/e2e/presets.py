@@ -69,6 +69,15 @@ def errors(checks, root):
         ("an unknown device", [*train, "--preset", "1b_mamba", "--device", "GTX999"], 2, ("GTX999", "H200")),
         ("sizes that are no numbers", [*train, "--model_name_or_path", "mamba:d_model=x", "--from_scratch"], 2, ("d_model",)),
     )
+    run = ["train", "--train_file_dir", _peer.EXAMPLE / "valid", "--tokenizer_name_or_path", _peer.EXAMPLE, "--do_train",
+           "--output_dir", root / "refused"]
+    cases += (
+        ("a run with more GPUs than there are", [*run, "--preset", "1b_mamba", "--num_gpus", 64], 2, ("num_gpus", "64")),
+        ("a run with a sequence beyond the preset's", [*run, "--preset", "7b_mamba", "--block_size", 8192, "--use_cpu"], 2,
+         ("8192", "4096", "block_size")),
+        ("a run of an unknown preset", [*run, "--preset", "9b_mamba"], 2, ("9b_mamba", "7b_mamba")),
+        ("a number of GPUs that is none", [*run, "--preset", "1b_mamba", "--num_gpus", "four"], 2, ("four",)),
+    )
     for name, flags, code, words in cases:
         done = _peer.run_zt(*flags, expect=code)
         text = done.stdout + done.stderr
@@ -98,6 +107,14 @@ def own_sizes(checks, root):
                         "--output_dir", root / "nan", expect=3)
     text = done.stdout + done.stderr
     checks.check("layers.1.mixer.A_log" in text and "not finite" in text, "NaN in A is an error that names the tensor")
+    from safetensors.torch import load_file
+    import torch
+    torch.save(load_file(weights), weights.parent / "pytorch_model.bin")
+    weights.unlink()
+    done = _peer.run_zt("train", "--model_name_or_path", root / "small", *data, "--max_steps", 1, "--block_size", 64,
+                        "--output_dir", root / "nan", expect=3)
+    text = done.stdout + done.stderr
+    checks.check("layers.1.mixer.A_log" in text and "not finite" in text, "also where it lies in pytorch_model.bin")
 
 
 def main():
