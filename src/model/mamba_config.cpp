@@ -68,6 +68,28 @@ MambaConfig read_huggingface(ConfigReader& reader) {
   return config;
 }
 
+/// How the time step's projection starts, by the mamba_ssm package's names.
+void read_time_step(ConfigReader& reader, const json& ssm, MambaConfig& config) {
+  config.time_step_min = reader.positive_number(ssm, "dt_min", config.time_step_min);
+  config.time_step_max = reader.positive_number(ssm, "dt_max", config.time_step_max);
+  config.time_step_floor = reader.positive_number(ssm, "dt_init_floor", config.time_step_floor);
+  config.time_step_scale = reader.positive_number(ssm, "dt_scale", config.time_step_scale);
+  const auto scheme = ssm.find("dt_init");
+  if (scheme == ssm.end()) return;
+  config.constant_time_step = *scheme == "constant";
+  reader.refuse(*scheme != "constant" && *scheme != "random", "ssm_cfg.dt_init",
+                "got " + scheme->dump());
+}
+
+/// Blocks beside the Mamba ones, which hybrid models of the package have.
+void refuse_hybrids(ConfigReader& reader) {
+  const auto* attention = reader.find("attn_layer_idx");
+  reader.refuse(attention != nullptr && !(attention->is_array() && attention->empty()),
+                "attn_layer_idx", "attention layers are not built");
+  const auto* mlp = reader.find("d_intermediate");
+  reader.refuse(mlp != nullptr && *mlp != 0, "d_intermediate", "MLP layers are not built");
+}
+
 /// Keys of the mamba_ssm package; its models are initialised as its authors train them.
 MambaConfig read_original(ConfigReader& reader) {
   MambaConfig config;
@@ -81,6 +103,7 @@ MambaConfig read_original(ConfigReader& reader) {
   config.init_range = 0.02;
   config.rescale_out_proj = true;
   reader.refuse(!reader.boolean("rms_norm", true), "rms_norm", "false is not built");
+  refuse_hybrids(reader);
   const auto empty = json::object();
   const auto* section = reader.find("ssm_cfg");
   if (section != nullptr && !section->is_object()) {
@@ -102,6 +125,7 @@ MambaConfig read_original(ConfigReader& reader) {
     return ssm.contains(key) && ssm[key].is_boolean() ? ssm[key].get<bool>() : fallback;
   };
   config.conv_bias = flag("conv_bias", true);
+  read_time_step(reader, ssm, config);
   reader.refuse(flag("bias", false), "ssm_cfg.bias", "true is not built");
   const auto layer = ssm.find("layer");
   reader.refuse(layer != ssm.end() && *layer != "Mamba1", "ssm_cfg.layer",

@@ -96,6 +96,39 @@ TEST(MambaTest, ReadsHuggingFaceKeysAndTheOnesOfTheOlderPackage) {
   EXPECT_EQ(original.as<MambaConfig>()->rank, 6);
 }
 
+TEST(MambaTest, TheOlderPackagesHybridsAreRefusedAndItsTimeStepsAreRead) {
+  json older = {{"d_model", 96},
+                {"n_layer", 3},
+                {"vocab_size", 501},
+                {"pad_vocab_size_multiple", 16},
+                {"d_intermediate", 0},
+                {"attn_layer_idx", json::array()},
+                {"attn_cfg", json::object()},
+                {"ssm_cfg",
+                 {{"layer", "Mamba1"},
+                  {"dt_rank", 4},
+                  {"dt_min", 0.002},
+                  {"dt_max", 0.2},
+                  {"dt_init_floor", 1e-3},
+                  {"dt_scale", 2.0},
+                  {"dt_init", "constant"}}}};
+  const auto config = read_mamba_config(Folder(older).path());
+  EXPECT_EQ(config.vocab, 512);
+  EXPECT_EQ(config.rank, 4);
+  EXPECT_EQ(config.time_step_min, 0.002);
+  EXPECT_EQ(config.time_step_max, 0.2);
+  EXPECT_EQ(config.time_step_floor, 1e-3);
+  EXPECT_EQ(config.time_step_scale, 2.0);
+  EXPECT_TRUE(config.constant_time_step);
+  older["attn_layer_idx"] = {1};
+  older["d_intermediate"] = 64;
+  older["ssm_cfg"]["dt_init"] = "zeros";
+  const auto error = error_of(older);
+  for (const char* key : {"attn_layer_idx", "d_intermediate", "ssm_cfg.dt_init"}) {
+    EXPECT_NE(error.find(key), std::string::npos) << key << " in " << error;
+  }
+}
+
 TEST(MambaTest, WhatItWritesIsWhatItReads) {
   auto config = *named_mamba("mamba-130m");
   config.rank = 17;
