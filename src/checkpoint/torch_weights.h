@@ -3,8 +3,8 @@
 #include <map>
 #include <string>
 
-#include "checkpoint/weight_file.h"
 #include "checkpoint/torch_file.h"
+#include "checkpoint/weight_file.h"
 
 namespace zt::checkpoint {
 
