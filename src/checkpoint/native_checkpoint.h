@@ -52,9 +52,12 @@ struct Verification {
 
 /// Reads every byte of a native checkpoint (manifest included) and compares it with the manifest's
 /// hashes. Finds any changed byte, missing, extra, shortened and extended files. Ranks share the
-/// work: part `part` of `parts`. Never throws for a damaged checkpoint. Memory: a few MiB.
+/// work: part `part` of `parts`; what is wrong with a whole file is said by every part, as is
+/// whatever one cannot read. Never throws for a damaged checkpoint. Memory: a few MiB.
 /// `progress` is told the bytes of each piece after it was read.
 [[nodiscard]] Verification verify(const std::string& folder, int part = 0, int parts = 1,
                                   const std::function<void(Bytes)>& progress = {});
+/// The problems of all parts, those that several of them say once; in order.
+[[nodiscard]] std::vector<std::string> each_once(const std::vector<std::string>& problems);
 
 }  // namespace zt::checkpoint

@@ -79,13 +79,15 @@ class Verifier {
     try {
       const File file(folder_ + "/" + listed.path, File::Mode::read);
       if (const auto size = file.size(); size != listed.size) {
-        return report(fmt::format("{}: got {} bytes, expected {}", listed.path, size, listed.size));
+        result_.problems.push_back(
+            fmt::format("{}: got {} bytes, expected {}", listed.path, size, listed.size));
+        return;
       }
       for (std::size_t i = 0; i < listed.pieces.size(); ++i) {
         if (mine(first + i)) check_piece(file, listed, listed.pieces[i]);
       }
-    } catch (const Error& error) {
-      report(error.what());
+    } catch (const Error& error) {  // maybe in this part's pieces, or on this machine, alone
+      result_.problems.emplace_back(error.what());
     }
   }
 
@@ -98,11 +100,6 @@ class Verifier {
                                            listed.path, piece.begin, piece.end));
   }
 
-  /// Of a file as a whole: said by one part only.
-  void report(const std::string& problem) {
-    if (part_ == 0) result_.problems.push_back(problem);
-  }
-
   const std::string& folder_;
   int part_, parts_;
   const std::function<void(Bytes)>& progress_;
@@ -113,13 +110,22 @@ class Verifier {
 
 }  // namespace
 
+std::vector<std::string> each_once(const std::vector<std::string>& problems) {
+  std::set<std::string> known;
+  std::vector<std::string> result;
+  for (const auto& problem : problems) {
+    if (known.insert(problem).second) result.push_back(problem);
+  }
+  return result;
+}
+
 Verification verify(const std::string& folder, int part, int parts,
                     const std::function<void(Bytes)>& progress) {
   ZT_ASSERT(part >= 0 && part < parts, "part of a verification");
   try {
     return Verifier(folder, part, parts, progress).run();
   } catch (const std::exception& error) {  // of the manifest or of the folder itself
-    return {part == 0 ? std::vector<std::string>{error.what()} : std::vector<std::string>{}, {}};
+    return {{error.what()}, {}};
   }
 }
 

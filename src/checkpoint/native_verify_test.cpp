@@ -85,7 +85,26 @@ TEST(VerifyTest, AFolderWithoutManifestAndNoFolderAreProblems) {
   const TestFolder folder;
   EXPECT_EQ(problems(folder.path("source")).size(), 1U);
   EXPECT_EQ(problems(folder.path("nothing")).size(), 1U);
-  EXPECT_TRUE(verify(folder.path("nothing"), 1, 2).problems.empty());
+}
+
+TEST(VerifyTest, WhatOnePartAloneCannotReadIsSaidByThatPart) {
+  // A disk gives errors where they are, and a machine may see no file at all: every part speaks for
+  // itself, or a checkpoint that cannot be read would count as whole.
+  const TestFolder folder;
+  const auto saved = save_on(2, small_save(folder, 2));
+  fs::remove(saved + "/zero/exp_avg.safetensors");
+  for (int part = 0; part < 3; ++part) {
+    const auto found = verify(saved, part, 3).problems;
+    ASSERT_EQ(found.size(), 1U) << "part " << part;
+    EXPECT_NE(found[0].find("exp_avg.safetensors"), std::string::npos) << found[0];
+    EXPECT_EQ(verify(folder.path("nothing"), part, 3).problems.size(), 1U);
+  }
+  for (const auto& error :
+       on_ranks(2, [&](const RankExchange& exchange) { require_whole(saved, exchange); })) {
+    const auto first = error.find("exp_avg.safetensors:");
+    ASSERT_NE(first, std::string::npos) << error;
+    EXPECT_EQ(error.find("exp_avg.safetensors:", first + 1), std::string::npos) << error;
+  }
 }
 
 std::string refusal(const std::string& text) {

@@ -45,7 +45,7 @@ std::vector<std::string> problems_of(const std::string& folder, const RankExchan
       at = end + 1;
     }
   }
-  return problems;
+  return each_once(problems);
 }
 
 /// Rank 0's list, on all ranks: a folder may appear or go meanwhile. Collective.
@@ -72,8 +72,13 @@ std::string this_process() {
   return fmt::format("process {} on {}", getpid(), host.data());
 }
 
-/// Rank 0: the lock's descriptor.
-int take_lock(const std::string& output_dir) {
+/// What a file system without locks says, as Lustre and object stores may be mounted.
+bool has_no_locks(int number) {
+  return number == ENOSYS || number == EOPNOTSUPP || number == ENOLCK || number == EINVAL;
+}
+
+/// Rank 0: the lock's descriptor. `lines` hears of a file system that cannot lock.
+int take_lock(const std::string& output_dir, std::vector<std::string>& lines) {
   const auto path = (fs::path(output_dir) / kLockName).string();
   const int lock = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) {
@@ -82,6 +87,12 @@ int take_lock(const std::string& output_dir) {
   }
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
     const int number = errno;
+    if (has_no_locks(number)) {
+      lines.push_back(fmt::format(
+          "{}: this file system has no locks ({}): a second run that writes here is not noticed",
+          output_dir, error_text(number)));
+      return lock;
+    }
     close(lock);
     if (number != EWOULDBLOCK) {
       throw CheckpointError(
@@ -198,8 +209,8 @@ CheckpointStore::CheckpointStore(std::string output_dir, const RankExchange& exc
     all_or_none(exchange, [&] {
       if (exchange.rank != 0) return;
       fs::create_directories(output_dir_);
-      lock_ = take_lock(output_dir_);
-      removed_ = remove_leftovers(output_dir_);
+      lock_ = take_lock(output_dir_, removed_);
+      for (auto& line : remove_leftovers(output_dir_)) removed_.push_back(std::move(line));
     });
   } catch (...) {
     if (lock_ >= 0) close(lock_);

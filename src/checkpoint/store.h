@@ -49,7 +49,8 @@ struct Retention {
 class CheckpointStore {
  public:
   /// Collective: rank 0 creates the directory, takes its lock (until destruction), and removes what
-  /// dead runs left: partial saves and half-deleted checkpoints.
+  /// dead runs left: partial saves and half-deleted checkpoints. A file system that has no locks
+  /// is written to without one.
   /// Errors: CheckpointError on all ranks naming process and host of another writer.
   CheckpointStore(std::string output_dir, const RankExchange& exchange);
   ~CheckpointStore();
@@ -57,7 +58,7 @@ class CheckpointStore {
   CheckpointStore& operator=(const CheckpointStore&) = delete;
 
   [[nodiscard]] const std::string& output_dir() const { return output_dir_; }
-  /// One line per thing that the constructor removed (rank 0).
+  /// One line per thing that the constructor removed, and when it got no lock (rank 0).
   [[nodiscard]] const std::vector<std::string>& removed() const { return removed_; }
   /// What is wrong with the checkpoint, the ranks sharing the reading; equal on all ranks.
   /// Collective. `pace` is called after each piece that was read (8 MiB) and may wait.

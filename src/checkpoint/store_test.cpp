@@ -1,14 +1,32 @@
 #include "checkpoint/store.h"
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <filesystem>
 
 #include "base/error.h"
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/native_test_save.h"
+
+namespace {
+
+std::atomic<int> flock_errno{0};  ///< what the next locks fail with; 0: the kernel is asked
+
+}  // namespace
+
+/// In the place of the C library's, for the whole program.
+extern "C" int flock(int file, int operation) noexcept {
+  if (const int number = flock_errno; number != 0) {
+    errno = number;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_flock, file, operation));
+}
 
 namespace zt::checkpoint {
 namespace {
@@ -97,6 +115,18 @@ TEST(StoreTest, TheSecondWriterIsRefusedAndNamesTheFirst) {
   }
   const CheckpointStore third(folder.path("out"), exchange_alone());
   EXPECT_EQ(third.output_dir(), folder.path("out"));
+}
+
+TEST(StoreTest, AFileSystemWithoutLocksIsWrittenToAndThatIsSaid) {
+  const TestFolder folder;
+  flock_errno = ENOSYS;  // as Lustre without its mount option
+  std::vector<std::string> said;
+  EXPECT_NO_THROW(said = CheckpointStore(folder.path("out"), exchange_alone()).removed());
+  flock_errno = EIO;
+  EXPECT_THROW(CheckpointStore(folder.path("out"), exchange_alone()), CheckpointError);
+  flock_errno = 0;
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_NE(said[0].find("has no locks"), std::string::npos) << said[0];
 }
 
 TEST(StoreTest, TheLockOfAProcessThatDiedIsFree) {

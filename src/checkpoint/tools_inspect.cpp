@@ -68,8 +68,8 @@ Verification verify_part(const ToolVerification& what, int part, int parts,
     if (what.format == "native") return verify(what.folder, part, parts, progress);
     if (what.format == "huggingface") return verify_structure(what.folder);
     return verify_deepspeed(what.folder, part, parts);
-  } catch (const Error& error) {
-    return {part == 0 ? std::vector<std::string>{error.what()} : std::vector<std::string>{}, {}};
+  } catch (const std::exception& error) {
+    return {{error.what()}, {}};
   }
 }
 
@@ -132,6 +132,7 @@ ToolVerification verify_any(const std::string& path, const ToolProgress& progres
     result.problems.insert(result.problems.end(), it.problems.begin(), it.problems.end());
     result.read += it.read;
   }
+  result.problems = each_once(result.problems);
   return result;
 }
 
