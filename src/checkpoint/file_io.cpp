@@ -93,7 +93,10 @@ void File::write(std::int64_t offset, std::span<const std::byte> bytes) const {
 }
 
 void File::reserve(std::int64_t size) const {
-  int result = size == 0 ? 0 : fallocate(file_, 0, 0, size);
+  int result = 0;
+  do {
+    result = size == 0 ? 0 : fallocate(file_, 0, 0, size);
+  } while (result != 0 && errno == EINTR);
   if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) result = ftruncate(file_, size);
   if (result != 0) fail(fmt::format("cannot be given {} bytes", size).c_str());
 }

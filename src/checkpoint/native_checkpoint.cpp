@@ -24,6 +24,7 @@ using layout::StateKind;
 constexpr std::array<StateKind, 4> kKinds{StateKind::weight, StateKind::master, StateKind::exp_avg,
                                           StateKind::exp_avg_sq};
 constexpr std::int64_t kMaxText = 1 << 28;
+constexpr std::int64_t kMaxTrainerState = std::int64_t{1} << 32;  ///< grows with every logged step
 
 std::string stem_of(StateKind kind) {
   return kind == StateKind::weight ? std::string("model") : std::string("zero/") + to_string(kind);
@@ -71,7 +72,7 @@ struct NativeCheckpoint::Impl {
       fail(folder, "manifest and run state are of different steps. Use another checkpoint.");
     }
     const auto trainer = folder + "/" + kTrainerStateName;
-    if (fs::exists(trainer)) run.state.trainer_state = read_text(trainer, kMaxText);
+    if (fs::exists(trainer)) run.state.trainer_state = read_text(trainer, kMaxTrainerState);
   }
 
   [[nodiscard]] std::optional<TensorSet>& set(StateKind kind) {

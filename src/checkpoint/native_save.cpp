@@ -119,7 +119,11 @@ struct NativeSave::Impl {
     auto need = layout.total().value;
     for (const auto& file : files) need += static_cast<std::int64_t>(file.text.size());
     need += kManifestPerPiece * (need / kPieceBytes + 4 * static_cast<std::int64_t>(params.size()));
-    const auto there = free_bytes(options.output_dir);
+    auto there = free_bytes(options.output_dir);
+    if (need + options.keep_free.value > there && options.make_room) {
+      options.make_room();
+      there = free_bytes(options.output_dir);
+    }
     if (need + options.keep_free.value <= there) return;
     throw CheckpointError(fmt::format(
         "[checkpoint.save] {}: the disk is too small for checkpoint-{}: it has {} free, the save "

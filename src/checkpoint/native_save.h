@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,9 @@ struct NativeSaveOptions {
   RunState run_state;
   std::string config;  ///< JSON text of the resolved configuration; empty: none
   Bytes keep_free;     ///< of the disk, beyond what the save needs
+  /// Asked on rank 0 when the space does not suffice, which is looked at again then: waits for
+  /// deletions that are under way. May be empty.
+  std::function<void()> make_room;
 };
 
 /// One save of one run: every rank writes its own byte ranges of the shared files, then all publish

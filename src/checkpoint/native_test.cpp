@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -166,6 +167,8 @@ TEST(NativeSaveTest, TooSmallADiskIsFoundBeforeAnythingIsWritten) {
   auto options = small_save(folder, 5);
   const auto earlier = save_on(2, small_save(folder, 4));
   options.keep_free = {1LL << 60};
+  std::atomic<int> asked{0};
+  options.make_room = [&asked] { ++asked; };
   const auto errors = on_ranks(3, [&](const RankExchange& exchange) {
     NativeSave(options, small_params(), exchange).publish();
   });
@@ -173,6 +176,7 @@ TEST(NativeSaveTest, TooSmallADiskIsFoundBeforeAnythingIsWritten) {
     EXPECT_NE(error.find("the save needs"), std::string::npos) << error;
     EXPECT_NE(error.find(" free"), std::string::npos) << error;
   }
+  EXPECT_EQ(asked, 1) << "deletions under way may make room";
   EXPECT_EQ(list_size(folder.path("out")), 1);
   EXPECT_TRUE(verify(earlier).problems.empty());
 }
@@ -205,6 +209,32 @@ TEST(NativeSaveTest, AFailedWriteOnAnyRankFailsAllAndLeavesNothing) {
   }
   EXPECT_EQ(list_size(folder.path("out")), 1);
   EXPECT_TRUE(verify(earlier).problems.empty());
+}
+
+TEST(NativeSaveTest, ACheckpointOfMoreFilesThanAProcessMayOpenIsWritten) {
+  const TestFolder folder;
+  std::vector<layout::ParamSpec> params;
+  for (int i = 0; i < 60; ++i) {
+    params.push_back({.name = "model.layers." + std::to_string(i) + ".w", .shape = {31, 33}});
+  }
+  auto options = small_save(folder, 3);
+  options.tensors.shard_bytes = {100};  // 240 files
+  const auto open_files = [] { return std::distance(fs::directory_iterator("/proc/self/fd"), {}); };
+  const auto before = open_files();
+  struct rlimit limit {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const struct rlimit small { static_cast<rlim_t>(before + 60), limit.rlim_max };
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &small), 0);
+  std::string saved, error;
+  try {
+    saved = save_on(1, options, params);
+  } catch (const std::exception& thrown) {
+    error = thrown.what();
+  }
+  setrlimit(RLIMIT_NOFILE, &limit);
+  ASSERT_EQ(error, "");
+  EXPECT_EQ(open_files(), before);
+  EXPECT_TRUE(verify(saved).problems.empty());
 }
 
 TEST(NativeSaveTest, AnUnpublishedSaveLeavesNothing) {

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kMostEdges = 4 << 20;
 constexpr std::size_t kLanes = 3;
+/// Files that a lane has open: a large checkpoint has more than a process may.
+constexpr std::size_t kMostOpen = 8;
 constexpr std::size_t kPiecesUnderway = 2 * kLanes;  ///< beside those that are being filled
 
 }  // namespace
@@ -20,7 +22,7 @@ constexpr std::size_t kPiecesUnderway = 2 * kLanes;  ///< beside those that are 
 class PieceWriter::Files {
  public:
   Files(std::string folder, const std::vector<TensorFile>& files)
-      : folder_(std::move(folder)), files_(files), open_(files.size()) {}
+      : folder_(std::move(folder)), files_(files) {}
 
   void write_piece(std::size_t file, std::int64_t offset, std::span<const std::byte> bytes) {
     const auto end = offset + static_cast<std::int64_t>(bytes.size());
@@ -42,18 +44,14 @@ class PieceWriter::Files {
 
   void finish() {
     write_edges();
-    for (auto& file : open_) {
-      if (!file.cached.is_open()) continue;
-      file.direct.close();
-      file.cached.sync();
-      file.cached.close();
-    }
+    while (!open_.empty()) close_oldest();
   }
 
   [[nodiscard]] const std::vector<FilePiece>& pieces() const { return pieces_; }
 
  private:
   struct OpenFile {
+    std::size_t file = 0;
     File cached, direct;
   };
   /// Bytes of a block that is not wholly this rank's. Written at the end: a write through the page
@@ -64,13 +62,27 @@ class PieceWriter::Files {
     std::vector<std::byte> bytes;
   };
 
+  /// The last one used is the last in the list.
   OpenFile& open(std::size_t file) {
-    auto& it = open_.at(file);
-    if (!it.cached.is_open()) {
-      it.cached = File(folder_ + "/" + files_[file].path, File::Mode::write);
-      it.direct = it.cached.reopen_direct();
+    const auto found = std::find_if(open_.begin(), open_.end(),
+                                    [file](const OpenFile& it) { return it.file == file; });
+    if (found != open_.end()) {
+      std::rotate(found, found + 1, open_.end());
+      return open_.back();
     }
-    return it;
+    if (open_.size() == kMostOpen) close_oldest();
+    OpenFile it{file, File(folder_ + "/" + files_[file].path, File::Mode::write), {}};
+    it.direct = it.cached.reopen_direct();
+    return open_.emplace_back(std::move(it));
+  }
+
+  /// What was written through it is durable then.
+  void close_oldest() {
+    auto& oldest = open_.front();
+    oldest.direct.close();
+    oldest.cached.sync();
+    oldest.cached.close();
+    open_.erase(open_.begin());
   }
 
   void keep_edge(std::size_t file, std::int64_t offset, std::span<const std::byte> bytes) {
@@ -81,6 +93,8 @@ class PieceWriter::Files {
   }
 
   void write_edges() {
+    std::stable_sort(edges_.begin(), edges_.end(),
+                     [](const Edge& a, const Edge& b) { return a.file < b.file; });
     for (const auto& edge : edges_) open(edge.file).cached.write(edge.offset, edge.bytes);
     edges_.clear();
     edge_bytes_ = 0;
@@ -88,7 +102,7 @@ class PieceWriter::Files {
 
   std::string folder_;
   const std::vector<TensorFile>& files_;
-  std::vector<OpenFile> open_;  ///< by file
+  std::vector<OpenFile> open_;
   std::vector<Edge> edges_;
   std::size_t edge_bytes_ = 0;
   std::vector<FilePiece> pieces_;

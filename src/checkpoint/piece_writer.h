@@ -23,8 +23,8 @@ inline constexpr std::int64_t kPieceBytes = 8 << 20;
 /// go through the page cache, which keeps two ranks' bytes of one block apart.
 /// Threads of its own hash and write while the caller fills the next piece: several, because a disk
 /// reaches its rate with more than one write under way, and one hashes while others write.
-/// Memory: kPieceBytes per stream and six more, and 12 MiB. One thread at a time. Errors:
-/// CheckpointError.
+/// Memory: kPieceBytes per stream and six more, and 12 MiB. Descriptors: 48. One thread at a time.
+/// Errors: CheckpointError.
 class PieceWriter {
  public:
   /// `files` outlives the object. A stream is a sequence of ranges of its own, e.g. a kind of

@@ -29,6 +29,8 @@ CheckpointWriter::CheckpointWriter(zero::Engine& engine, checkpoint::CheckpointS
       exchange_(std::move(save)),
       options_(std::move(options)),
       retention_(store, std::move(retain)) {
+  // Deletions go on beside the next save; one that lacks their space waits for them.
+  options_.save.make_room = [this] { retention_.wait(); };
   if (options_.async) (void)engine_.prepare_snapshot();
 }
 
