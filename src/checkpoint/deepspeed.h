@@ -34,6 +34,9 @@ struct DeepSpeedFolder {
 [[nodiscard]] DeepSpeedFolder find_deepspeed(const std::string& folder,
                                              const std::string& tag = "");
 
+/// What `latest` in a folder says, whatever it names; empty: there is none.
+[[nodiscard]] std::string latest_tag(const std::string& folder);
+
 /// A checkpoint that DeepSpeed wrote, of ZeRO stage 0 to 3 or universal, in fp32, fp16 or bf16,
 /// read slice by slice at any world size. Weights come from the fp32 masters where there are any,
 /// so that nothing is rounded twice. The run's numbers that DeepSpeed does not keep are zero.

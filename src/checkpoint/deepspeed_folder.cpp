@@ -70,6 +70,11 @@ DeepSpeedFolder tagged(const fs::path& root, const std::string& tag, const std::
 
 }  // namespace
 
+std::string latest_tag(const std::string& folder) {
+  const auto path = fs::path(folder) / "latest";
+  return is_file(path) ? read_tag(path) : std::string();
+}
+
 DeepSpeedFolder find_deepspeed(const std::string& folder, const std::string& tag) {
   const fs::path root(folder);
   if (!tag.empty()) return tagged(root, tag, "--checkpoint_tag");

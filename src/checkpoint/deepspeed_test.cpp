@@ -191,6 +191,10 @@ TEST_F(DeepSpeedTest, ATagNamesTheFolderAndLatestNamesTheTag) {
   EXPECT_EQ(find_deepspeed(folder_.string()).tag, "final");
   EXPECT_EQ(find_deepspeed((folder_ / "final").string()).folder, (folder_ / "final").string());
   EXPECT_THROW((void)find_deepspeed(folder_.string(), "../final"), CheckpointError);
+  std::ofstream(folder_ / "latest.writing") << "global_st";  // of a run that died there
+  options.tag = "after";
+  (void)write_deepspeed(FormulaSource(), small_model(), options, exchange_alone());
+  EXPECT_EQ(find_deepspeed(folder_.string()).tag, "after");
   options.tag = "../elsewhere";
   EXPECT_THROW((void)write_deepspeed(FormulaSource(), small_model(), options, exchange_alone()),
                CheckpointError);

@@ -37,6 +37,8 @@ void publish(const DeepSpeedSave& save, const fs::path& partial, const fs::path&
   publish_folder(partial.string(), final_folder.string());
   const auto latest = fs::path(save.folder) / "latest";
   const auto temporary = latest.string() + ".writing";
+  std::error_code ignored;
+  fs::remove(temporary, ignored);  // of a run that died
   write_text(temporary, save.tag);
   fs::rename(temporary, latest);
   sync_folder(save.folder);
@@ -70,10 +72,10 @@ bool is_cut_short(const std::string& name) {
 
 }  // namespace
 
-std::vector<std::string> list_own_deepspeed(const std::string& output_dir) {
-  std::vector<std::string> found;
+std::vector<CheckpointFolder> list_own_deepspeed(const std::string& output_dir) {
+  std::vector<CheckpointFolder> found;
   for (const auto& folder : folders_of(output_dir)) {
-    if (own_step(folder)) found.push_back(folder.string());
+    if (const auto step = own_step(folder)) found.push_back({*step, folder.string()});
   }
   return found;
 }

@@ -7,6 +7,7 @@
 #include "checkpoint/deepspeed.h"
 #include "checkpoint/exchange.h"
 #include "checkpoint/state_source.h"
+#include "checkpoint/store.h"
 
 namespace zt::checkpoint {
 
@@ -53,9 +54,9 @@ struct DeepSpeedGroup {
 std::string write_deepspeed(const StateSource& source, const std::vector<layout::ParamSpec>& params,
                             DeepSpeedSave save, const RankExchange& exchange);
 
-/// Folders that write_deepspeed wrote into a directory; what DeepSpeed itself wrote is not among
-/// them.
-[[nodiscard]] std::vector<std::string> list_own_deepspeed(const std::string& output_dir);
+/// Folders that write_deepspeed wrote into a directory, with their steps; what DeepSpeed itself
+/// wrote is not among them.
+[[nodiscard]] std::vector<CheckpointFolder> list_own_deepspeed(const std::string& output_dir);
 
 /// Removes from an output directory what write_deepspeed wrote there for checkpoints that are gone:
 /// folders of ours without their `checkpoint-<step>` beside them, and saves that a crash cut short.

@@ -45,8 +45,10 @@ class Dataset {
   /// Tokens of a block before padding.
   std::int64_t length(std::int64_t block) const;
   std::vector<std::int32_t> lengths() const;
-  /// Largest token id; the model's vocabulary must be larger.
+  /// Largest id of tokens and labels; the model's vocabulary must be larger.
   std::int32_t max_id() const { return cache_->max_id(); }
+  /// Of the tokens that the blocks are cut from.
+  std::uint64_t checksum() const { return cache_->checksum(); }
 
   /// Writes a block. Shapes: input_ids [block_size], targets [block_size]; targets[t] is the label
   /// of token t + 1, or kIgnoredTarget. Appends to `document_starts` the position of every document

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <functional>
 #include <random>
+#include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -75,7 +76,31 @@ TEST_F(PipelineTest, PreTokenisedRowsAreTakenAsTheyAre) {
   EXPECT_EQ(batch.document_starts, (std::vector<std::int32_t>{0, 3, 6, 9}));
   EXPECT_EQ(batch.target_tokens, 4);
   EXPECT_EQ(batch.samples, 2);
-  EXPECT_EQ(sets.train->max_id(), 6);
+  EXPECT_EQ(sets.train->max_id(), 9) << "a label beyond the vocabulary has to be found";
+}
+
+TEST_F(PipelineTest, BuildersWithOneProcessNumberDoNotMeetInOneFile) {
+  // Machines that share a disk build the same cache, in containers with the same process number.
+  std::string rows;
+  for (int i = 0; i < 20000; ++i) rows += "{\"input_ids\": [" + std::to_string(i) + ", 1, 2]}\n";
+  write("train/a.jsonl", rows);
+  const Corpus corpus(find_corpus_files(root_ / "train", "flag"), true);
+  const TokenizeOptions how{.workers = 1};
+  const auto key = cache_key(corpus, how);
+  const auto path = root_ / "cache" / "tokens.bin";
+  std::vector<std::string> errors(4);
+  std::vector<std::thread> builders;
+  for (auto& error : errors) {
+    builders.emplace_back([&] {
+      error = message([&] {
+        build_token_cache(corpus, how, key, path);
+        if (!TokenCache::open(path, key)) throw FileError("the cache is damaged");
+      });
+    });
+  }
+  for (auto& builder : builders) builder.join();
+  EXPECT_EQ(errors, std::vector<std::string>(4, "no error"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_ / "cache"), {}), 1) << "files are left";
 }
 
 TEST_F(PipelineTest, PackingJoinsRowsAndKeepsDocumentStarts) {

@@ -66,6 +66,7 @@ std::optional<TokenCache> TokenCache::open(const std::filesystem::path& path, st
   cache.labels_ = take<std::int32_t>(cursor, header.label_tokens);
   cache.kinds_ = take<std::uint8_t>(cursor, header.rows);
   cache.max_id_ = static_cast<std::int32_t>(header.max_id);
+  cache.checksum_ = header.checksum;
   return cache;
 }
 
@@ -83,7 +84,7 @@ std::uint64_t cache_key(const Corpus& corpus, const TokenizeOptions& options) {
     std::uint64_t version, content, tokenizer;
     std::int64_t row_end, keep_linebreaks;
   };
-  const Settings settings{1, corpus.content_hash(),
+  const Settings settings{2, corpus.content_hash(),
                           options.tokenizer ? options.tokenizer->content_hash() : 0,
                           options.row_end.value_or(-1), options.keep_linebreaks ? 1 : 0};
   return XXH3_64bits(&settings, sizeof settings);

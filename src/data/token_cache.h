@@ -39,8 +39,10 @@ class TokenCache {
   }
   /// Labels of `row`, as many as its tokens; empty when the row has none of its own.
   std::span<const std::int32_t> labels(std::int64_t row) const;
-  /// Largest id; -1 without tokens. The model's vocabulary must be larger.
+  /// Largest id of tokens and labels; -1 without tokens. The model's vocabulary must be larger.
   std::int32_t max_id() const { return max_id_; }
+  /// Of all of the file: equal where tokens, row borders and labels are.
+  std::uint64_t checksum() const { return checksum_; }
 
  private:
   MappedFile file_;
@@ -48,6 +50,7 @@ class TokenCache {
   std::span<const std::int64_t> row_offsets_, label_rows_, label_offsets_;
   std::span<const std::uint8_t> kinds_;
   std::int32_t max_id_ = -1;
+  std::uint64_t checksum_ = 0;
 };
 
 /// Name-independent key of the tokens of `corpus`: contents, tokenizer and options.

@@ -1,9 +1,11 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -22,6 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kChunkBytes = 1 << 20;
 constexpr std::size_t kShownRows = 5;
+constexpr int kMostNames = 10'000;  ///< of temporary files that died runs may have left
 
 /// Consecutive rows that one thread turns into tokens at a time, and the result.
 struct Chunk {
@@ -108,12 +111,24 @@ void parallel_for(std::vector<EncodeScratch>& scratches, std::size_t first, std:
 /// A file that is removed unless it is published.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(const fs::path& target)
-      : target_(target), path_(target.string() + fmt::format(".tmp.{}", ::getpid())) {
+  explicit TemporaryFile(const fs::path& target) : target_(target) {
     std::error_code ignored;
     fs::create_directories(target.parent_path(), ignored);
-    file_ = std::fopen(path_.c_str(), "w+b");
-    if (!file_) fail();
+    // On a disk that several machines share, another process may have our number.
+    int file = -1;
+    for (int i = 0; file < 0; ++i) {
+      path_ = target.string() + fmt::format(".tmp.{}.{}", ::getpid(), i);
+      file = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+      if (file < 0 && (errno != EEXIST || i > kMostNames)) {
+        path_.clear();  // not ours to remove
+        fail();
+      }
+    }
+    file_ = ::fdopen(file, "w+b");
+    if (!file_) {
+      ::close(file);
+      fail();
+    }
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
@@ -183,7 +198,9 @@ void collect(const Corpus& corpus, const Chunk& chunk, Collected& all) {
   }
   all.labels.insert(all.labels.end(), chunk.labels.begin(), chunk.labels.end());
   all.kinds.insert(all.kinds.end(), chunk.kinds.begin(), chunk.kinds.end());
-  for (const std::int32_t id : chunk.tokens) all.max_id = std::max(all.max_id, id);
+  for (const auto* ids : {&chunk.tokens, &chunk.labels}) {
+    for (const std::int32_t id : *ids) all.max_id = std::max(all.max_id, id);
+  }
 }
 
 [[noreturn]] void refuse_malformed(const Collected& all) {

@@ -1,11 +1,15 @@
 #include "train/checkpoint_folders.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "checkpoint/deepspeed.h"
+#include "checkpoint/deepspeed_write.h"
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/store.h"
 
@@ -52,6 +56,31 @@ std::string locate_checkpoint(const std::string& path) {
   }
   const auto last = (fs::path(path) / "final").string();
   return holds_checkpoint(last) ? last : path;
+}
+
+SetAside set_checkpoints_aside(const std::string& output_dir, std::int64_t step) {
+  const fs::path output = output_dir;
+  const auto latest = checkpoint::latest_tag(output_dir);
+  std::vector<fs::path> moved;
+  for (const auto& found : checkpoint::list_checkpoints(output_dir)) {
+    if (found.step > step) moved.emplace_back(found.path);
+  }
+  for (const auto& found : checkpoint::list_own_deepspeed(output_dir)) {
+    if (found.step <= step) continue;
+    moved.emplace_back(found.path);
+    if (moved.back().filename() == latest) moved.push_back(output / "latest");
+  }
+  if (moved.empty()) return {};
+  int number = 1;
+  while (fs::exists(output / fmt::format("previous_run_{}", number))) ++number;
+  const auto aside = output / fmt::format("previous_run_{}", number);
+  fs::create_directory(aside);
+  SetAside result{0, aside.string()};
+  for (const auto& path : moved) {
+    if (fs::is_directory(path)) ++result.num_folders;
+    fs::rename(path, aside / path.filename());
+  }
+  return result;
 }
 
 }  // namespace zt::train

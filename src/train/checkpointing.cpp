@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <utility>
 
@@ -52,8 +53,10 @@ void Checkpointing::evaluated(std::int64_t step, const EvalResult& result) {
                             ? perplexity(result.loss)
                             : result.loss;
   auto& best = options_.best;
-  improved_ = best.step == 0 ||
-              (options_.checkpoint.greater_is_better ? metric > best.metric : metric < best.metric);
+  const bool first = best.step == 0 || std::isnan(best.metric);  // nothing compares with NaN
+  improved_ =
+      first ? !std::isnan(metric)
+            : (options_.checkpoint.greater_is_better ? metric > best.metric : metric < best.metric);
   if (!improved_) return;
   best = {metric, step, folder_of(step)};
   if (parts_.set_best) parts_.set_best(best);

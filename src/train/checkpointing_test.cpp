@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -183,6 +184,19 @@ TEST_F(CheckpointingTest, TheBestCheckpointStaysBeyondTheLimit) {
     left.push_back(folder.step);
   }
   EXPECT_EQ(left, (std::vector<std::int64_t>{8, 4}));
+}
+
+TEST_F(CheckpointingTest, ALossThatIsNoNumberIsNeverTheBest) {
+  config::CheckpointConfig flags;
+  flags.load_best_model_at_end = true;
+  with_ranks("nan", false, flags, [](Rank& rank) {
+    const double losses[] = {std::nan(""), 2.0, std::nan(""), 1.5};
+    const std::int64_t best[] = {0, 4, 4, 8};
+    for (int i = 0; i < 4; ++i) {
+      rank.checkpoints.evaluated(2 * (i + 1), {.loss = losses[i]});
+      EXPECT_EQ(rank.checkpoints.best().step, best[i]);
+    }
+  });
 }
 
 }  // namespace

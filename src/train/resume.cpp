@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,7 @@
 #include "checkpoint/store.h"
 #include "config/fields.h"
 #include "train/checkpoint_folders.h"
+#include "train/python_json.h"
 #include "zero/state_io.h"
 
 namespace zt::train {
@@ -27,6 +29,7 @@ std::unique_ptr<Resume> open_native(const std::string& folder,
   resume->folder = folder;
   resume->config = source->config();
   resume->is_native = true;
+  resume->weight_dtype = source->weight_dtype();
   resume->source = std::move(source);
   return resume;
 }
@@ -178,6 +181,7 @@ void load_engine(zero::Engine& engine, const Resume& resume, const Say& say) {
                     std::span<float> values) {
     source.read(kind, params.at(static_cast<std::size_t>(id.value)), begin, values);
   };
+  reader.weight_dtype = resume.weight_dtype;
   const auto& state = source.run_state();
   const auto loaded = engine.load_state(reader, state.applied_steps);
   if (!loaded.moments) {
@@ -197,9 +201,30 @@ void load_engine(zero::Engine& engine, const Resume& resume, const Say& say) {
                   state.global_step, state.applied_steps, state.epoch));
 }
 
+std::string place_warning(const Resume& resume, const data::Sampler& sampler) {
+  const auto& state = resume.source->run_state();
+  if (state.epoch <= 0) return {};  // DeepSpeed does not keep it
+  const auto epoch = sampler.epoch_at(state.global_step);
+  // Ranks share the last batches of an epoch in another way when there are others: less than a
+  // step.
+  const auto steps =
+      std::abs(epoch - state.epoch) * static_cast<double>(sampler.updates_per_epoch());
+  if (steps < 1) return {};
+  return fmt::format(
+      "[train.resume] step {} of {} was epoch {:.4f} when it was saved, and is epoch {:.4f} now: "
+      "samples may come again or be left out. Is the training data the same, and what cuts it "
+      "(--block_size, --max_train_samples, --dataloader_drop_last)?",
+      state.global_step, resume.folder, state.epoch, epoch);
+}
+
 BestModel best_of(const std::string& trainer_state) {
-  const auto json = nlohmann::json::parse(trainer_state, nullptr, /*allow_exceptions=*/false);
   BestModel best;
+  nlohmann::json json;
+  try {  // the log history may hold NaN and Infinity, as Python writes them
+    json = from_python_json(trainer_state, "trainer_state.json");
+  } catch (const FileError&) {
+    return best;
+  }
   if (!json.is_object()) return best;
   const auto metric = json.find("best_metric");
   const auto step = json.find("best_global_step");

@@ -2,12 +2,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "checkpoint/exchange.h"
 #include "checkpoint/state_source.h"
 #include "config/config.h"
+#include "data/sampler.h"
 #include "train/checkpointing.h"
 #include "zero/engine.h"
 
@@ -18,7 +20,8 @@ struct Resume {
   std::string folder;
   std::unique_ptr<checkpoint::StateSource> source;
   std::string config;      ///< of the run that saved, see resume_config_json; empty: unknown
-  bool is_native = false;  ///< weights are exactly the rounded masters
+  bool is_native = false;  ///< weights are exactly the masters rounded to `weight_dtype`
+  std::optional<DType> weight_dtype;
 };
 
 /// Tells rank 0's log.
@@ -40,6 +43,10 @@ void adopt(config::Config& config, const Resume& resume, int world, const Say& s
 /// Fills the engine. Collective. Errors: CheckpointError when the checkpoint has no optimizer
 /// state, or weights that are not those of its masters.
 void load_engine(zero::Engine& engine, const Resume& resume, const Say& say);
+
+/// What to warn of when steps take other samples than they did in the run that saved: the data, or
+/// what an epoch's steps are, has changed. Empty: they take the same, or nobody can know.
+[[nodiscard]] std::string place_warning(const Resume& resume, const data::Sampler& sampler);
 
 /// The best model so far as `trainer_state.json` has it; step 0: none.
 [[nodiscard]] BestModel best_of(const std::string& trainer_state);

@@ -77,6 +77,30 @@ TEST_F(AdoptTest, SeedsAreThoseOfTheCheckpoint) {
   EXPECT_NE(said_.find("--data_seed stays 9"), std::string::npos);
 }
 
+TEST_F(AdoptTest, ADifferentEpochAtTheSameStepIsWarnedOf) {
+  const auto warning = [](double epoch, const data::SamplerOptions& options) {
+    Resume resume;
+    resume.folder = "out/checkpoint-6";
+    resume.source =
+        std::make_unique<NoTensors>(checkpoint::RunState{.global_step = 6, .epoch = epoch});
+    return place_warning(resume, data::Sampler(options));
+  };
+  // 10 samples, 4 a step: 3 steps an epoch on any number of ranks, and 2 or 3 when the last batches
+  // are dropped.
+  for (const bool drop : {false, true}) {
+    const data::SamplerOptions four{.num_samples = 10, .world = 4, .drop_last = drop};
+    const data::SamplerOptions two{
+        .num_samples = 10, .world = 2, .accumulation = 2, .drop_last = drop};
+    const auto saved = data::Sampler(four).epoch_at(6);
+    EXPECT_EQ(warning(saved, four), "");
+    EXPECT_EQ(warning(saved, two).empty(), !drop) << warning(saved, two);
+  }
+  EXPECT_NE(
+      warning(2.0, {.num_samples = 20, .world = 4}).find("was epoch 2.0000 when it was saved"),
+      std::string::npos);
+  EXPECT_EQ(warning(0, {.num_samples = 20, .world = 4}), "") << "unknown";
+}
+
 TEST_F(AdoptTest, WhatAutoHadBecomeIsKeptInARunOfTheSameShapeOnly) {
   auto saved = config_;
   saved.zero.coalesce = 4;
@@ -103,6 +127,11 @@ TEST(BestOfTest, ReadsTheBestModelOfATrainerState) {
   EXPECT_EQ(best.metric, 1.5);
   EXPECT_EQ(best.step, 20);
   EXPECT_EQ(best.folder, "out/checkpoint-20");
+  EXPECT_EQ(best_of(R"({"log_history": [{"grad_norm": NaN, "loss": Infinity, "step": 1}],
+                        "best_metric": 2.5, "best_global_step": 4, "best_model_checkpoint": "x"})")
+                .step,
+            4)
+      << "steps that were skipped are in the log history as Python writes them";
   EXPECT_EQ(best_of(R"({"best_metric": null, "best_global_step": null})").step, 0);
   EXPECT_EQ(best_of("").step, 0);
 }

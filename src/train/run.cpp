@@ -19,6 +19,7 @@
 #include "train/rank_group.h"
 #include "train/run_checkpoints.h"
 #include "train/run_parts.h"
+#include "train/same_run.h"
 #include "train/save.h"
 #include "train/test_task.h"
 #include "train/trained_weights.h"
@@ -108,6 +109,9 @@ void RankRun::open_data() {
   }
   data_.sets = prepare_data(config_, tokenizer, group_, {rank(), input_.rank.local_rank}, "run");
   check_data();
+  auto facts = facts_of(data_.sets);
+  facts["config.json of the model"] = model_.config.config_json();
+  require_same(facts, checkpoints_->exchange());
   data_.batch = config_.run.per_device_train_batch_size;
   if (!data_.sets.train) return;
   const auto& set = *data_.sets.train;
@@ -126,6 +130,9 @@ void RankRun::open_data() {
   plan_ =
       make_step_plan(config_.run, data_.sampler->total_steps(), data_.sampler->updates_per_epoch());
   plan_saves(plan_, config_.checkpoint);
+  if (checkpoints_->resume() == nullptr || rank() != 0) return;
+  const auto warning = place_warning(*checkpoints_->resume(), *data_.sampler);
+  if (!warning.empty()) log::warning("train", warning);
 }
 
 void RankRun::check_data() const {

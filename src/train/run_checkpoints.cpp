@@ -6,9 +6,12 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "checkpoint/native_checkpoint.h"
+#include "train/checkpoint_folders.h"
 #include "train/deepspeed_save.h"
 #include "train/metrics_file.h"
+#include "train/same_run.h"
 #include "train/watched_store.h"
 
 namespace zt::train {
@@ -46,32 +49,24 @@ RunCheckpoints::RunCheckpoints(comm::RankGroup& group, config::Config& config,
   exchanges_.look = exchange("resume");
   exchanges_.save = exchange("save");
   exchanges_.retain = exchange("retain");
+  require_same(facts_of(config), exchanges_.look);
   if (config.run.do_train) {
     store_.emplace(config.run.output_dir, exchanges_.look);
     for (const auto& line : store_->removed()) say_(line);
-    checkpoint::all_or_none(exchanges_.look, [this] { set_aside(); });
   }
   resume_ = find_resume(config, params, exchanges_.look, say_);
+  if (store_) checkpoint::all_or_none(exchanges_.look, [this] { set_aside(); });
   if (resume_) adopt(config, *resume_, world_, say_);
 }
 
 void RunCheckpoints::set_aside() const {
-  if (rank_ != 0 || !config_.checkpoint.resume_from.empty()) return;
-  const fs::path output = config_.run.output_dir;
-  const auto found = checkpoint::list_checkpoints(output.string());
-  if (found.empty()) return;
-  int number = 1;
-  while (fs::exists(output / fmt::format("previous_run_{}", number))) ++number;
-  const auto aside = output / fmt::format("previous_run_{}", number);
-  fs::create_directory(aside);
-  for (const auto& folder : found) {
-    fs::rename(folder.path, aside / fs::path(folder.path).filename());
-  }
-  for (const auto& folder : checkpoint::list_own_deepspeed(output.string())) {
-    fs::rename(folder, aside / fs::path(folder).filename());
-  }
-  say_(fmt::format("set {} checkpoints of an earlier run aside in {}", found.size(),
-                   aside.string()));
+  if (rank_ != 0) return;
+  const auto step = resume_ ? resume_->source->run_state().global_step : -1;
+  const auto moved = set_checkpoints_aside(config_.run.output_dir, step);
+  if (moved.num_folders == 0) return;
+  say_(fmt::format("set {} checkpoint folders {} aside in {}", moved.num_folders,
+                   resume_ ? fmt::format("of steps behind {}", step) : "of an earlier run",
+                   moved.folder));
 }
 
 TrainStart RunCheckpoints::start(const StepPlan& plan) const {
@@ -96,16 +91,19 @@ std::string RunCheckpoints::trainer_state() const {
 BestModel RunCheckpoints::resumed_best() const {
   if (!resume_) return {};
   auto best = best_of(trainer_state());
-  if (best.step == 0 || fs::is_directory(best.folder)) return best;
-  // The run may have been moved: its checkpoints lie beside each other.
-  const auto moved =
-      fs::path(resume_->folder).parent_path() / fmt::format("checkpoint-{}", best.step);
-  if (!fs::is_directory(moved)) {
-    say_(fmt::format("the best checkpoint {} is gone: the best is looked for anew", best.folder));
-    return {};
+  if (best.step == 0) return best;
+  // A run's checkpoints lie beside each other, and it may have been moved or copied. What lies in
+  // the output folder has the name by which the retention knows it.
+  const auto name = fmt::format("checkpoint-{}", best.step);
+  const auto own = fs::path(config_.run.output_dir) / name;
+  for (const auto& place :
+       {fs::path(resume_->folder).parent_path() / name, fs::path(best.folder)}) {
+    if (!fs::is_directory(place)) continue;
+    best.folder = (same_folder(place, own) ? own : place).string();
+    return best;
   }
-  best.folder = moved.string();
-  return best;
+  say_(fmt::format("the best checkpoint {} is gone: the best is looked for anew", best.folder));
+  return {};
 }
 
 checkpoint::NativeSaveOptions RunCheckpoints::save_options(const Loop& loop) const {
@@ -174,6 +172,16 @@ void RunCheckpoints::load_best(zero::Engine& engine) const {
   if (!config_.checkpoint.load_best_model_at_end) return;
   if (best.step == 0) {
     say_("no checkpoint was the best: the last weights stay");
+    return;
+  }
+  try {
+    checkpoint::require_whole(best.folder, exchanges_.look);
+  } catch (const CheckpointError& error) {  // on all ranks
+    if (rank_ == 0) {
+      log::warning("train", fmt::format("the best model, of step {}, cannot be loaded, the last "
+                                        "weights stay: {}",
+                                        best.step, error.what()));
+    }
     return;
   }
   const checkpoint::NativeCheckpoint source(best.folder);

@@ -22,9 +22,9 @@ namespace zt::train {
 class RunCheckpoints {
  public:
   /// Locks the output folder of a training run, finds what is resumed and changes `config` so that
-  /// the run goes on as it was. Checkpoints of an earlier run that is not resumed are set aside in
-  /// `<output_dir>/previous_run_<n>`, never deleted. Collective. Errors: CheckpointError,
-  /// ConfigError on all ranks.
+  /// the run goes on as it was. Checkpoints of an earlier run that is not resumed, and those of
+  /// later steps than the resumed one, are set aside in `<output_dir>/previous_run_<n>`, never
+  /// deleted. Collective. Errors: CheckpointError, ConfigError on all ranks.
   RunCheckpoints(comm::RankGroup& group, config::Config& config,
                  const std::vector<layout::ParamSpec>& params, Say say);
 
@@ -51,7 +51,8 @@ class RunCheckpoints {
   /// Writes the checkpoint of a run that resumed behind its last step into its own output folder,
   /// unless it came from there.
   void save_unchanged(const TrainStart& start);
-  /// With --load_best_model_at_end: the best weights into the engine. Collective.
+  /// With --load_best_model_at_end: the best weights into the engine. A best checkpoint that is
+  /// gone or damaged is warned of. Collective.
   void load_best(zero::Engine& engine) const;
 
  private:

@@ -65,10 +65,11 @@ void store(std::span<float> values, const View& to, Place place, const Machine& 
 }
 
 /// Counts values of `weights` that round to other bits than `masters`.
-void compare_rounded(const Machine& machine, int unit, std::span<float> masters,
-                     std::span<float> weights, LoadedState& loaded) {
-  const auto dtype =
-      unit_layout(machine, unit).keep_fp32() ? DType::f32 : machine.options->precision.compute;
+void compare_rounded(const Machine& machine, int unit, std::optional<DType> rounded_to,
+                     std::span<float> masters, std::span<float> weights, LoadedState& loaded) {
+  const auto dtype = unit_layout(machine, unit).keep_fp32()
+                         ? DType::f32
+                         : rounded_to.value_or(machine.options->precision.compute);
   const auto size = static_cast<std::size_t>(size_of(dtype).value);
   std::vector<std::byte> expected(masters.size() * size), got(masters.size() * size);
   const auto count = static_cast<std::int64_t>(masters.size());
@@ -138,7 +139,7 @@ void load_piece(const UnitLoad& load, const schedule::StatePart& part, std::int6
   if (masters && load.reader.has(StateKind::weight)) {
     std::vector<float> weights(values.size());
     load.read(StateKind::weight, part, at, weights);
-    compare_rounded(load.machine, load.unit, values, weights, loaded);
+    compare_rounded(load.machine, load.unit, load.reader.weight_dtype, values, weights, loaded);
   }
   const std::pair<StateKind, schedule::Ref> moments[] = {
       {StateKind::exp_avg, load.kept(part.exp_avg, part.disk_exp_avg)},

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,12 +23,15 @@ struct StateReader {
   std::function<void(layout::StateKind kind, layout::ParamId id, std::int64_t begin,
                      std::span<float> values)>
       read;
+  /// Of the weights, as they were rounded from the masters; absent: the compute dtype. A run may
+  /// go on in another precision than the one that saved.
+  std::optional<DType> weight_dtype;
 };
 
 /// What `Engine::load_state` found.
 struct LoadedState {
   bool moments = false;  ///< false: the reader has none, they were zeroed
-  /// Weights of the reader, rounded to the compute dtype, that are not its rounded masters.
+  /// Weights of the reader that are not its masters rounded to their dtype.
   std::int64_t differing_weights = 0;
   std::string first_differing;  ///< parameter name
 };

@@ -103,10 +103,12 @@ def check_damage(checks, root, cut):
     checks.check("skipped" in done.stderr and "exp_avg.safetensors" in done.stderr and
                  f"checkpoint-{before}: step {before}" in done.stderr,
                  "a damaged checkpoint is skipped with its file named")
+    checks.check([path.name for path in (cut / "previous_run_1").iterdir()] == [f"checkpoint-{LAST}"] and
+                 _resume.checkpoints(cut)[-1] == before + 1, "and set aside: the newest is what the run saved since")
     done = _peer.run_zt(*flags(root, cut, 2, 2, "--bf16", "True", "--max_steps", 2, batch=2, accumulation=2), expect=2)
     checks.check("--resume_from_checkpoint latest" in done.stderr, "a folder with checkpoints is refused without resume")
     done = _peer.run_zt(*flags(root, cut, 1, 0, "--max_steps", 1, "--overwrite_output_dir", "True", accumulation=1))
-    aside = list((cut / "previous_run_1").iterdir())
+    aside = list((cut / "previous_run_2").iterdir())
     checks.check(len(aside) >= 2 and "set" in done.stderr and "aside" in done.stderr and
                  _resume.checkpoints(cut) == [1], "overwriting sets the old checkpoints aside and deletes none")
 
