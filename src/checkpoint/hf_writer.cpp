@@ -52,6 +52,17 @@ struct HuggingFaceWriter::Impl {
         (fs::path(save.folder) / set.files[file].path).string(), tensors);
   }
 
+  /// Shards of an earlier save have the same names: a save that ends among them would leave half of
+  /// each model under one index.
+  void take_back_index() const {
+    if (set.index_path.empty()) return;  // one rename replaces one file
+    const auto index = fs::path(save.folder) / set.index_path;
+    std::error_code error;
+    fs::remove(index, error);
+    if (error) fail(index, "cannot be replaced: " + error.message() + ".");
+    sync_folder(save.folder);
+  }
+
   void remove_stale() const {
     std::set<std::string> current;
     for (const auto& it : set.files) current.insert(it.path);
@@ -85,6 +96,7 @@ void HuggingFaceWriter::write(layout::ParamId id, const View& values) {
   if (self.next == 0) self.open_file();
   self.writer->write(values);
   if (++self.next < self.set.files[self.file].params.size()) return;
+  if (self.file == 0) self.take_back_index();
   self.writer->finish();
   self.writer.reset();
   ++self.file;

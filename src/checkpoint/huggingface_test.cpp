@@ -99,6 +99,19 @@ TEST_F(HuggingFaceTest, OneFileWhenItFitsAndShardsWithAnIndexOtherwise) {
   expect_values(folder(), params());
 }
 
+TEST_F(HuggingFaceTest, ASaveThatEndsBetweenTwoShardsLeavesNoMixtureOfTwoModels) {
+  save(params(), 130);
+  expect_values(folder(), params());
+  const auto specs = params();
+  HuggingFaceSave again{.folder = folder(), .shard_bytes = {130}};
+  {
+    HuggingFaceWriter writer(std::move(again), specs, {{0}, {1}, {2}});
+    std::vector<float> values(32, -1.0F);
+    writer.write({0}, {values.data(), 32, DType::f32});  // the run is killed here
+  }
+  EXPECT_THROW(HuggingFaceWeights{folder()}, FileError);
+}
+
 TEST_F(HuggingFaceTest, ConfigurationHasTheKeysOfBothVersionsAndTokenizerBytesAreKept) {
   save(params(), 1'000'000);
   const auto config = nlohmann::json::parse(text("out/config.json"));

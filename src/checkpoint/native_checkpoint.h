@@ -47,11 +47,13 @@ class NativeCheckpoint : public StateSource {
 /// What is wrong with a native checkpoint: one line each, none when it is whole.
 struct Verification {
   std::vector<std::string> problems;
-  Bytes read;  ///< bytes hashed
+  std::vector<std::string> notes;  ///< files that somebody has put beside ours
+  Bytes read;                      ///< bytes hashed
 };
 
 /// Reads every byte of a native checkpoint (manifest included) and compares it with the manifest's
-/// hashes. Finds any changed byte, missing, extra, shortened and extended files. Ranks share the
+/// hashes. Finds any changed byte, missing, shortened and extended files, and extra ones that would
+/// be read. Ranks share the
 /// work: part `part` of `parts`; what is wrong with a whole file is said by every part, as is
 /// whatever one cannot read. Never throws for a damaged checkpoint. Memory: a few MiB.
 /// `progress` is told the bytes of each piece after it was read.

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "checkpoint/manifest.h"
+#include "checkpoint/model_folder.h"
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/piece_writer.h"
 
@@ -33,9 +34,15 @@ std::uint64_t hash_range(const File& file, const Piece& piece, std::vector<std::
   return XXH3_64bits_digest(state.get());
 }
 
-/// Files that the manifest does not list. Folders other than `zero` are not ours either.
-void find_extra(const std::string& folder, const Manifest& manifest,
-                std::vector<std::string>& problems) {
+/// A file that readers would take although nobody has saved it.
+bool would_be_read(const std::string& name) {
+  return name.starts_with("zero/") || is_weight_file(name) ||
+         name.ends_with(".safetensors.index.json") || name == kTrainerStateName;
+}
+
+/// Files that the manifest does not list: a model card, what an upload leaves. They belong to the
+/// user and make nothing wrong, unless they are in the place of files of ours.
+void find_extra(const std::string& folder, const Manifest& manifest, Verification& result) {
   std::set<std::string> known{kManifestName};
   std::set<std::string> folders{"zero"};
   for (const auto& file : manifest.files) {
@@ -49,7 +56,8 @@ void find_extra(const std::string& folder, const Manifest& manifest,
     const auto name = it->path().lexically_relative(folder).generic_string();
     const bool is_folder = it->symlink_status().type() == fs::file_type::directory;
     if (is_folder ? folders.count(name) == 0 : known.count(name) == 0) {
-      problems.push_back(fmt::format("{}: is not in the manifest", name));
+      auto& list = would_be_read(name) ? result.problems : result.notes;
+      list.push_back(fmt::format("{}: is not in the manifest", name));
       if (is_folder) it.disable_recursion_pending();
     }
   }
@@ -63,7 +71,7 @@ class Verifier {
 
   Verification run() {
     const auto manifest = Manifest::read(folder_);
-    if (part_ == 0) find_extra(folder_, manifest, result_.problems);
+    if (part_ == 0) find_extra(folder_, manifest, result_);
     for (const auto& file : manifest.files) check_file(file);
     return std::move(result_);
   }
@@ -125,7 +133,7 @@ Verification verify(const std::string& folder, int part, int parts,
   try {
     return Verifier(folder, part, parts, progress).run();
   } catch (const std::exception& error) {  // of the manifest or of the folder itself
-    return {{error.what()}, {}};
+    return {{error.what()}, {}, {}};
   }
 }
 

@@ -47,19 +47,32 @@ TEST(VerifyTest, TornMissingAndExtraFilesAreAllListed) {
   const auto good = read_file(saved + "/zero/master.safetensors");
   write_file(saved + "/zero/master.safetensors", good.substr(0, good.size() - 1));
   fs::remove(saved + "/tokenizer.json");
-  write_file(saved + "/extra.bin", "x");
-  fs::create_directories(saved + "/more/inside");
+  write_file(saved + "/model.safetensors.index.json", "{}");
+  fs::create_directories(saved + "/zero/more/inside");
   const auto found = problems(saved);
   ASSERT_EQ(found.size(), 4U);
   EXPECT_THROW(NativeCheckpoint{saved}, CheckpointError);
   std::string all;
   for (const auto& line : found) all += line + "\n";
-  for (const char* part :
-       {"zero/master.safetensors: got", "tokenizer.json", "extra.bin: is not", "more: is not"}) {
+  for (const char* part : {"zero/master.safetensors: got", "tokenizer.json",
+                           "model.safetensors.index.json: is not", "zero/more: is not"}) {
     EXPECT_NE(all.find(part), std::string::npos) << all;
   }
   write_file(saved + "/zero/master.safetensors", good + "x");
   EXPECT_EQ(problems(saved).size(), 4U);
+}
+
+TEST(VerifyTest, WhatUsersPutBesideTheFilesIsNotedAndMakesNothingWrong) {
+  const TestFolder folder;
+  const auto saved = save_on(1, small_save(folder, 2));
+  write_file(saved + "/README.md", "a model card");
+  fs::create_directories(saved + "/.cache/huggingface");
+  const auto found = verify(saved);
+  EXPECT_TRUE(found.problems.empty());
+  EXPECT_EQ(found.notes.size(), 2U);
+  EXPECT_EQ(find_resumable(folder.path("out"), exchange_alone()).folder, saved);
+  write_file(saved + "/zero/exp_avg-00001-of-00002.safetensors", "of somebody else");
+  EXPECT_EQ(verify(saved).problems.size(), 1U);
 }
 
 TEST(VerifyTest, RanksShareTheReadingAndFindAllTogether) {

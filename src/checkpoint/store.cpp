@@ -121,8 +121,10 @@ std::vector<std::string> remove_leftovers(const std::string& output_dir) {
   }
   std::vector<std::string> lines;
   for (const auto& path : found) {
-    fs::remove_all(path);
-    lines.push_back(fmt::format("{}: left by a run that died, removed", path.string()));
+    std::error_code error;  // a file that another process has open may stay, on NFS
+    fs::remove_all(path, error);
+    lines.push_back(fmt::format("{}: left by a run that died, {}", path.string(),
+                                error ? "cannot be removed: " + error.message() : "removed"));
   }
   return lines;
 }
@@ -174,8 +176,10 @@ Resumable find_resumable(const std::string& output_dir, const RankExchange& exch
 void require_whole(const std::string& folder, const RankExchange& exchange) {
   const auto problems = problems_of(folder, exchange);
   if (problems.empty()) return;
+  constexpr std::size_t kShown = 20;  // a zeroed file has a problem every few MiB
   std::string text;
-  for (const auto& problem : problems) text += "\n  " + problem;
+  for (std::size_t i = 0; i < std::min(problems.size(), kShown); ++i) text += "\n  " + problems[i];
+  if (problems.size() > kShown) text += fmt::format("\n  and {} more", problems.size() - kShown);
   throw CheckpointError(fmt::format(
       "[checkpoint.verify] {}: is damaged:{}\n  Use another checkpoint.", folder, text));
 }

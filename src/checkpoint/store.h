@@ -29,7 +29,8 @@ struct Resumable {
 /// Looks from the newest to the oldest, the ranks sharing the reading; equal on all ranks.
 /// Collective.
 [[nodiscard]] Resumable find_resumable(const std::string& output_dir, const RankExchange& exchange);
-/// The same for one named folder. Errors: CheckpointError on all ranks listing what is wrong.
+/// The same for one named folder. Errors: CheckpointError on all ranks listing what is wrong, the
+/// first twenty of it.
 void require_whole(const std::string& folder, const RankExchange& exchange);
 
 /// Which checkpoints stay.

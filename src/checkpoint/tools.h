@@ -28,6 +28,7 @@ using ToolProgress = std::function<void(Bytes done, Bytes total)>;
 struct ToolVerification {
   std::string folder, format;
   std::vector<std::string> problems;
+  std::vector<std::string> notes;  ///< that make nothing wrong
   Bytes read;
   bool hashed = true;  ///< false: the format has no hashes, only the structure was checked
 };

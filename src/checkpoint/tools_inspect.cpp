@@ -53,7 +53,7 @@ std::string run_lines(const RunState& run) {
 
 Verification verify_deepspeed(const std::string& folder, int part, int parts) {
   const DeepSpeedCheckpoint checkpoint(folder);
-  return {checkpoint.verify(part, parts), {}};
+  return {checkpoint.verify(part, parts), {}, {}};
 }
 
 /// Opening checks headers, sizes and names; there are no hashes.
@@ -69,7 +69,7 @@ Verification verify_part(const ToolVerification& what, int part, int parts,
     if (what.format == "huggingface") return verify_structure(what.folder);
     return verify_deepspeed(what.folder, part, parts);
   } catch (const std::exception& error) {
-    return {{error.what()}, {}};
+    return {{error.what()}, {}, {}};
   }
 }
 
@@ -130,6 +130,7 @@ ToolVerification verify_any(const std::string& path, const ToolProgress& progres
   for (auto& thread : threads) thread.join();
   for (const auto& it : found) {
     result.problems.insert(result.problems.end(), it.problems.begin(), it.problems.end());
+    result.notes.insert(result.notes.end(), it.notes.begin(), it.notes.end());
     result.read += it.read;
   }
   result.problems = each_once(result.problems);

@@ -101,6 +101,7 @@ checkpoint::ToolVerification verify_shown(const std::string& path) {
 int run_verify(const CkptArguments& arguments) {
   const auto result = verify_shown(arguments.operands[0]);
   for (const auto& problem : result.problems) std::cout << problem << '\n';
+  for (const auto& note : result.notes) std::cout << "note: " << note << '\n';
   if (!result.problems.empty()) {
     std::cout << fmt::format("{}: damaged\n", result.folder);
     return kDamaged;

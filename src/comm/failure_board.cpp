@@ -6,6 +6,7 @@ namespace zt::comm {
 namespace {
 
 constexpr const char* kKey = "failure";
+constexpr std::size_t kLongest = 64 << 10;  ///< the store drops who sends 8 MiB
 
 Failure parse(const std::string& text) {
   const std::size_t space = text.find(' ');
@@ -16,7 +17,8 @@ Failure parse(const std::string& text) {
 }  // namespace
 
 Failure FailureBoard::report(const Failure& failure) {
-  return parse(store_.set_once(kKey, std::to_string(failure.rank) + " " + failure.message));
+  const auto message = failure.message.substr(0, kLongest);
+  return parse(store_.set_once(kKey, std::to_string(failure.rank) + " " + message));
 }
 
 std::optional<Failure> FailureBoard::first() {

@@ -116,6 +116,13 @@ checkpoint::NativeSaveOptions RunCheckpoints::save_options(const Loop& loop) con
   auto chosen = config_;
   chosen.zero = loop.options.zero;
   options.config = resume_config_json(chosen, world_);
+  if (config_.checkpoint.format == config::CheckpointFormat::deepspeed) {
+    // The same once more: weights, masters and both moments.
+    for (const auto& param : loop.engine->layout().params) {
+      options.keep_free += storage(param.numel(), param.dtype(options.tensors.dtype));
+      options.keep_free += storage(param.numel(), DType::f32) * 3;
+    }
+  }
   return options;
 }
 
