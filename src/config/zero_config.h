@@ -34,6 +34,9 @@ struct ZeroConfig {
   double offload_ratio = 1;  ///< share of the optimizer states that goes to `optimizer_place`
   /// Where reduced gradients of offloaded states wait between micro-steps; absent: with the states.
   std::optional<Place> grad_place;
+  /// Reductions keep their memory over the next backward, so that it need not wait for them; the
+  /// planner takes it where there is room. Absent: with overlap_comm.
+  std::optional<bool> reduce_beside;
   std::int64_t prefetch_bucket_size = 50'000'000;
   std::int64_t max_live_parameters = 1'000'000'000;
   std::int64_t param_persistence_threshold = 100'000;

@@ -75,6 +75,7 @@ EngineOptions apply(EngineOptions options, const Way& way) {
   options.zero.recompute = way.recompute;
   options.zero.reduce_at = zero::residency(options.zero).reduce_at;
   options.zero.retain_auto = false;
+  if (!options.zero.reduce_beside) options.zero.reduce_beside = false;
   if (!options.zero.grad_place) {
     options.zero.grad_place =
         options.zero.optimizer_place == Place::device ? Place::device : Place::host;
@@ -114,6 +115,15 @@ Candidate send_less(const Planner& planner, const EngineOptions& asked, const Ca
   return best;
 }
 
+/// Uses the room that is left to let reductions run beside the next backward.
+Candidate wait_less(const Planner& planner, const EngineOptions& asked, const Candidate& base) {
+  if (asked.zero.reduce_beside || !base.options.zero.overlap_comm) return base;
+  auto options = base.options;
+  options.zero.reduce_beside = true;
+  auto candidate = planner.measure(options);
+  return fits(candidate, planner.target(), kUsableShare) ? candidate : base;
+}
+
 }  // namespace
 
 Candidate choose(const Planner& planner, const EngineOptions& options) {
@@ -121,13 +131,13 @@ Candidate choose(const Planner& planner, const EngineOptions& options) {
     const Way plain{std::max(1, options.zero.coalesce),
                     options.zero.recompute.value_or(Recompute::none)};
     static_cast<void>(factors(options));
-    return planner.measure(apply(options, plain));
+    return wait_less(planner, options, planner.measure(apply(options, plain)));
   }
   std::optional<Candidate> smallest;
   for (const auto& way : ways(options)) {
     auto candidate = planner.measure(apply(options, way));
     if (fits(candidate, planner.target(), kUsableShare)) {
-      return send_less(planner, options, candidate);
+      return wait_less(planner, options, send_less(planner, options, candidate));
     }
     if (!smallest || candidate.memory.device_total() < smallest->memory.device_total()) {
       smallest = std::move(candidate);

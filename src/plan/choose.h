@@ -11,12 +11,14 @@ inline constexpr std::int64_t kMaxCoalescedTokens = 16384;
 ///
 /// On CUDA: recompute and coalesce are those with the least estimated compute time that fit 90 % of
 /// `device_memory`; then reduce_at = boundary, retained units and reduced gradients that wait on
-/// the device (of offloaded states) are taken where they send less and still fit. With nothing that
-/// fits, the smallest. On the CPU: the residency table, coalesce off, retain off, recompute none.
+/// the device (of offloaded states) are taken where they send less and still fit, and last
+/// reductions beside the next backward where their memory fits too. With nothing that fits, the
+/// smallest. On the CPU: the residency table, coalesce off, retain off, recompute none, reductions
+/// beside the next backward.
 ///
-/// Afterwards options.zero.recompute and reduce_at are set, retain_auto says whether units are
-/// retained, coalesce is k >= 1, and shape.batch and micro_steps are those of the coalesced
-/// micro-batches: k times the sequences, 1/k of the micro-steps. Call it once.
+/// Afterwards options.zero.recompute, reduce_at and reduce_beside are set, retain_auto says whether
+/// units are retained, coalesce is k >= 1, and shape.batch and micro_steps are those of the
+/// coalesced micro-batches: k times the sequences, 1/k of the micro-steps. Call it once.
 /// Deterministic: from the sizes and the device's capacity, never from free memory. Ranks with
 /// different devices pass the smallest capacity.
 /// Errors: ConfigError when a k that the user named does not divide the micro-steps.

@@ -91,12 +91,12 @@ std::int64_t runs(schedule::VariantKind kind, int micro_steps) {
 Bytes sent_by(const Program& program, const schedule::Operation& op, int world) {
   using schedule::OpKind;
   if (!is_collective(op.kind) || op.kind == OpKind::clip) return {};
-  for (const auto id : op.writes) {
-    const auto& buffer = program.buffer(id);
-    if (op.kind == OpKind::reduce && buffer.kind != schedule::BufferKind::wire) continue;
-    return {buffer.bytes().value / world * (world - 1)};
+  if (op.kind != OpKind::reduce) {
+    return {program.buffer(op.writes.front()).bytes().value / world * (world - 1)};
   }
-  return {};
+  const auto& last = program.buffer(op.writes.back());
+  if (last.kind != schedule::BufferKind::wire) return {};
+  return {storage(op.numel, last.dtype).value / world * (world - 1)};
 }
 
 Bytes over_host_link(const Program& program, const schedule::Operation& op) {

@@ -36,6 +36,7 @@ Candidate measure_placement(const Planner& planner, zero::EngineOptions options,
   options.zero.recompute = Recompute::full;
   options.zero.reduce_at.reset();
   options.zero.retain_auto = false;
+  options.zero.reduce_beside = false;
   options.precision.compute = DType::bf16;
   options.precision.grad_accum = DType::f32;
   return planner.measure(options);

@@ -90,7 +90,7 @@ std::string plan_flags_help() {
          "  --device_file FILE    also steps/s and tokens/s, from what zt bench --calibrate "
          "measured\n"
          "  --details             kinds of memory of the marked row at its peak\n"
-         "  --schedule            operations of the marked row\n"
+         "  --schedule            operations of the marked row as zt train runs it\n"
          "  --tables              the classic arithmetic beside the plan; advice by model size "
          "with\n"
          "                        --gpu_memory; needs no --model\n"

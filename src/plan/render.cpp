@@ -38,6 +38,9 @@ std::string describe_choices(const zero::EngineOptions& options) {
                   zero.coalesce <= 1 ? "off" : std::to_string(zero.coalesce),
                   zero.reduce_at == ReduceAt::micro_step ? "each micro-step" : "the boundary",
                   zero.retain_auto ? "on" : "off");
+  if (zero.reduce_beside.value_or(true) && zero.overlap_comm) {
+    text += ", reductions beside the next backward";
+  }
   if (zero.optimizer_place != Place::device && zero.reduce_at == ReduceAt::micro_step) {
     text += fmt::format(", gradients wait on the {}",
                         zero.grad_place == Place::device ? "device" : "host");

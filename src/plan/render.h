@@ -12,7 +12,8 @@ namespace zt::plan {
 std::string render(const std::vector<Candidate>& rows, const Target& target,
                    std::optional<std::size_t> best);
 
-/// `recompute none, coalesce 16, reduce at boundary, retain on`: what the auto choices became.
+/// `recompute none, coalesce 16, reduce at the boundary, retain on, reductions beside the next
+/// backward`: what the auto choices became.
 std::string describe_choices(const zero::EngineOptions& options);
 
 }  // namespace zt::plan

@@ -144,7 +144,7 @@ void show_choice(const Request& request, const Planner& planner, const Candidate
     out << arithmetic_line(zero, planner.num_params(), request.target.world);
   }
   if (request.flags.details) out << '\n' << print(row.memory);
-  if (request.flags.schedule) out << '\n' << schedule::print(planner.program(row.options));
+  if (request.flags.schedule) out << '\n' << schedule::print(planner.program(chosen.options));
   if (request.flags.output.empty()) return;
   write_new_file(request.flags.output, ds_config_json(row.options), request.flags.overwrite);
   out << fmt::format("wrote {}\n", request.flags.output);

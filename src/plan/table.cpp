@@ -46,6 +46,7 @@ std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& 
         row.zero.recompute = recompute;
         row.zero.retain_auto = false;
         row.zero.grad_place.reset();
+        row.zero.reduce_beside = false;
         if (allowed(row.zero)) rows.push_back(planner.measure(row));
       }
     }

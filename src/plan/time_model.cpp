@@ -180,15 +180,14 @@ class Costs {
   /// Packs where the gradient itself does not travel, exchanges and adds up.
   [[nodiscard]] Work reduce(const Operation& op) const {
     const double out = as_double(size_of(program_.buffer(op.writes.front()).dtype).value);
+    const double numel = as_double(op.numel.value);
     if (world_ == 1) {
-      const double numel = numel_of(op.reads.front());
       return {.kernels = flat(kernel::kOrderedSum,
                               flat_bytes::ordered_sum(1, as_double(size_of(build_.compute).value),
                                                       out, !op.overwrite),
                               numel)};
     }
     const double wire = as_double(size_of(build_.wire).value);
-    const double numel = numel_of(op.writes.back());
     Work work;
     work.link = link(numel * wire, device_.exchange_rate);
     if (op.writes.size() > 2) {

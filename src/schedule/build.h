@@ -62,6 +62,10 @@ struct BuildOptions {
   Numel max_live{1'000'000'000};     ///< gathered elements at once (current layer always)
   bool activations_on_host = false;  ///< what waits for a backward pass does so on the host
   bool retain = false;  ///< gathered units stay across the micro-steps, within max_live
+  /// What other streams than compute still use (the gradient and wires of a reduction, stages of a
+  /// copy) keeps its memory over the next backward, or the next operation of a layer, so that this
+  /// one need not wait for it.
+  bool beside = false;
 };
 
 /// Builds the whole step: variants for the micro-steps, the boundary and evaluation; places every

@@ -37,6 +37,11 @@ class Builder {
   void release_after(MicroState& state, std::size_t position);
   /// A new micro buffer of the operation's layer that it writes and starts, and ends when `ends`.
   BufferId start_bytes(Operation& op, BufferKind kind, Bytes bytes, bool ends);
+  /// What the last emitted operation ends stays until `position`, an index of uses, is issued.
+  void hold(MicroState& state, std::size_t position) const;
+  /// The same until the next backward, or the end of the list.
+  void hold_over_backward(MicroState& state) const;
+  static void let_go(MicroState& state);         ///< ends what was held until here
   void send_away(MicroState& state, int layer);  // builder_activations.cpp
   void bring_back(MicroState& state, std::size_t position);
   void emit_forward(MicroState& state, const Use& use);
@@ -45,12 +50,13 @@ class Builder {
   void add_param_reads(MicroState& state, const std::vector<int>& units, Operation& op) const;
   BufferId grad_buffer(MicroState& state, int unit, Operation& op);
   void emit_reduce(MicroState& state, int unit);
-  void emit_bucket(MicroState& state, int unit, int bucket, BufferId target);
+  void emit_buckets(MicroState& state, int unit, BufferId target);
   void emit_download(MicroState& state, int unit, BufferId source);
 
   // builder_boundary.cpp
   void build_boundary();
   void build_settle();
+  void emit_norms(MicroState& state);
   void emit_norm(std::vector<Operation>& out, int unit, Stream stream, BufferId grad);
   void emit_clip(std::vector<Operation>& out);
   void emit_step(std::vector<Operation>& out, int unit);

@@ -21,6 +21,7 @@ void Builder::send_away(MicroState& state, int layer) {
                           .writes = {host},
                           .starts = {host},
                           .ends = {id}});
+    hold(state, state.position + 1);  // the next forward does not wait for the copy
     id = host;
   };
   if (layer > 0) send(state.activations[at - 1]);

@@ -11,11 +11,6 @@ void Builder::build_boundary() {
       out.push_back({.kind = OpKind::release, .unit = u, .ends = {unit(u).param_full.buffer}});
     }
   }
-  if (!host_optimizer()) {  // else behind the last reduction of each unit
-    for (int u = 0; u < num_units(); ++u) {
-      emit_norm(out, u, Stream::compute, unit(u).grad_shard.buffer);
-    }
-  }
   emit_clip(out);
   const auto order = units_by_first_use();
   const auto ahead = static_cast<std::size_t>(std::max(2, options_.residency.staged_units)) - 1;

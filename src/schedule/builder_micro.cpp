@@ -45,6 +45,7 @@ void Builder::build_micro(VariantKind kind) {
   }
   for (std::size_t i = 0; i < state.uses.size(); ++i) {
     const auto& use = state.uses[i];
+    state.position = i;
     for (const int u : use.units) gather(state, u);
     state.used.insert(use.units.begin(), use.units.end());
     gather_ahead(state, i);
@@ -53,10 +54,12 @@ void Builder::build_micro(VariantKind kind) {
     switch (use.kind) {
       case OpKind::forward:
         emit_forward(state, use);
+        let_go(state);
         send_away(state, use.layer);
         break;
       case OpKind::recompute:
         emit_recompute(state, use.layer);
+        let_go(state);
         break;
       default:
         emit_backward(state, use.layer);
@@ -64,6 +67,45 @@ void Builder::build_micro(VariantKind kind) {
     }
     release_after(state, i);
   }
+  if (state.training && state.last() && !host_optimizer()) emit_norms(state);
+  state.position = state.uses.size();
+  let_go(state);
+}
+
+/// Of all units, beside the last reductions. With offloaded states each stands behind its unit's.
+void Builder::emit_norms(MicroState& state) {
+  for (int l = num_layers() - 1; l >= 0; --l) {
+    for (const int u : layer_info(l).units) {
+      if (state.last_use.at(u) != l) continue;
+      emit_norm(*state.out, u, Stream::compute, unit(u).grad_shard.buffer);
+    }
+  }
+}
+
+void Builder::hold(MicroState& state, std::size_t position) const {
+  auto& op = state.out->back();
+  if (!options_.beside || op.ends.empty()) return;
+  state.held.push_back({position, op.stream, op.unit, op.layer, std::move(op.ends)});
+  op.ends.clear();
+}
+
+void Builder::hold_over_backward(MicroState& state) const {
+  for (auto i = state.position + 1; i < state.uses.size(); ++i) {
+    if (state.uses[i].kind == OpKind::backward) return hold(state, i);
+  }
+  hold(state, state.uses.size());
+}
+
+void Builder::let_go(MicroState& state) {
+  for (auto& held : state.held) {
+    if (held.until != state.position) continue;
+    state.out->push_back({.kind = OpKind::release,
+                          .stream = held.stream,
+                          .unit = held.unit,
+                          .layer = held.layer,
+                          .ends = std::move(held.buffers)});
+  }
+  std::erase_if(state.held, [&](const auto& held) { return held.until == state.position; });
 }
 
 void Builder::gather(MicroState& state, int u) {
@@ -104,6 +146,7 @@ void Builder::gather(MicroState& state, int u) {
   }
   op.writes = op.starts = {full};
   state.out->push_back(std::move(op));
+  hold(state, state.position);  // a layer that runs beside this gather would take the stage's place
 }
 
 /// At most `prefetch` elements wait for their use, and always one unit when there is any prefetch.
@@ -233,6 +276,7 @@ void Builder::emit_backward(MicroState& state, int l) {
                                                                   : layer.backward_scratch_all;
   if (scratch.value > 0) start_bytes(op, BufferKind::scratch, scratch, true);
   state.out->push_back(std::move(op));
+  let_go(state);
   for (const int u : layer.units) {
     if (--state.grad_uses_left[u] == 0) emit_reduce(state, u);
   }
@@ -273,13 +317,16 @@ void Builder::emit_reduce(MicroState& state, int u) {
     target = part;
   }
   if (options_.world > 1 || reduce_each_micro_step()) {
-    const auto buckets = static_cast<int>(unit_info(u).bucket_lengths.size());
-    for (int b = 0; b < buckets; ++b) emit_bucket(state, u, b, target);
+    emit_buckets(state, u, target);
     if (reduce_each_micro_step()) state.out->back().ends.push_back(full);
+    hold_over_backward(state);
   }
   if (!host_optimizer()) return;
   // The reduced gradient is complete: its norm needs no second look at it on the host.
-  if (state.last()) emit_norm(*state.out, u, Stream::comm, target);
+  if (state.last()) {
+    emit_norm(*state.out, u, Stream::comm, target);
+    hold_over_backward(state);
+  }
   if (state.last() || grads_wait_on_host()) emit_download(state, u, target);
 }
 
@@ -293,31 +340,37 @@ void Builder::emit_download(MicroState& state, int u, BufferId source) {
   const bool stays = unit(u).parts.front().where == Place::device;
   if (grads_wait_on_host() || !stays) op.ends.push_back(source);
   state.out->push_back(std::move(op));
+  hold_over_backward(state);
 }
 
-void Builder::emit_bucket(MicroState& state, int u, int bucket, BufferId target) {
+/// One operation per bucket. They run one after another and share their wires, which live from the
+/// first to the last.
+void Builder::emit_buckets(MicroState& state, int u, BufferId target) {
   const auto full = state.grads.at(u);
   const auto& lengths = unit_info(u).bucket_lengths;
-  const auto length = lengths.at(static_cast<std::size_t>(bucket)) * options_.world;
-  Operation op{.kind = OpKind::reduce,
-               .stream = Stream::comm,
-               .unit = u,
-               .bucket = bucket,
-               .overwrite = state.first() || !reduce_each_micro_step(),
-               .reads = {full},
-               .writes = {target}};
-  if (bucket == 0 && reduce_each_micro_step() && state.first()) op.starts.push_back(target);
+  const bool direct = lengths.size() == 1 && program_.buffer(full).dtype == wire_of(u);
+  const auto longest = *std::max_element(lengths.begin(), lengths.end()) * options_.world;
+  std::vector<BufferId> wires;  // to send, unless the gradient itself travels, and to receive
   if (options_.world > 1) {
-    const bool direct = lengths.size() == 1 && program_.buffer(full).dtype == wire_of(u);
-    const int num_wires = (direct ? 0 : 1) + 1;
-    for (int i = 0; i < num_wires; ++i) {
-      const auto id = add_buffer(BufferKind::wire, u, length, wire_of(u), Lifetime::micro);
-      op.writes.push_back(id);
-      op.starts.push_back(id);
-      op.ends.push_back(id);
+    for (int i = 0; i < (direct ? 1 : 2); ++i) {
+      wires.push_back(add_buffer(BufferKind::wire, u, longest, wire_of(u), Lifetime::micro));
     }
   }
-  state.out->push_back(std::move(op));
+  for (std::size_t b = 0; b < lengths.size(); ++b) {
+    Operation op{.kind = OpKind::reduce,
+                 .stream = Stream::comm,
+                 .unit = u,
+                 .bucket = static_cast<int>(b),
+                 .overwrite = state.first() || !reduce_each_micro_step(),
+                 .numel = lengths[b] * options_.world,
+                 .reads = {full},
+                 .writes = {target}};
+    op.writes.insert(op.writes.end(), wires.begin(), wires.end());
+    if (b == 0) op.starts = wires;
+    if (b == 0 && reduce_each_micro_step() && state.first()) op.starts.push_back(target);
+    if (b + 1 == lengths.size()) op.ends = wires;
+    state.out->push_back(std::move(op));
+  }
 }
 
 }  // namespace zt::schedule

@@ -247,8 +247,10 @@ std::vector<std::string> collectives(const Program& program) {
   for (const auto& variant : program.variants) {
     for (const auto& op : variant.operations) {
       if (!is_collective(op.kind)) continue;
-      std::int64_t numel = 0;
-      for (const auto id : op.writes) numel += program.buffer(id).numel.value;
+      std::int64_t numel = op.numel.value;
+      if (numel == 0) {
+        for (const auto id : op.writes) numel += program.buffer(id).numel.value;
+      }
       result.push_back(
           fmt::format("{}: {} ({} elements)", to_string(variant.kind), to_string(op), numel));
     }

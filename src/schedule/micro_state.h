@@ -14,6 +14,7 @@ struct Builder::MicroState {
   bool training = true;
   std::vector<Operation>* out = nullptr;
   std::vector<Use> uses;
+  std::size_t position = 0;          ///< of the use whose operations are emitted
   std::map<int, BufferId> gathered;  ///< unit -> param_full that is live now
   Numel gathered_numel;
   std::set<int> used;                 ///< units that an operation before has used
@@ -23,6 +24,13 @@ struct Builder::MicroState {
   std::map<int, int> grad_uses_left;  ///< unit -> backward operations still to come
   std::map<int, int> last_use;        ///< unit -> layer whose backward is its last one
   std::vector<BufferId> activations, grad_activations, stashes;  ///< by layer
+  struct Held {  ///< ends behind the operation of use `until`, on `stream`
+    std::size_t until;
+    Stream stream;
+    int unit, layer;
+    std::vector<BufferId> buffers;
+  };
+  std::vector<Held> held;
 
   [[nodiscard]] bool first() const {
     return kind == VariantKind::first || kind == VariantKind::only;

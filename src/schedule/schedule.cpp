@@ -120,6 +120,7 @@ std::uint64_t collective_hash(const Program& program) {
       add(static_cast<std::uint64_t>(op.kind));
       add(static_cast<std::uint64_t>(op.unit + 1));
       add(static_cast<std::uint64_t>(op.bucket + 1));
+      add(static_cast<std::uint64_t>(op.numel.value));
       for (const auto id : op.writes)
         add(static_cast<std::uint64_t>(program.buffer(id).numel.value));
     }

@@ -60,7 +60,7 @@ struct Buffer {
 enum class OpKind : std::uint8_t {
   fetch,    ///< host param_shard -> device param_stage, or param_full where that is all of it
   gather,   ///< all-gather param_shard -> param_full
-  release,  ///< param_full ends; no work
+  release,  ///< buffers end, on the stream that used them last; no work
   forward,
   recompute,
   backward,
@@ -118,6 +118,7 @@ struct Operation {
   int layer = -1;
   int bucket = -1;
   bool overwrite = false;  ///< reduce: first of the step, do not add
+  Numel numel;             ///< reduce: elements of the bucket, of all ranks together
   std::vector<BufferId> reads, writes, starts, ends;
   std::vector<int> waits;
   std::vector<Carried> carried;

@@ -43,8 +43,9 @@ std::string describe_run(const RunSummary& summary, const config::Config& config
   line("ZeRO stage",
        fmt::format("{}: {}", config.zero.stage, describe_residency(summary.build.residency)));
   line("schedule",
-       fmt::format("reduce at {}, reduction {}, recompute {}, coalesce {}",
+       fmt::format("reduce at {}, reduction {}{}, recompute {}, coalesce {}",
                    to_string(summary.build.residency.reduce_at), to_string(summary.build.reduce),
+                   summary.build.beside ? " beside the next backward" : "",
                    to_string(summary.build.recompute), summary.coalesce));
   line("batch", fmt::format("{} per rank x {} accumulation x {} ranks = {} sequences of {} tokens",
                             run.per_device_train_batch_size, plan.accumulation, summary.world,

@@ -58,8 +58,8 @@ Queues::Work bind_reduce(const Machine& machine, const Operation& op) {
     };
   }
   const bool direct = op.writes.size() == 2;  // the gradient itself is what travels
-  const auto send = direct ? full : machine.view(op.writes.at(1));
-  const auto received = machine.view(op.writes.back());
+  const auto send = direct ? full : machine.view(op.writes.at(1)).slice(0, op.numel.value);
+  const auto received = machine.view(op.writes.back()).slice(0, op.numel.value);
   const bool native = machine.options->zero.reduce == Reduce::native;
   auto& communicator = *machine.communicator;
   return [=, &communicator](const Launch& launch) {

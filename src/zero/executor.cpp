@@ -63,7 +63,8 @@ Executor::Executor(const Machine& machine, StepState& state)
       const bool loss = op.kind == schedule::OpKind::backward &&
                         machine.model->layers.at(static_cast<std::size_t>(op.layer))->gives_loss();
       if (loss) bound.loss_end = i + 1;
-      if (writer_ != nullptr && op.stream == schedule::Stream::comm && bound.work[i]) {
+      if (writer_ != nullptr && op.stream == schedule::Stream::comm &&
+          op.kind != schedule::OpKind::release) {
         bound.work[i] = tell(std::move(bound.work[i]), code_of(variant.kind, i));
       }
     }

@@ -73,6 +73,7 @@ schedule::BuildOptions build_options(const EngineOptions& options, int world) {
   result.persistence_threshold = {zero.param_persistence_threshold};
   result.max_live = {zero.max_live_parameters};
   result.retain = zero.retain_auto;
+  result.beside = zero.reduce_beside.value_or(true) && zero.overlap_comm;
   result.activations_on_host = zero.activations_on_host;
   return result;
 }
