@@ -50,10 +50,12 @@ std::vector<ParamSlice> UnitLayout::slices(int rank) const {
 }
 
 std::vector<BucketSlice> UnitLayout::buckets(Numel max_elements) const {
-  const auto per_rank = std::max(kAlignment, max_elements.value / world_ / kAlignment * kAlignment);
+  const auto most = std::max(kAlignment, max_elements.value / world_ / kAlignment * kAlignment);
+  const auto count = (shard().value + most - 1) / most;
+  const auto even = round_up((shard().value + count - 1) / count, kAlignment);
   std::vector<BucketSlice> result;
-  for (std::int64_t begin = 0; begin < shard().value; begin += per_rank) {
-    result.push_back({{begin}, {std::min(per_rank, shard().value - begin)}});
+  for (std::int64_t begin = 0; begin < shard().value; begin += even) {
+    result.push_back({{begin}, {std::min(even, shard().value - begin)}});
   }
   return result;
 }

@@ -81,6 +81,16 @@ TEST(UnitLayoutTest, BucketsCoverTheShardWithinTheirBound) {
   }
 }
 
+TEST(UnitLayoutTest, BucketsAreFewAndAboutEqual) {
+  const UnitLayout unit({{.name = "p", .shape = {4 * 64 * 1000}}}, {"u", {{0}}}, 4);
+  const auto buckets = unit.buckets({4 * 64 * 800});
+  ASSERT_EQ(buckets.size(), 2U);
+  EXPECT_EQ(buckets[0].length.value, 64 * 500);
+  EXPECT_EQ(buckets[1].length.value, 64 * 500);
+  EXPECT_EQ(unit.buckets({4 * 64 * 300}).size(), 4U);
+  EXPECT_EQ(unit.buckets({4 * 64 * 1000}).size(), 1U);
+}
+
 TEST(ModelLayoutTest, RefusesAParameterInTwoUnitsOrInNone) {
   ParamSpec param{.name = "p", .shape = {4}};
   EXPECT_THROW(ModelLayout::make({param}, {{"a", {{0}}}, {"b", {{0}}}}, 1), InternalError);

@@ -59,14 +59,11 @@ TEST(BesideTest, OfTheEightBillionRowsReductionsOnlyTheEndIsExposed) {
   const auto waiting = row.time(false);
   const auto beside = row.time(true);
   EXPECT_GT(waiting.exposed, 50e-3);
-  EXPECT_LT(beside.exposed, 12e-3);
+  EXPECT_LT(beside.exposed, 9e-3);
   EXPECT_NEAR(beside.gemm + beside.attention + beside.kernels,
               waiting.gemm + waiting.attention + waiting.kernels, 1e-6);
   EXPECT_GT(beside.slowed, waiting.slowed) << "products lose beside the reductions";
   EXPECT_GT(tokens_per_second(beside), 1.03 * tokens_per_second(waiting));
-  std::printf("exposed %.1f -> %.1f ms, slowed %.1f -> %.1f ms, step %.1f -> %.1f ms\n",
-              1e3 * waiting.exposed, 1e3 * beside.exposed, 1e3 * waiting.slowed,
-              1e3 * beside.slowed, 1e3 * waiting.total(), 1e3 * beside.total());
 }
 
 TEST(BesideTest, RowsOfOtherStagesAndRecomputationGainToo) {
@@ -77,10 +74,8 @@ TEST(BesideTest, RowsOfOtherStagesAndRecomputationGainToo) {
       row.options.zero.recompute = recompute;
       const auto waiting = row.time(false);
       const auto beside = row.time(true);
-      EXPECT_LT(beside.exposed, 0.4 * waiting.exposed) << stage;
-      std::printf("stage %d: exposed %.1f -> %.1f ms, step %.1f -> %.1f ms\n", stage,
-                  1e3 * waiting.exposed, 1e3 * beside.exposed, 1e3 * waiting.total(),
-                  1e3 * beside.total());
+      EXPECT_LT(beside.exposed, 0.2 * waiting.exposed) << stage;
+      EXPECT_LT(beside.total(), 0.97 * waiting.total()) << stage;
     }
   }
 }
@@ -89,10 +84,8 @@ TEST(BesideTest, ThePlannerTakesItWhereItFitsAndDoesWithoutWhereItDoesNot) {
   Row unlimited;
   const auto without = unlimited.bytes(false);
   const auto with = unlimited.bytes(true);
-  std::printf("without %.2f GB, with %.2f GB\n", 1e-9 * static_cast<double>(without),
-              1e-9 * static_cast<double>(with));
   ASSERT_GT(with, without);
-  EXPECT_LT(with - without, 4'000'000'000);
+  EXPECT_LT(with - without, 1'000'000'000) << "one more gradient of the head and its wires";
   const auto cap = [](std::int64_t need) {
     return Bytes{static_cast<std::int64_t>(static_cast<double>(need) / kUsableShare) + 1000};
   };
