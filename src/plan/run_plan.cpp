@@ -131,6 +131,7 @@ void show_choice(const Request& request, const Planner& planner, const Candidate
   options.zero.reduce_at = request.options.zero.reduce_at;
   options.zero.retain_auto = request.options.zero.retain_auto;
   options.zero.coalesce = request.options.zero.coalesce;
+  options.zero.reduce_beside = request.options.zero.reduce_beside;
   const auto chosen = choose(planner, options);
   const auto& zero = row.options.zero;
   out << fmt::format("\ntake: stage {}, offload {}, --recompute {}\n", zero.stage,

@@ -96,6 +96,7 @@ TEST_F(RunPlanTest, ScheduleAndDetailsAndStagePrintThatProgram) {
   EXPECT_TRUE(contains(outcome.text, "gather u0")) << outcome.text;
   EXPECT_TRUE(contains(outcome.text, "param_shard")) << outcome.text;
   EXPECT_TRUE(contains(outcome.text, "arena: device")) << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "reductions beside the next backward")) << outcome.text;
 }
 
 TEST_F(RunPlanTest, WrongFlagsAndValuesAreNamed) {

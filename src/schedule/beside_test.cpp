@@ -218,6 +218,31 @@ INSTANTIATE_TEST_SUITE_P(
         Away{"StashesOnTheHost", [](BuildOptions& o) { o.activations_on_host = true; }}),
     [](const auto& what) { return std::string(what.param.name); });
 
+TEST(BesideTest, TheFirstUnitsArePublishedBesideTheOptimizerAndTheOthersBesideTheForward) {
+  auto options = stage3(true);
+  options.residency.params_sharded = false;
+  const auto program = build(even_model(4, 4), options);
+  ASSERT_TRUE(check(program, 1).empty());
+  const auto published = [&](VariantKind kind) {
+    std::vector<int> units;
+    for (const auto& op : program.variant(kind).operations) {
+      if (op.kind == OpKind::publish) units.push_back(op.unit);
+    }
+    return units;
+  };
+  EXPECT_EQ(published(VariantKind::boundary), (std::vector<int>{0, 1}));
+  EXPECT_EQ(published(VariantKind::only), (std::vector<int>{2, 3, 4, 5}));
+  EXPECT_EQ(published(VariantKind::settle), (std::vector<int>{0, 1, 2, 3, 4, 5}));
+  const auto& boundary = program.variant(VariantKind::boundary).operations;
+  for (const auto& op : boundary) {
+    if (op.kind != OpKind::publish) continue;
+    ASSERT_EQ(op.waits.size(), 1U);
+    const auto& step = boundary[static_cast<std::size_t>(op.waits.front())];
+    EXPECT_EQ(step.kind, OpKind::step);
+    EXPECT_EQ(step.unit, op.unit) << "and not the optimizer of later units";
+  }
+}
+
 TEST(BesideTest, TheNormsComeBesideTheLastReductions) {
   auto options = stage3(true);
   options.micro_steps = 2;

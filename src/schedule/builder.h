@@ -87,6 +87,9 @@ class Builder {
   [[nodiscard]] Numel device_states(int unit) const;
   /// True when the unit's parameters are gathered for good and other ranks update parts of them.
   [[nodiscard]] bool needs_publish(int unit) const;
+  /// Those of the first two layers, which nothing would hide: at the boundary, beside the rest of
+  /// the device's optimizer.
+  [[nodiscard]] bool publishes_early(int unit) const;
   /// True when reduced gradients go to the host after each micro-step and come back.
   [[nodiscard]] bool grads_wait_on_host() const {
     return host_optimizer() && reduce_each_micro_step() &&

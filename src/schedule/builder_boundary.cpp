@@ -21,6 +21,7 @@ void Builder::build_boundary() {
     }
     emit_step(out, order[i]);
     emit_states(out, order[i], OpKind::save_states);
+    if (publishes_early(order[i])) emit_publish(out, order[i]);
   }
 }
 
@@ -166,6 +167,15 @@ void Builder::emit_move(std::vector<Operation>& out, int u, const StatePart& par
 bool Builder::needs_publish(int u) const {
   return program_.units[static_cast<std::size_t>(u)].always_gathered &&
          options_.residency.states_sharded && options_.world > 1;
+}
+
+bool Builder::publishes_early(int u) const {
+  if (!needs_publish(u) || host_optimizer()) return false;
+  const auto uses = [u](const LayerInfo& layer) {
+    return std::find(layer.units.begin(), layer.units.end(), u) != layer.units.end();
+  };
+  const auto end = model_.layers.begin() + std::min<std::ptrdiff_t>(2, num_layers());
+  return std::any_of(model_.layers.begin(), end, uses);
 }
 
 void Builder::emit_publish(std::vector<Operation>& out, int u) {

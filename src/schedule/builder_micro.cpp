@@ -35,7 +35,9 @@ void Builder::build_micro(VariantKind kind) {
     const bool live =
         unit(u).always_gathered || (unit(u).retained && state.training && !state.first());
     if (live) state.gathered[u] = unit(u).param_full.buffer;
-    if (state.training && state.first() && needs_publish(u)) state.unpublished.insert(u);
+    if (state.training && state.first() && needs_publish(u) && !publishes_early(u)) {
+      state.unpublished.insert(u);
+    }
   }
   for (const auto& layer : model_.layers) {
     for (const int u : layer.units) ++state.grad_uses_left[u];
