@@ -114,6 +114,7 @@ TEST_P(GateTest, StagesOffloadBucketsRecomputeAndGatheringGiveTheSameBits) {
         zero.grad_place = mode < 2 ? Place::host : Place::device;
         if (offload && mode == 2) on_disk(zero);
         zero.activations_on_host = mode <= 1;
+        zero.reduce_beside = mode == 0 || mode == 3;
         zero.reduce_bucket_size = mode == 1 ? 1 : mode == 2 ? 700 : 500'000'000;
         zero.recompute = mode == 0   ? Recompute::full
                          : mode == 1 ? Recompute::selective

@@ -119,6 +119,7 @@ TEST_P(FamilyGateTest, StagesOffloadBucketsAndRecomputeGiveTheSameBits) {
         options.zero.stage = stage;
         options.zero.recompute = recompute;
         options.zero.reduce_bucket_size = recompute == Recompute::selective ? 1 : 3000;
+        options.zero.reduce_beside = recompute != Recompute::selective;
         options.zero.optimizer_place = offload ? Place::host : Place::device;
         options.zero.param_place = offload && stage == 3 ? Place::host : Place::device;
         EXPECT_EQ(train(param.world, param.model, options), expected)
