@@ -1,6 +1,7 @@
 #include "testing/fault_communicator.h"
 
 #include <thread>
+#include <vector>
 
 #include "base/error.h"
 
@@ -16,6 +17,11 @@ class FaultCommunicator final : public comm::Communicator {
   [[nodiscard]] Device device() const override { return inner_.device(); }
 
   void all_gather(const View& send, const View& recv, const Launch& launch) override {
+    if (fault_.kind == Fault::Kind::cut_short && calls_ == fault_.at_call) {
+      std::vector<std::byte> other(static_cast<std::size_t>(send.bytes().value), std::byte{0xee});
+      inner_.all_gather({other.data(), send.numel, send.dtype}, recv, launch);
+      fail();
+    }
     call([&] { inner_.all_gather(send, recv, launch); });
   }
   void all_to_all(const View& send, const View& recv, const Launch& launch) override {
@@ -34,6 +40,10 @@ class FaultCommunicator final : public comm::Communicator {
   void abort(const std::string& reason) override { inner_.abort(reason); }
 
  private:
+  [[noreturn]] void fail() const {
+    throw CommError("[comm.fault] injected failure (rank " + std::to_string(rank()) + ").");
+  }
+
   template <typename Call>
   void call(const Call& operation) {
     if (calls_++ == fault_.at_call) {
@@ -42,7 +52,8 @@ class FaultCommunicator final : public comm::Communicator {
           std::this_thread::sleep_for(fault_.duration);
           break;
         case Fault::Kind::fail:
-          throw CommError("[comm.fault] injected failure (rank " + std::to_string(rank()) + ").");
+        case Fault::Kind::cut_short:
+          fail();
         case Fault::Kind::drop:
           return;
       }

@@ -1,7 +1,5 @@
 #include "zerotrain/engine.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/sum.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include "base/error.h"
 #include "optim/lr_schedule.h"
 #include "zero/engine_options.h"
+#include "zero/rank_values.h"
 
 namespace zt {
 namespace {
@@ -36,26 +35,14 @@ void Engine::Impl::prepare(const Batch& batch) {
   if (told) return;
   if (!first_targets) {
     first_targets = batch_targets;
-    engine.begin_step(sum_over_ranks(batch_targets) * config.run.gradient_accumulation_steps);
+    engine.begin_step(zero::sum_over_ranks(ranks.communicator(), batch_targets) *
+                      config.run.gradient_accumulation_steps);
   } else if (*first_targets != batch_targets) {
     throw ConfigError(fmt::format(
         "[api.engine] micro-batches of a step differ in targets: got {}, expected {} as in the "
         "first one (rank {}). Call begin_step with the sum over the step and all ranks.",
         batch_targets, *first_targets, ranks.rank()));
   }
-}
-
-std::int64_t Engine::Impl::sum_over_ranks(std::int64_t mine) {
-  auto& communicator = ranks.communicator();
-  const bool cuda = communicator.device() == Device::cuda;
-  const auto where = at::TensorOptions().dtype(at::kLong).device(cuda ? at::kCUDA : at::kCPU);
-  auto send = at::empty({1}, where);
-  auto all = at::empty({communicator.world()}, where);
-  send.fill_(mine);
-  communicator.all_gather({send.data_ptr(), 1, DType::i64},
-                          {all.data_ptr(), communicator.world(), DType::i64},
-                          {communicator.device(), nullptr});
-  return all.sum().item<std::int64_t>();
 }
 
 Engine::Engine(Model model, const Config& config, Ranks& ranks)

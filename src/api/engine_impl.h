@@ -12,7 +12,6 @@ struct Engine::Impl {
 
   /// Starts the step, if the caller did not, on the assumption that it then enforces.
   void prepare(const Batch& batch);
-  std::int64_t sum_over_ranks(std::int64_t mine);
   [[nodiscard]] double mean(double loss_sum) const {
     return batch_targets > 0 ? loss_sum / static_cast<double>(batch_targets) : 0.0;
   }

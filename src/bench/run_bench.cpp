@@ -204,7 +204,7 @@ void report(const BenchFlags& flags, const RowSetup& setup, const RowResult& res
 void run_in_group(const BenchFlags& flags, const config::Config& config,
                   const config::RankEnvironment& rank, Device device) {
   const auto group = comm::rendezvous(train::rendezvous_options(rank), device);
-  try {
+  comm::run_part(*group, [&] {
     const zero::RankContext context{&group->communicator(), device,
                                     rank.local_rank,        nullptr,
                                     rank.local_rank,        rank.local_world_size};
@@ -217,10 +217,7 @@ void run_in_group(const BenchFlags& flags, const config::Config& config,
       if (rank.rank == 0) plan::write_device_file(flags.calibrate, measured);
     }
     group->leave();
-  } catch (const std::exception& error) {
-    (void)group->report_failure(error.what());
-    throw;
-  }
+  });
 }
 
 }  // namespace

@@ -278,7 +278,10 @@ void Monitor::State::alarm_until_stopped() {
     }
   }
   if (failure && options.last_resort) {
-    changed.wait_for(lock, options.exit_grace, [&] { return stopping; });
+    // What a rank with an error of its own holds takes longer to take down than an operation.
+    const bool is_own = failure->rank == rank && own_failure && failure->message == *own_failure;
+    changed.wait_for(lock, is_own ? 6 * options.exit_grace : options.exit_grace,
+                     [&] { return stopping; });
     if (!stopping) {
       const std::string text = describe(*failure);
       lock.unlock();

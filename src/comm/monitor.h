@@ -21,7 +21,8 @@ struct MonitorOptions {
   std::chrono::milliseconds grace{3'000};
   PositionOptions positions;
   /// Called with the failure when this rank has not ended its part `exit_grace` after it: the
-  /// thread that drives it is stuck. Meant to end the process.
+  /// thread that drives it is stuck. Meant to end the process. After a failure that this rank
+  /// itself reported it has six times as long.
   std::function<void(const std::string&)> last_resort;
   std::chrono::milliseconds exit_grace{10'000};
 };

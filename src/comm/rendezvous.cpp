@@ -113,6 +113,22 @@ class ConnectedRank final : public RankGroup {
 
 }  // namespace
 
+void run_part(RankGroup& group, const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const CommError& error) {
+    (void)group.report_failure(error.what());
+    throw;
+  } catch (const std::exception& error) {
+    const Failure first = group.report_failure(error.what());
+    const int rank = group.communicator().rank();
+    if (first.rank == rank || first.message == error.what()) throw;
+    throw CommError(
+        fmt::format("[comm.run_part] {}. After that this rank failed with: {} (rank {}).",
+                    describe(first), error.what(), rank));
+  }
+}
+
 std::unique_ptr<RankGroup> rendezvous(const RendezvousOptions& options, Device device) {
   ZT_ASSERT(options.world >= 1 && options.rank >= 0 && options.rank < options.world,
             "rank outside its world");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,12 @@ class RankGroup {
   /// rank failed instead.
   virtual void leave() = 0;
 };
+
+/// Runs this rank's part of the run. An error that leaves `body` is told to the other ranks at
+/// once, before the caller tears anything down. Where another rank's failure came first, the error
+/// becomes a CommError that names it: what an aborted operation leaves behind is never the cause of
+/// a run's end. Errors: those of `body`, CommError.
+void run_part(RankGroup& group, const std::function<void()>& body);
 
 /// Meets the other ranks and connects: Gloo on the CPU, NCCL on CUDA, neither for one CPU rank.
 /// Errors: CommError within `connect_timeout`; DeviceError when the build lacks CUDA.

@@ -3,8 +3,8 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "train/rank_values.h"
 #include "train/window.h"
+#include "zero/rank_values.h"
 
 namespace zt::train {
 
@@ -31,10 +31,10 @@ EvalResult evaluate(zero::Engine& engine, const EvalData& data, const zero::Rank
   auto& communicator = *rank.communicator;
   // In rank order on every rank, so that all get the same bits.
   double total = 0;
-  for (const auto& of_rank : gather_values(communicator, std::vector<double>{loss_sum})) {
+  for (const auto& of_rank : zero::gather_values(communicator, std::vector<double>{loss_sum})) {
     total += of_rank.front();
   }
-  const std::int64_t tokens = sum_over_ranks(communicator, targets);
+  const std::int64_t tokens = zero::sum_over_ranks(communicator, targets);
   if (tokens == 0) {
     throw FileError(
         "[train.evaluate] the evaluation data has no token to predict: got 0 targets. Check "
@@ -46,7 +46,7 @@ EvalResult evaluate(zero::Engine& engine, const EvalData& data, const zero::Rank
                     .samples = data.samples,
                     .batches = batches,
                     .seconds = seconds.count()};
-  if (data.count_hits) result.hits = sum_over_ranks(communicator, hits);
+  if (data.count_hits) result.hits = zero::sum_over_ranks(communicator, hits);
   return result;
 }
 

@@ -39,14 +39,11 @@ void with_rank_group(const RunInput& input, const config::Config& config,
                      const std::function<void(comm::RankGroup&)>& body) {
   const auto device = config.launch.device == config::DeviceKind::cuda ? Device::cuda : Device::cpu;
   const auto group = comm::rendezvous(limited_options(input, config), device);
-  try {
+  comm::run_part(*group, [&] {
     body(*group);
     group->position().begin(comm::Activity::finishing);
     group->leave();
-  } catch (const std::exception& error) {
-    (void)group->report_failure(error.what());
-    throw;
-  }
+  });
 }
 
 }  // namespace zt::train

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "train/rank_values.h"
+#include "zero/rank_values.h"
 
 namespace zt::train {
 namespace {
@@ -101,7 +101,7 @@ Trainer::StepTotals Trainer::gather_totals(const Window& window) {
   const auto wishes = parts_.checkpoints != nullptr ? parts_.checkpoints->wishes() : 0;
   const std::vector<std::int64_t> mine{window.targets, window.tokens, wishes};
   StepTotals totals;
-  for (const auto& of_rank : gather_values(*parts_.rank.communicator, mine)) {
+  for (const auto& of_rank : zero::gather_values(*parts_.rank.communicator, mine)) {
     totals.targets += of_rank[0];
     totals.tokens += of_rank[1];
     totals.wishes |= of_rank[2];

@@ -23,6 +23,7 @@ bool true_on_all(const Machine& machine, const Scalars& scalars, bool mine, cons
   machine.communicator->all_gather(own, all, launch);
   memory::copy(all, double_view(votes.data(), world), launch);
   memory::synchronize(launch);
+  machine.communicator->check();
   for (const double of_rank : votes) mine = mine && of_rank == 1;
   return mine;
 }

@@ -53,6 +53,7 @@ void Engine::Impl::export_unit(int unit, const ParamSink& sink) {
     full.data = host.data();
   }
   memory::synchronize(launch);
+  machine.communicator->check();
   if (machine.rank() != 0) return;
   for (std::size_t i = 0; i < unit_layout.unit().params.size(); ++i) {
     sink(unit_layout.unit().params[i],
@@ -68,6 +69,8 @@ void Engine::export_params(const ParamSink& sink) {
   for (std::size_t u = 0; u < self.layout.units.size(); ++u) {
     self.export_unit(static_cast<int>(u), sink);
   }
+  // A rank that was aborted meanwhile, and may have sent anything, does not come here.
+  if (self.machine.world() > 1) self.machine.communicator->barrier();
 }
 
 std::uint64_t hash_params(Engine& engine) {

@@ -10,6 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/error.h"
+#include "base/sockets.h"
+#include "comm/gloo/gloo_communicator.h"
+#include "comm/tcp_store.h"
 #include "testing/collective_checks.h"
 #include "testing/rank_launcher.h"
 
@@ -203,6 +207,65 @@ TEST(GlooFailureTest, OperationTimeoutNamesTheSilentPeer) {
       << results[0].message;
   EXPECT_NE(results[1].message.find("rank 0 failed first"), std::string::npos)
       << results[1].message;
+}
+
+TEST(GlooFailureTest, NothingOfAnAbortedExchangeReachesARankThatComesLater) {
+  const net::BoundSocket socket = net::listen_socket("127.0.0.1", 0);
+  testing::run_processes(2, [&socket](comm::RankGroup& group) {
+    const int rank = group.communicator().rank();
+    // Beside the group's: here no monitor tells one rank of the other's end.
+    const auto store =
+        comm::open_tcp_store({.port = socket.port(),
+                              .is_server = rank == 0,
+                              .listen_fd = rank == 0 ? std::optional(socket.fd()) : std::nullopt});
+    const auto gloo =
+        comm::make_gloo(*store, {.rank = rank, .world = 2, .timeout = milliseconds(1500)});
+    std::vector<std::int64_t> mine(3, 7), all(6, 0);
+    const View send{mine.data(), 3, DType::i64}, recv{all.data(), 6, DType::i64};
+    if (rank == 0) {
+      group.communicator().barrier();
+      EXPECT_THROW(gloo->all_gather(send, recv, {}), CommError) << "rank 1's part: " << all[3];
+    } else {
+      std::thread abort([&gloo] {
+        std::this_thread::sleep_for(milliseconds(200));
+        gloo->abort("another rank failed");
+      });
+      EXPECT_THROW(gloo->all_gather(send, recv, {}), CommError);
+      abort.join();
+      mine.assign(3, -1);  // the memory serves something else now
+      all.assign(6, 5);
+      group.communicator().barrier();
+    }
+    group.communicator().barrier();
+    if (rank == 0) return;
+    EXPECT_EQ(all, std::vector<std::int64_t>(6, 5)) << "rank 0 wrote into it";
+  });
+}
+
+/// Every rank ends with an error of its own, one after the other.
+TEST(GlooFailureTest, WhatFollowsFromAFailureNamesItAndIsNoCause) {
+  testing::ProcessOptions options;
+  options.expect_success = false;
+  options.monitor.poll = milliseconds(50);
+  const auto results = testing::run_processes(
+      3,
+      [](comm::RankGroup& group) {
+        const int rank = group.communicator().rank();
+        group.communicator().barrier();
+        comm::run_part(group, [rank] {
+          if (rank == 1) throw FileError("[data.read] shard 7 is damaged");
+          std::this_thread::sleep_for(milliseconds(400));
+          throw ConfigError("[zero.engine] the step has no target tokens");
+        });
+      },
+      options);
+  EXPECT_EQ(results[1].message, "[data.read] shard 7 is damaged");
+  for (const std::size_t rank : {0U, 2U}) {
+    const auto& message = results[rank].message;
+    EXPECT_EQ(message.find("[comm.run_part] rank 1 failed first: [data.read] shard 7"), 0U)
+        << message;
+    EXPECT_NE(message.find("no target tokens"), std::string::npos) << message;
+  }
 }
 
 }  // namespace

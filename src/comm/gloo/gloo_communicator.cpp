@@ -268,11 +268,13 @@ class GlooCommunicator final : public Communicator {
     fail(peer, reason);
   }
 
-  /// Needs mutex_.
+  /// Needs mutex_. An interrupted wait leaves its transfer in place, and a peer that comes later
+  /// would take what the memory holds by then for this rank's data: a transfer ends with its work.
   [[noreturn]] void fail(int peer, const std::string& reason) {
     for (const Transfer& transfer : transfers_) {
       abort_work(transfer.work);
     }
+    transfers_.clear();
     throw CommError(peer == rank_
                         ? fmt::format("[comm.{}] failed: {} (rank {}).", operation_, reason, rank_)
                         : fmt::format("[comm.{}] exchange with rank {} failed: {} (rank {}).",

@@ -12,14 +12,16 @@ MeetingPoint::MeetingPoint(int world, std::chrono::milliseconds timeout)
 const std::vector<Offer>& MeetingPoint::meet(int rank, const Offer& offer) {
   std::unique_lock lock(mutex_);
   offers_[static_cast<std::size_t>(rank)] = offer;
-  wait_for_all(rank, offer.operation, lock);
+  wait_for_all(rank, offer.operation, /*heed_abort=*/true, lock);
   check_agreement(rank);
   return offers_;
 }
 
 void MeetingPoint::finish(int rank, const char* operation) {
+  // All ranks that met come here without waiting for anything. None leaves before, aborted or not:
+  // the others still read what it offered.
   std::unique_lock lock(mutex_);
-  wait_for_all(rank, operation, lock);
+  wait_for_all(rank, operation, /*heed_abort=*/false, lock);
 }
 
 void MeetingPoint::abort(int rank, const std::string& reason) {
@@ -30,9 +32,10 @@ void MeetingPoint::abort(int rank, const std::string& reason) {
   arrived_.notify_all();
 }
 
-void MeetingPoint::wait_for_all(int rank, const char* operation,
+void MeetingPoint::wait_for_all(int rank, const char* operation, bool heed_abort,
                                 std::unique_lock<std::mutex>& lock) {
-  if (!abort_reason_.empty()) {
+  const auto aborted = [&] { return heed_abort && !abort_reason_.empty(); };
+  if (aborted()) {
     throw_aborted(rank, operation);
   }
   present_[static_cast<std::size_t>(rank)] = true;
@@ -44,8 +47,8 @@ void MeetingPoint::wait_for_all(int rank, const char* operation,
     return;
   }
   const std::uint64_t mine = generation_;
-  const bool met = arrived_.wait_for(lock, timeout_,
-                                     [&] { return generation_ != mine || !abort_reason_.empty(); });
+  const bool met =
+      arrived_.wait_for(lock, timeout_, [&] { return generation_ != mine || aborted(); });
   if (generation_ != mine) {
     return;
   }

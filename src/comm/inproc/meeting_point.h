@@ -31,7 +31,8 @@ class MeetingPoint {
   [[nodiscard]] int world() const { return static_cast<int>(offers_.size()); }
 
  private:
-  void wait_for_all(int rank, const char* operation, std::unique_lock<std::mutex>& lock);
+  void wait_for_all(int rank, const char* operation, bool heed_abort,
+                    std::unique_lock<std::mutex>& lock);
   void check_agreement(int rank) const;
   [[noreturn]] void throw_aborted(int rank, const char* operation) const;
 

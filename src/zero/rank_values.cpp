@@ -1,4 +1,4 @@
-#include "train/rank_values.h"
+#include "zero/rank_values.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -9,7 +9,7 @@
 
 #include "memory/arena.h"
 
-namespace zt::train {
+namespace zt::zero {
 namespace {
 
 View view_of(const at::Tensor& values) { return {values.data_ptr(), values.numel(), DType::i64}; }
@@ -38,6 +38,9 @@ std::vector<std::vector<std::int64_t>> gather_values(comm::Communicator& communi
     received = at::empty({world * count}, on_host);
     communicator.all_gather(view_of(send), view_of(received), {});
   }
+  // What a rank sends whose communicator is aborted meanwhile may be anything, and the abort
+  // reaches this rank later. That rank does not come to the barrier.
+  if (world > 1) communicator.barrier();
   const auto* values = received.const_data_ptr<std::int64_t>();
   std::vector<std::vector<std::int64_t>> by_rank;
   for (int rank = 0; rank < world; ++rank, values += count) {
@@ -74,4 +77,4 @@ std::int64_t max_over_ranks(comm::Communicator& communicator, std::int64_t mine)
   return largest;
 }
 
-}  // namespace zt::train
+}  // namespace zt::zero
