@@ -3,6 +3,7 @@
 
 #include "bench/run_bench.h"
 #include "cli/commands.h"
+#include "cli/parent.h"
 #include "config/env.h"
 #include "launch/job_port.h"
 #include "launch/run_ranks.h"
@@ -19,6 +20,7 @@ int run_bench(const Arguments& arguments) {
   const int num_gpus = memory::num_cuda_devices();
   if (auto rank = config::rank_environment(config::read_environment())) {
     const auto port = launch::agree_on_port(*rank);
+    const EndWithRunner watch(*rank);
     bench::run_bench(flags, *rank, num_gpus > 0);
     return 0;
   }

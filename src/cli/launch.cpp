@@ -1,7 +1,9 @@
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -48,7 +50,7 @@ std::string path_of_this_program() { return fs::read_symlink("/proc/self/exe").s
 
 /// Becomes another launcher.
 int become(std::vector<std::string> words, const config::Variables& variables) {
-  if (!launch::is_on_path(words.front())) {
+  if (words.front().find('/') == std::string::npos && !launch::is_on_path(words.front())) {
     throw ConfigError("[launch.start] " + words.front() +
                       " is not on PATH. Install it, or start without its flags: zt launch needs "
                       "nothing else.");
@@ -90,10 +92,24 @@ int launch_over_ssh(const launch::LaunchCommand& command, const launch::LaunchPl
   return launch::fan_out(options);
 }
 
+/// A rank of another runner, which leaves what it started alone when it is killed. Becomes the
+/// program.
+int run_tied(launch::LaunchCommand& command) {
+  const pid_t runner = getppid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // stays over exec
+  if (getppid() != runner) return 128 + SIGKILL;
+  std::vector<std::string> words = {command.options.program};
+  words.insert(words.end(), command.options.arguments.begin(), command.options.arguments.end());
+  return become(std::move(words), {});
+}
+
 /// Environment that Slurm and mpirun pass on, and the program by its path.
 int launch_by_other(launch::LaunchCommand& command, const launch::LaunchPlan& plan) {
+  std::vector<std::string> before;
   if (is_this_program(command.options.program)) {
     command.options.executable = path_of_this_program();
+  } else {  // our own ranks notice by themselves, and say so
+    before = {path_of_this_program(), "launch", "--tied_rank", "--"};
   }
   if (plan.starter == launch::Starter::torchrun) {
     return become(launch::torchrun_command(command), {});
@@ -103,7 +119,7 @@ int launch_by_other(launch::LaunchCommand& command, const launch::LaunchPlan& pl
       launch::exported_variables(config::all_variables(), fs::current_path().string());
   const auto other = plan.starter == launch::Starter::slurm
                          ? launch::slurm_command(command, plan.hosts, exported)
-                         : launch::openmpi_command(command, plan.hosts, exported);
+                         : launch::openmpi_command(command, plan.hosts, exported, before);
   return become(other.words, other.variables);
 }
 
@@ -140,6 +156,7 @@ int run_launch(const Arguments& arguments) {
     return 0;
   }
   if (command.is_node) return launch_as_told(num_devices);
+  if (command.is_tied_rank) return run_tied(command);
   log::init(0, log::parse_level(command.log_level.empty() ? "info" : command.log_level));
   const auto plan = launch::plan_launch(command, num_devices, config::all_variables());
   for (const std::string& notice : plan.notices) log::warning("launch", notice);

@@ -1,23 +1,18 @@
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <optional>
 
-#include "base/error.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "cli/exit_code.h"
+#include "cli/parent.h"
 #include "cli/run_task.h"
 #include "cli/start_ranks.h"
 #include "config/env.h"
 #include "config/resolve.h"
 #include "config/told.h"
 #include "launch/job_port.h"
-#include "launch/parent_watch.h"
 #include "memory/arena.h"
 #include "train/dry_run.h"
 #include "train/predict.h"
@@ -64,14 +59,6 @@ void tell(const Arguments& arguments, const config::Told& told, int num_gpus) {
   train::dry_run(config, {world, told.device}, std::cout);
 }
 
-/// For a rank whose driving thread never returns: no destructor can run.
-void end_stuck(const std::string& failure) {
-  const int code = exit_code(CommError(failure));
-  std::fprintf(stderr, "zt: [train.watchdog] %s. This rank ends at once.\n(exit code %d)\n",
-               failure.c_str(), code);
-  std::_Exit(code);
-}
-
 int code_of(train::RunEnd end) { return end == train::RunEnd::stopped ? kStoppedExitCode : 0; }
 
 int run_rank(const train::RunInput& input) {
@@ -116,8 +103,7 @@ int run_task(config::Task task, const Arguments& flags, const Arguments& words) 
   if (const auto rank = config::rank_environment(variables)) {
     input.rank = *rank;
     const auto port = launch::agree_on_port(input.rank);
-    std::optional<launch::ParentWatch> parent;
-    if (rank->from_runner) parent.emplace([] { end_stuck("the launcher of this rank has ended"); });
+    const EndWithRunner watch(*rank);
     return run_rank(input);
   }
   config::Facts facts;

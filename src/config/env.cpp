@@ -90,6 +90,7 @@ std::optional<RankEnvironment> rank_environment(const Variables& variables) {
   }
   const auto agent_store = variables.find("TORCHELASTIC_USE_AGENT_STORE");
   env.launcher_hosts_store = agent_store != variables.end() && agent_store->second == "True";
+  env.from_runner = variables.count("TORCHELASTIC_RESTART_COUNT") > 0;
   env.restart_count =
       read_number(variables, "TORCHELASTIC_RESTART_COUNT", 0, kMostRanks, 0, problems);
   const auto address = variables.find("MASTER_ADDR");

@@ -20,7 +20,7 @@ struct RankEnvironment {
   /// Not empty: all ranks are on this machine, started by Slurm or MPI, and none was told a port.
   /// Names the job: rank 0 chooses a port and the others ask for it (launch/job_port.h).
   std::string job;
-  bool from_runner = false;  ///< found under the names of Slurm or MPI
+  bool from_runner = false;  ///< Slurm, MPI or torchrun started this: it ends with its parent
 };
 
 /// Names and values of environment variables; tests pass their own.

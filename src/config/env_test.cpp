@@ -41,6 +41,8 @@ TEST(EnvTest, ReadsWhoHostsTheStore) {
   torchrun["TORCHELASTIC_RESTART_COUNT"] = "2";
   EXPECT_TRUE(rank_environment(torchrun)->launcher_hosts_store);
   EXPECT_EQ(rank_environment(torchrun)->restart_count, 2);
+  EXPECT_TRUE(rank_environment(torchrun)->from_runner);
+  EXPECT_FALSE(rank_environment(ranks)->from_runner) << "started by hand: outlives its shell";
   Variables own = ranks;
   own["ZT_LISTEN_FD"] = "7";
   EXPECT_EQ(rank_environment(own)->listen_fd, 7);

@@ -246,6 +246,9 @@ class Parser {
       case FlagId::node_stdin:
         command_.is_node = true;
         break;
+      case FlagId::tied_rank:
+        command_.is_tied_rank = true;
+        break;
       case FlagId::torchrun:
         command_.wants_torchrun = true;
         break;

@@ -37,7 +37,8 @@ struct LaunchCommand {
   std::vector<std::string> node_flags;      ///< as given: those that each machine's launcher needs
   std::vector<std::string> torchrun_flags;  ///< as given, in torchrun's names
   bool wants_torchrun = false;              ///< a flag that only torchrun has was given
-  bool is_node = false;  ///< started by another launcher, which sends the rest to stdin
+  bool is_node = false;       ///< started by another launcher, which sends the rest to stdin
+  bool is_tied_rank = false;  ///< becomes the program, which dies with the process that started it
   bool wants_help = false;
 };
 

@@ -107,6 +107,7 @@ std::vector<LaunchFlag> program_flags() {
       {Id::no_local_rank, {"no_local_rank"}, "", "not so (default)"},
       {Id::no_ssh_check, {"no_ssh_check"}, "", ""},
       {Id::node_stdin, {"node_stdin"}, "", ""},
+      {Id::tied_rank, {"tied_rank"}, "", ""},
       {Id::torchrun, {"rdzv_backend"}, "NAME", "", true},
       {Id::torchrun, {"rdzv_endpoint"}, "HOST:PORT", "", true},
       {Id::torchrun, {"rdzv_id"}, "ID", "", true},

@@ -35,6 +35,7 @@ enum class FlagId {
   log_level,
   quiet,
   node_stdin,
+  tied_rank,
   torchrun,
   help,
   ignored

@@ -116,6 +116,8 @@ TEST_F(LaunchPlanTest, OtherLaunchersGetTheirOwnFlags) {
             (Words{"mpirun", "-n", "4", "--bind-to", "none", "--host", "n1:2,n2:2", "-x", "A", "-x",
                    "MASTER_ADDR", "-x", "MASTER_PORT", "--tag-output", "zt", "train"}));
   EXPECT_EQ(mpi.variables.at("MASTER_ADDR"), "n1");
+  const Words guarded = openmpi_command(command_, hosts, {}, {"zt", "launch"}).words;
+  EXPECT_EQ(Words(guarded.end() - 4, guarded.end()), (Words{"zt", "launch", "zt", "train"}));
   (void)plan({"--launcher", "slurm", "--num_nodes", "2", "--num_gpus", "4", "zt"});
   EXPECT_EQ(slurm_command(command_, {}, {}).words,
             (Words{"srun", "--nodes=2", "--ntasks=8", "--distribution=block",

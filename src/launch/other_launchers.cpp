@@ -39,7 +39,8 @@ void append_program(const LaunchCommand& command, std::vector<std::string>& word
 }  // namespace
 
 OtherLauncher openmpi_command(const LaunchCommand& command, const std::vector<Host>& hosts,
-                              const config::Variables& exported) {
+                              const config::Variables& exported,
+                              const std::vector<std::string>& before) {
   check_slots(hosts, "openmpi");
   OtherLauncher run{{"mpirun", "-n", std::to_string(num_ranks(command, hosts))}, exported};
   // Its own binding, one core per rank, would starve the ranks' threads.
@@ -64,6 +65,7 @@ OtherLauncher openmpi_command(const LaunchCommand& command, const std::vector<Ho
   }
   const auto& more = command.machines.launcher_args;
   run.words.insert(run.words.end(), more.begin(), more.end());
+  run.words.insert(run.words.end(), before.begin(), before.end());
   append_program(command, run.words);
   return run;
 }

@@ -16,11 +16,12 @@ struct OtherLauncher {
 };
 
 /// `mpirun -n N --host h1:2,h2:2 -x NAME ... program`: one process per rank, on this machine
-/// without hosts. `exported`: what the ranks get. Errors: ConfigError when slots are not the first
-/// ones.
+/// without hosts. `exported`: what the ranks get; `before`: words in front of the program, which
+/// start it. Errors: ConfigError when slots are not the first ones.
 [[nodiscard]] OtherLauncher openmpi_command(const LaunchCommand& command,
                                             const std::vector<Host>& hosts,
-                                            const config::Variables& exported);
+                                            const config::Variables& exported,
+                                            const std::vector<std::string>& before = {});
 
 /// `srun --nodes k --ntasks N --distribution block ... program`. Errors: as above.
 [[nodiscard]] OtherLauncher slurm_command(const LaunchCommand& command,

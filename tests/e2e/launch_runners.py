@@ -2,10 +2,11 @@
 """Ranks started by OpenMPI and by Slurm, with and without `zt launch`: really run.
 
 mpirun and srun start `zt train` without a wrapper; several jobs at once do not meet each other's ranks; when the runner
-is killed no rank is left; our processes listen on 127.0.0.1 only (mpirun and Slurm's own listen everywhere).
+is killed no rank is left, of no command; our processes listen on 127.0.0.1 only (mpirun and Slurm's own listen everywhere).
 Skips (77) where neither is installed. Uses ZT_BINARY (default ./zt).
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -13,11 +14,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import _guides as guides
 import _slurm
 import _tiny_model as tiny
 from _processes import alive, everywhere, listening, wait_until
+from launch_kills import marked
 
 ZT = os.environ.get("ZT_BINARY", str(pathlib.Path(__file__).resolve().parents[2] / "zt"))
 MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"] + (["--allow-run-as-root"] if os.geteuid() == 0 else [])
@@ -86,6 +89,54 @@ def check_killed(report, name, root, runner, env):
     report.check(f"{name} is killed: no rank is left, ranks listened on 127.0.0.1", wrong, log.read_text(errors="replace"))
 
 
+def check_all_end(report, root, env):
+    """SIGKILL of the runner of other commands than training, and of programs that are not ours."""
+    prompts = root / "prompts.txt"
+    prompts.write_text("a prompt\n" * 20_000, encoding="utf-8")
+    mpirun = [*MPIRUN, "-n", "2"]
+    cases = {
+        "mpirun zt bench": [*mpirun, ZT, "bench", "--model", root / "model", "--use_cpu", "True", "--bf16", "False", "--block_size",
+                            "64", "--steps", "1000000", "--warmup", "1"],
+        "mpirun zt run --task predict": [*mpirun, ZT, "run", "--task", "predict", "--model_name_or_path", root / "model",
+                                         "--prompts_file", prompts, "--predictions_file", root / "texts.jsonl", "--use_cpu", "True",
+                                         "--max_new_tokens", "100"],
+        "torchrun zt bench": [pathlib.Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc_per_node=2", "--no-python",
+                              ZT, "bench", "--model", root / "model", "--use_cpu", "True", "--bf16", "False", "--block_size", "64",
+                              "--steps", "1000000", "--warmup", "1"],
+        "zt launch --launcher openmpi, a program of Python": [
+            ZT, "launch", "--launcher", "openmpi", "--num_gpus", "2", "--launcher_args", " ".join(MPIRUN[1:]), "--", "python3", "-c",
+            "import time; time.sleep(600)"],
+    }
+    for name, words in cases.items():
+        mark = f"{os.getpid()}-{name}"
+        log = root / "ends.log"
+        with open(log, "wb") as file:
+            process = subprocess.Popen(list(map(str, words)), env=env | {"ZT_MARK": mark}, stdin=subprocess.DEVNULL, stdout=file,
+                                       stderr=file)
+        ours = "sleep" if "Python" in name else ZT
+
+        def ranks():
+            found = []
+            for pid in marked(mark):
+                with contextlib.suppress(OSError):
+                    command = pathlib.Path("/proc", str(pid), "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    if pid != process.pid and "mpirun" not in command[0] and (ours in command[0] or ours in " ".join(command[1:3])):
+                        found.append(pid)
+            return found
+
+        ready = wait_until(lambda: len(ranks()) >= 2 or process.poll() is not None, 60) and process.poll() is None
+        time.sleep(2)  # into the middle of it
+        wrong = [] if ready and len(ranks()) >= 2 else [f"{len(ranks())} ranks"]
+        os.kill(process.pid, signal.SIGKILL)
+        if not wait_until(lambda: not ranks(), 10):
+            wrong.append(f"left after 10 s: {ranks()}")
+        process.wait()
+        for pid in marked(mark):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        report.check(f"{name}: nothing is left when the runner is killed", wrong, log.read_text(errors="replace"))
+
+
 def check_jobs_at_once(report, root, runner, env, jobs):
     started = [subprocess.Popen(list(map(str, [*runner, ZT, *train(root, f"job{i}", 2)])), env=env, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for i in range(jobs)]
@@ -117,6 +168,7 @@ def main():
             check_same_model(report, "zt launch --launcher openmpi", root, words, env, "mpi2", reference)
             check_killed(report, "mpirun", root, [*MPIRUN, "-n", "2"], env)
             check_jobs_at_once(report, root, [*MPIRUN, "-n", "2"], env, 3)
+            check_all_end(report, root, env)
         else:
             print("skipped: OpenMPI, no mpirun: install openmpi-bin (scripts/setup.sh --machines)")
         if no_slurm:
