@@ -30,10 +30,13 @@ def why_not():
 
 
 class Machines:
-    """`with Machines(folder, 3) as m`: hosts n1, n2, n3 on one switch; n<i> has the address m.address(i)."""
+    """`with Machines(folder, 3) as m`: hosts n1, n2, n3 on one switch; n<i> has the address m.address(i).
 
-    def __init__(self, folder, count, subnet="10.213.8"):
-        self.folder, self.count, self.subnet = pathlib.Path(folder), count, subnet
+    With `named` each has its name as host name too, and all know each other's.
+    """
+
+    def __init__(self, folder, count, subnet="10.213.8", named=False):
+        self.folder, self.count, self.subnet, self.named = pathlib.Path(folder), count, subnet, named
         self.prefix = f"z{os.getpid()}"
         self.servers = []
 
@@ -45,12 +48,19 @@ class Machines:
 
     def inside(self, index, *command):
         """A command that runs on machine `index`."""
-        return ["ip", "netns", "exec", self.name(index), *map(str, command)]
+        if not self.named:
+            return ["ip", "netns", "exec", self.name(index), *map(str, command)]
+        # As above, but /sys stays: slurmd looks for control groups there.
+        hosts = f'mount --bind {self.folder}/hosts_file /etc/hosts && exec "$@"'
+        return ["nsenter", f"--uts={self.folder}/uts{index}", f"--net=/run/netns/{self.name(index)}", "unshare", "--mount", "sh",
+                "-c", hosts, "-", *map(str, command)]
 
     def __enter__(self):
         try:
             self.make_switch()
             self.make_keys()
+            if self.named:
+                self.make_names()
             for index in range(1, self.count + 1):
                 self.start_sshd(index)
         except OSError:
@@ -71,6 +81,15 @@ class Machines:
             sh("ip", "-n", name, "addr", "add", f"{self.address(i)}/24", "dev", "eth0")
             for link in ("eth0", "lo"):
                 sh("ip", "-n", name, "link", "set", link, "up")
+
+    def make_names(self):
+        """A host name each, and all of them in the /etc/hosts that commands see."""
+        hosts = "127.0.0.1 localhost\n" + "".join(f"{self.address(i)} n{i}\n" for i in range(1, self.count + 1))
+        (self.folder / "hosts_file").write_text(hosts, encoding="ascii")
+        for index in range(1, self.count + 1):
+            place = self.folder / f"uts{index}"
+            place.touch()
+            sh("unshare", f"--uts={place}", "hostname", f"n{index}")
 
     def make_keys(self):
         for key in ("host", "user"):
@@ -148,5 +167,7 @@ class Machines:
                 with contextlib.suppress(OSError):
                     os.kill(int(word), signal.SIGKILL)
             sh("ip", "netns", "del", name, check=False)
+        for place in self.folder.glob("uts*"):
+            sh("umount", place, check=False)
         for server in self.servers:
             server.wait()

@@ -1,4 +1,4 @@
-"""Shared by the tests: a Slurm of one machine, in the foreground, in a folder of its own."""
+"""Shared by the tests: a Slurm of one or several machines, in the foreground, in a folder of its own."""
 
 import os
 import pathlib
@@ -24,27 +24,44 @@ def why_not():
 
 
 class Slurm:
-    """`with Slurm(folder) as slurm`: run commands with slurm.env. Errors: OSError when it does not start."""
+    """`with Slurm(folder) as slurm`: run commands with slurm.env. Errors: OSError when it does not start.
 
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+    `machines`: named ones of _machines.py, which become the nodes; else this machine alone is.
+    """
+
+    def __init__(self, folder, machines=None):
+        self.folder, self.machines = pathlib.Path(folder), machines
         self.daemons = []
         self.env = os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
-    def start(self, name, *words):
-        with open(self.folder / f"{name}.log", "wb") as log:
-            self.daemons.append(subprocess.Popen([find(name), *map(str, words)], stdin=subprocess.DEVNULL, stdout=log,
-                                                 stderr=log, env=self.env))
+    def start(self, name, *words, on=None):
+        command = [find(name), *map(str, words)]
+        if self.machines and on:
+            command = self.machines.inside(on, *command)
+        with open(self.folder / f"{name}{on or ''}.log", "wb") as log:
+            self.daemons.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env))
+
+    def nodes(self):
+        """(name, address) of each."""
+        if self.machines:
+            return [(f"n{i}", self.machines.address(i)) for i in range(1, self.machines.count + 1)]
+        return [(socket.gethostname().split(".")[0], "127.0.0.1")]
+
+    def sinfo(self):
+        command = ["sinfo", "-h", "-o", "%D %t"]
+        command = self.machines.inside(1, *command) if self.machines else command
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, check=False).stdout.split()
 
     def write_configuration(self):
-        folder, name = self.folder, socket.gethostname().split(".")[0]
+        folder, nodes = self.folder, self.nodes()
+        name, address = nodes[0]
         ports = [free_port(), free_port()]
         (folder / "munge.key").write_bytes(os.urandom(1024))
         (folder / "munge.key").chmod(0o600)
-        for part in ("spool", "state"):
-            (folder / part).mkdir()
+        for part in ("state", *(f"spool/{node}" for node, _ in nodes)):
+            (folder / part).mkdir(parents=True)
         (folder / "slurm.conf").write_text(f"""ClusterName=test
-SlurmctldHost={name}(127.0.0.1)
+SlurmctldHost={name}({address})
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/munge
@@ -53,9 +70,9 @@ CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -64,9 +81,8 @@ SchedulerType=sched/builtin
 SelectType=select/linear
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-NodeName={name} NodeAddr=127.0.0.1 CPUs=1 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:16
-""", encoding="ascii")
+""" + "".join(f"NodeName={node} NodeAddr={at} CPUs=1 State=UNKNOWN\n" for node, at in nodes), encoding="ascii")
 
     def __enter__(self):
         folder = self.folder
@@ -74,11 +90,12 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
         self.write_configuration()
         self.start("munged", "--force", "--foreground", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
                    f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munged.seed")
-        self.start("slurmctld", "-D", "-f", folder / "slurm.conf")
+        self.start("slurmctld", "-D", "-f", folder / "slurm.conf", on=1)
         time.sleep(0.5)
-        self.start("slurmd", "-D", "-f", folder / "slurm.conf")
+        for index in range(1, len(self.nodes()) + 1):
+            self.start("slurmd", "-D", "-f", folder / "slurm.conf", on=index)
         end = time.monotonic() + 20
-        while "idle" not in subprocess.run(["sinfo", "-h"], env=self.env, capture_output=True, text=True, check=False).stdout:
+        while self.sinfo() != [str(len(self.nodes())), "idle"]:
             if time.monotonic() > end:
                 logs = "\n".join(path.read_text(errors="replace")[-600:] for path in folder.glob("*.log"))
                 self.__exit__()

@@ -42,7 +42,7 @@ class Run:
     """A run that would take hours, by `zt launch` or by `zt train --nproc`."""
 
     def __init__(self, root, name, victim, by_launch):
-        self.victim, self.mark = victim, f"{os.getpid()}-{name}"
+        self.victim, self.mark, self.by_launch, self.seconds = victim, f"{os.getpid()}-{name}", by_launch, None
         self.metrics = root / name / "metrics.jsonl"
         self.log = root / f"{name}.log"
         words = train(root, name, 1_000_000)
@@ -67,8 +67,10 @@ class Run:
 
     def leftovers(self):
         """What is wrong LEFT_S seconds later."""
-        wrong = []
-        if not wait_until(lambda: self.process.poll() is not None and not marked(self.mark), LEFT_S):
+        wrong, begun = [], time.monotonic()
+        if wait_until(lambda: self.process.poll() is not None and not marked(self.mark), LEFT_S):
+            self.seconds = time.monotonic() - begun
+        else:
             wrong.append(f"left after {LEFT_S} s: {marked(self.mark)}")
         if self.process.poll() == 0:
             wrong.append("the command reported success")
@@ -97,17 +99,20 @@ def train(root, output, steps):
 
 
 def check_kills(report, root, rounds):
-    failed = []
+    """Returns (victim, by zt launch, seconds until nothing was left or None, what is wrong) of every run."""
+    failed, results = [], []
     for turn in range(rounds):
         runs = [Run(root, f"kill{turn}-{victim}", victim, by_launch=turn % 2 == 0) for victim in VICTIMS]
         try:
             for run in runs:
-                wrong = run.kill()
-                failed += [f"round {turn}, {run.victim}: {text}\n{run.text()[-1500:]}" for text in wrong or run.leftovers()]
+                wrong = run.kill() or run.leftovers()
+                results.append((run.victim, run.by_launch, run.seconds, wrong))
+                failed += [f"round {turn}, {run.victim}: {text}\n{run.text()[-1500:]}" for text in wrong]
         finally:
             for run in runs:
                 run.clean_up()
     report.check(f"{rounds} rounds of SIGKILL to the launcher, rank 0 and rank 1: nothing is left", failed[:3])
+    return results
 
 
 def check_jobs_at_once(report, root):
@@ -120,9 +125,11 @@ def check_jobs_at_once(report, root):
     wrong += [] if len(hashes) == 1 else [f"{len(hashes)} different models"]
     wrong += [f"processes are left: {marked(mark)}"] if marked(mark) else []
     report.check(f"{JOBS} jobs at once do not meet each other", wrong)
+    return wrong
 
 
-def main():
+def main(tell=lambda seed, kills, jobs: None):
+    """`tell` gets the seed, what `check_kills` returned and what is wrong with the jobs at once."""
     rounds = int(os.environ.get("ZT_KILL_ROUNDS", "5"))
     seed = int(os.environ.get("ZT_TEST_SEED", time.time_ns() % 1000000))
     random.seed(seed)
@@ -131,8 +138,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="zt-kills-") as folder:
         root = pathlib.Path(folder)
         tiny.make(root)
-        check_kills(report, root, rounds)
-        check_jobs_at_once(report, root)
+        kills = check_kills(report, root, rounds)
+        tell(seed, kills, check_jobs_at_once(report, root))
     return report.status()
 
 
