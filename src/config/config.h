@@ -95,7 +95,8 @@ struct RunConfig {
   bool overwrite_output_dir = false;
   bool do_train = true, do_eval = false;
   std::int64_t per_device_train_batch_size = 8;
-  std::int64_t per_device_eval_batch_size = 8;
+  /// Absent: as a micro-step of training, which fits.
+  std::optional<std::int64_t> per_device_eval_batch_size;
   std::int64_t gradient_accumulation_steps = 1;
   double num_train_epochs = 3.0;
   std::int64_t max_steps = -1;

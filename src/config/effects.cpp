@@ -46,6 +46,10 @@ const std::vector<Effect>& effects() {
       {"precision.grad_accum", "size of the gradient buffers", ""},
       {"run.per_device_train_batch_size", "activations grow in proportion",
        "larger matrix products use the device better"},
+      {"run.per_device_eval_batch_size",
+       "a forward's activations grow in proportion; they need room of their own only where they "
+       "exceed a training step's",
+       "larger batches use the device better; the loss is the same"},
       {"run.gradient_accumulation_steps", "none beyond one gradient buffer",
        "more tokens per update; collectives of the update are spread over them"},
       {"data.block_size", "activations grow in proportion", "attention grows with its square"},

@@ -46,7 +46,8 @@ std::vector<Flag> task_flags() {
       applies("top_p", "predict.top_p",
               "Draw from the likeliest tokens that together have this probability"),
       applies("generation_seed", "predict.seed", "Seed of the drawing"),
-      applies("generation_batch_size", "predict.batch_size", "Prompts that run together"),
+      applies("generation_batch_size", "predict.batch_size", "Prompts that run together on a rank",
+              "what memory and the prompts allow"),
   };
 }
 

@@ -82,7 +82,9 @@ class ManyConfigsTest : public testing::Test {
   void expect_refused(const std::string& name, const std::string& text,
                       const std::vector<std::string>& parts) {
     ++num_broken_;
+    const std::clock_t begun = std::clock();
     const std::string error = config_error([&] { (void)read(name, text); });
+    EXPECT_LT(static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC, 2) << text;
     for (const std::string& part : parts) {
       EXPECT_TRUE(contains(error, part))
           << "expected: " << part << "\nin: " << error << "\nfor: " << text;

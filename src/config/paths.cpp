@@ -53,7 +53,10 @@ void resolve_task(Context& context) {
     context.config.predict.seed = run.seed;
     if (context.flags.find("seed") != nullptr) context.set_origin_flag("predict.seed", "seed");
   }
-  if (!context.config.predict.do_sample && task == Task::predict) {
+  // Without a word here, generation_config.json of the model decides (train/generation_settings.h).
+  const bool greedy =
+      !context.config.predict.do_sample && context.flags.find("do_sample") != nullptr;
+  if (greedy && task == Task::predict) {
     for (const char* flag : {"temperature", "top_k", "top_p"}) {
       if (context.flags.find(flag) == nullptr) continue;
       context.notice(context.flags.written(flag) + ": no effect without do_sample (" +

@@ -46,11 +46,12 @@ TEST_F(ResolveTest, DefaultsComeFromTheTree) {
   EXPECT_TRUE(config.unresolved.empty());
 }
 
-TEST_F(ResolveTest, AnotherEvalBatchSizeIsNoted) {
-  const std::string note = "--per_device_eval_batch_size: no effect";
-  EXPECT_TRUE(has_notice(resolved({"--per_device_eval_batch_size", "3"}), note));
-  EXPECT_FALSE(has_notice(resolved({"--per_device_eval_batch_size", "8"}), note));
-  EXPECT_FALSE(has_notice(resolved({}), note));
+TEST_F(ResolveTest, TheEvalBatchIsAutomaticUnlessItIsGiven) {
+  const auto given = resolved({"--per_device_eval_batch_size", "3"});
+  EXPECT_EQ(given.run.per_device_eval_batch_size, 3);
+  EXPECT_FALSE(has_notice(given, "--per_device_eval_batch_size"));
+  EXPECT_FALSE(resolved({}).run.per_device_eval_batch_size.has_value());
+  EXPECT_NE(error_of({"--per_device_eval_batch_size", "0"}), "");
 }
 
 TEST_F(ResolveTest, AutoIsFilledFromFlagsAndFacts) {

@@ -80,20 +80,6 @@ void resolve_reports(Context& context) {
   if (run.report_csv) context.set_origin_flag("run.report_csv", "report_to");
 }
 
-/// Every buffer has one shape for the whole run; the token-weighted result does not depend on it.
-void note_eval_batch(Context& context) {
-  const RunConfig& run = context.config.run;
-  if (context.flags.find("per_device_eval_batch_size") == nullptr ||
-      run.per_device_eval_batch_size == run.per_device_train_batch_size) {
-    return;
-  }
-  const char* flag = "per_device_eval_batch_size";
-  context.notice(context.flags.written(flag) +
-                 ": no effect, evaluation runs in batches of the training size " +
-                 std::to_string(run.per_device_train_batch_size) + "; its result is the same (" +
-                 context.flags.place(flag) + ")");
-}
-
 void check_whole_steps(Context& context) {
   const std::pair<const char*, double> steps[] = {
       {"eval_steps", context.config.run.eval_steps},
@@ -219,7 +205,6 @@ void resolve_device(Context& context) {
 void resolve_run(Context& context) {
   resolve_evaluation(context);
   resolve_reports(context);
-  note_eval_batch(context);
   check_whole_steps(context);
   resolve_data_order(context);
   resolve_recompute(context);

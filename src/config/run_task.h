@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace zt::config {
@@ -24,7 +25,8 @@ struct PredictConfig {
   std::int64_t top_k = 50;  ///< 0: all tokens
   double top_p = 1;
   std::uint64_t seed = 42;  ///< of the sampling
-  std::int64_t batch_size = 1;
+  /// Prompts at once on a rank; absent: what memory and prompts allow.
+  std::optional<std::int64_t> batch_size;
 };
 
 }  // namespace zt::config

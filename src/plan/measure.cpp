@@ -161,8 +161,10 @@ MemoryReport measure(const Program& program, const schedule::ModelInfo& model, D
   report.device = walk(program, Place::device, program.device_arena);
   report.host = walk(program, Place::host, program.host_arena);
   for (const auto& layer : model.layers) {
-    if (layer.library <= report.library) continue;
-    report.library = layer.library;
+    auto library = layer.library;
+    if (layer.evaluation) library = std::max(library, layer.evaluation->library);
+    if (library <= report.library) continue;
+    report.library = library;
     report.library_layer = layer.name;
   }
   const auto costs = device_costs(device, world);

@@ -31,6 +31,9 @@ std::string change(const zero::EngineOptions& from, const zero::EngineOptions& t
         "--per_device_train_batch_size {} --gradient_accumulation_steps {} (the same tokens)",
         to.shape.batch, to.micro_steps));
   }
+  if (from.eval_batch != to.eval_batch) {
+    parts.push_back(fmt::format("--per_device_eval_batch_size {}", to.eval_batch));
+  }
   std::string text;
   for (const auto& part : parts) text += (text.empty() ? "" : ", ") + part;
   return text;
@@ -45,6 +48,7 @@ std::optional<Candidate> cheapest(const Planner& planner, const zero::EngineOpti
     smaller.zero.recompute.reset();
     smaller.zero.reduce_at.reset();
     smaller.shape.batch = batch;
+    smaller.eval_batch = std::min(options.eval_batch, batch);
     smaller.micro_steps = static_cast<int>(options.micro_steps * (options.shape.batch / batch));
     const auto rows = table(planner, smaller);
     if (const auto best = pick(rows, planner.target())) return rows[*best];

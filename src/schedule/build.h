@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@ struct UnitInfo {
   bool keep_fp32 = false;             ///< parameters and wire are fp32 whatever the run computes in
 };
 
+/// What one forward of a layer takes, the stash of Keep::all with it.
+struct ForwardSizes {
+  Bytes output, stash, scratch;
+  Bytes library;  ///< allocations inside ATen during the call
+};
+
 /// A layer as the builder sees it: sizes only.
 struct LayerInfo {
   std::string name;
@@ -27,6 +34,7 @@ struct LayerInfo {
   bool gives_loss = false;
   bool backward_reads_params = true;
   double forward_flops = 0;
+  std::optional<ForwardSizes> evaluation;  ///< absent: as in training
 };
 
 struct ModelInfo {

@@ -215,13 +215,15 @@ void Builder::emit_forward(MicroState& state, const Use& use) {
   const auto add = [&](BufferKind kind, Bytes bytes, bool ends) {
     return start_bytes(op, kind, bytes, ends);
   };
-  if (layer.output.value > 0)
-    state.activations[at] = add(BufferKind::activation, layer.output, false);
   const bool keeps = state.training && options_.recompute != Recompute::full;
-  const auto stash =
-      keeps && options_.recompute == Recompute::selective ? layer.stash_selective : layer.stash_all;
-  if (stash.value > 0) state.stashes[at] = add(BufferKind::stash, stash, !keeps);
-  if (layer.forward_scratch.value > 0) add(BufferKind::scratch, layer.forward_scratch, true);
+  const bool selective = keeps && options_.recompute == Recompute::selective;
+  ForwardSizes sizes{layer.output, selective ? layer.stash_selective : layer.stash_all,
+                     layer.forward_scratch, layer.library};
+  if (!state.training) sizes = layer.evaluation.value_or(sizes);
+  if (sizes.output.value > 0)
+    state.activations[at] = add(BufferKind::activation, sizes.output, false);
+  if (sizes.stash.value > 0) state.stashes[at] = add(BufferKind::stash, sizes.stash, !keeps);
+  if (sizes.scratch.value > 0) add(BufferKind::scratch, sizes.scratch, true);
   if (!state.training && l > 0) op.ends.push_back(state.activations[at - 1]);
   state.out->push_back(std::move(op));
 }

@@ -41,4 +41,16 @@ generate::Settings generation_settings(const config::Config& config,
   return settings;
 }
 
+std::vector<std::string> ignored_settings(const config::Config& config,
+                                          const generate::Settings& settings) {
+  std::vector<std::string> lines;
+  if (settings.do_sample || is_set(config, "predict.do_sample")) return lines;
+  for (const char* field : {"predict.temperature", "predict.top_k", "predict.top_p"}) {
+    if (!is_set(config, field)) continue;
+    const auto& origin = config.origins.at(field);
+    lines.push_back(origin.key + ": no effect without do_sample (" + origin.place + ")");
+  }
+  return lines;
+}
+
 }  // namespace zt::train

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "config/config.h"
 #include "data/tokenizer.h"
 #include "generate/settings.h"
@@ -12,5 +15,10 @@ namespace zt::train {
 [[nodiscard]] generate::Settings generation_settings(const config::Config& config,
                                                      const data::Tokenizer& tokenizer,
                                                      std::int64_t vocab);
+
+/// The drawing settings that the user has set and that change nothing, as `settings` do not draw;
+/// one line each, with its place. None where the user has said so: that is known without the model.
+[[nodiscard]] std::vector<std::string> ignored_settings(const config::Config& config,
+                                                        const generate::Settings& settings);
 
 }  // namespace zt::train

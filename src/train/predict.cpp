@@ -18,15 +18,18 @@
 #include "train/model_source.h"
 #include "train/prediction_exchange.h"
 #include "train/rank_group.h"
-#include "train/rank_values.h"
 #include "train/run_parts.h"
 #include "train/trained_weights.h"
 #include "train/watched_store.h"
+#include "zero/rank_values.h"
 
 namespace zt::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// More slots make a step longer without many more tokens per second.
+constexpr std::int64_t kMostSlots = 64;
 
 /// What is known before the ranks meet, the same on all of them.
 struct Prepared {
@@ -104,7 +107,12 @@ class PredictRun {
   /// This rank's prompts.
   void tokenize();
   [[nodiscard]] generate::DecoderShape shape_of_decoder();
-  void require_fits(const generate::DecoderShape& shape, std::int64_t longest);
+  void require_fits(const generate::DecoderShape& shape, std::int64_t longest, Bytes there) const;
+  /// What a rank may use, the same on all. Collective.
+  [[nodiscard]] Bytes available() const;
+  /// Slots for --generation_batch_size auto: a rank's prompts, as many as fit, at most kMostSlots.
+  [[nodiscard]] std::int64_t automatic_slots(std::int64_t capacity, std::int64_t longest,
+                                             Bytes there) const;
   [[nodiscard]] generate::DecoderMemory memory_of(const generate::DecoderShape& shape,
                                                   std::int64_t longest) const;
   void generate_all();
@@ -152,31 +160,47 @@ generate::DecoderMemory PredictRun::memory_of(const generate::DecoderShape& shap
                                   world());
 }
 
-void PredictRun::require_fits(const generate::DecoderShape& shape, std::int64_t longest) {
+Bytes PredictRun::available() const {
   const auto target = plan_target(given_.config, context_, input_.rank.local_world_size);
-  const bool device = context_.device == Device::cuda;
-  const Bytes used{
-      device ? max_over_ranks(*context_.communicator, memory::device_used(context_.device).value)
-             : 0};
-  const Bytes available =
-      device ? target.device_memory - used
-             : Bytes{target.host_memory.value / std::max(1, input_.rank.local_world_size)};
+  if (context_.device != Device::cuda) {
+    return {target.host_memory.value / std::max(1, input_.rank.local_world_size)};
+  }
+  return target.device_memory -
+         Bytes{zero::max_over_ranks(*context_.communicator,
+                                    memory::device_used(context_.device).value)};
+}
+
+std::int64_t PredictRun::automatic_slots(std::int64_t capacity, std::int64_t longest,
+                                         Bytes there) const {
+  constexpr double kShareOfHost = 0.5;  // other programs have the rest
+  const double share = context_.device == Device::cuda ? plan::kUsableShare : kShareOfHost;
+  const Bytes usable{static_cast<std::int64_t>(share * static_cast<double>(there.value))};
+  const auto parts = [](std::int64_t count, std::int64_t of) { return (count + of - 1) / of; };
+  const auto mine =
+      std::max<std::int64_t>(1, parts(static_cast<std::int64_t>(given_.lines.size()), world()));
+  auto slots = parts(mine, parts(mine, kMostSlots));  // no last round of a few
+  while (slots > 1 && memory_of({slots, capacity}, longest).total() > usable) --slots;
+  return slots;
+}
+
+void PredictRun::require_fits(const generate::DecoderShape& shape, std::int64_t longest,
+                              Bytes there) const {
   const auto memory = memory_of(shape, longest);
   say(fmt::format(
       "{} prompts, {} slots of {} tokens on each of {} ranks: {} of weights, {} of "
       "caches, {} of temporaries, {} there",
       given_.lines.size(), shape.slots, shape.capacity, world(), format_bytes(memory.weights),
-      format_bytes(memory.state), format_bytes(memory.work), format_bytes(available)));
-  if (memory.total() <= available) return;
+      format_bytes(memory.state), format_bytes(memory.work), format_bytes(there)));
+  if (memory.total() <= there) return;
   auto fewer = shape;
-  while (fewer.slots > 1 && memory_of(fewer, longest).total() > available) --fewer.slots;
-  const bool helps = memory_of(fewer, longest).total() <= available;
+  while (fewer.slots > 1 && memory_of(fewer, longest).total() > there) --fewer.slots;
+  const bool helps = memory_of(fewer, longest).total() <= there;
   throw ConfigError(fmt::format(
       "[train.predict] generation does not fit: each rank needs {} ({} of weights, {} of caches "
       "for "
       "{} prompts of {} tokens, {} of temporaries), got {}. {}",
       format_bytes(memory.total()), format_bytes(memory.weights), format_bytes(memory.state),
-      shape.slots, shape.capacity, format_bytes(memory.work), format_bytes(available),
+      shape.slots, shape.capacity, format_bytes(memory.work), format_bytes(there),
       helps
           ? fmt::format("--generation_batch_size {} fits.", fewer.slots)
           : std::string("Use shorter prompts, fewer --max_new_tokens, bf16, or a larger device.")));
@@ -188,10 +212,14 @@ generate::DecoderShape PredictRun::shape_of_decoder() {
     longest = std::max(longest, static_cast<std::int64_t>(prompt.tokens.size()));
   }
   auto& communicator = *context_.communicator;
-  const generate::DecoderShape shape{
-      given_.config.predict.batch_size,
-      max_over_ranks(communicator, generate::needed_capacity(prompts_, given_.settings))};
-  require_fits(shape, max_over_ranks(communicator, longest));
+  const auto capacity =
+      zero::max_over_ranks(communicator, generate::needed_capacity(prompts_, given_.settings));
+  longest = zero::max_over_ranks(communicator, longest);
+  const auto there = available();
+  const auto& asked = given_.config.predict.batch_size;
+  const generate::DecoderShape shape{asked ? *asked : automatic_slots(capacity, longest, there),
+                                     capacity};
+  require_fits(shape, longest, there);
   return shape;
 }
 
@@ -232,7 +260,7 @@ void PredictRun::generate_all() {
   generate::generate(*decoder, prompts_, given_.settings, listener);
   const std::chrono::duration<double> seconds = Clock::now() - begun;
   exchange.finish();
-  const auto all = sum_over_ranks(*context_.communicator, tokens);
+  const auto all = zero::sum_over_ranks(*context_.communicator, tokens);
   say(fmt::format("{} completions with {} tokens in {}; {:.1f} tokens/s on rank 0", count, all,
                   path, static_cast<double>(tokens) / std::max(seconds.count(), 1e-9)));
 }
@@ -250,13 +278,17 @@ void predict(const RunInput& input) {
   log::init(rank, log::parse_level(rank == 0 ? run.log_level : run.log_level_replica));
   if (rank == 0) {
     for (const auto& notice : prepared.config.notices) log::info("config", notice);
+    for (const auto& line : ignored_settings(prepared.config, prepared.settings)) {
+      log::info("config", line);
+    }
     log::info("predict", fmt::format("weights of {} ({})", prepared.weights.folder,
                                      prepared.weights.found_as));
   }
   const auto config = prepared.config;
   try {
     with_rank_group(input, config, [&](comm::RankGroup& group) {
-      PredictRun(input, std::move(prepared), group).run();
+      PredictRun rank_run(input, std::move(prepared), group);
+      comm::run_part(group, [&] { rank_run.run(); });
     });
   } catch (const c10::OutOfMemoryError& error) {
     throw DeviceError(std::string("[train.predict] out of memory: ") +

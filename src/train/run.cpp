@@ -254,8 +254,8 @@ void RankRun::open_run_outputs() {
 
 std::optional<data::EvalLoader> RankRun::eval_loader() const {
   if (!data_.sets.eval) return std::nullopt;
-  return data::EvalLoader(*data_.sets.eval, planned_->options.shape.batch, input_.rank.world_size,
-                          rank());
+  return data::EvalLoader(*data_.sets.eval, planned_->options.eval_shape().batch,
+                          input_.rank.world_size, rank());
 }
 
 RunEnd RankRun::test() {
@@ -275,7 +275,7 @@ void RankRun::test_trained() {
 
 void RankRun::report_test(const data::Dataset& set) {
   check_ids(set);
-  const auto& shape = planned_->options.shape;
+  const auto shape = planned_->options.eval_shape();
   const data::EvalLoader loader(set, shape.batch, input_.rank.world_size, rank());
   const auto result = evaluate(*engine_,
                                {.loader = &loader,
@@ -301,7 +301,8 @@ EvalResult RankRun::evaluate_once(const TrainResult& trained) {
 RunEnd run_in_group(const RunInput& input, config::Config config, OpenedModel model) {
   auto end = RunEnd::finished;
   with_rank_group(input, config, [&](comm::RankGroup& group) {
-    end = RankRun(input, config, std::move(model), group).run();
+    RankRun rank_run(input, config, std::move(model), group);
+    comm::run_part(group, [&] { end = rank_run.run(); });
   });
   return end;
 }

@@ -8,7 +8,7 @@
 
 #include "memory/arena.h"
 #include "train/memory_report.h"
-#include "train/rank_values.h"
+#include "zero/rank_values.h"
 #include "zero/residency.h"
 
 namespace zt::train {
@@ -22,7 +22,7 @@ plan::Target plan_target(const config::Config& config, const zero::RankContext& 
   target.host_memory = {::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGE_SIZE)};
   if (rank.device == Device::cuda) {
     const auto capacity = config.launch.gpu_memory.value_or(memory::device_capacity(rank.device));
-    target.device_memory = {-max_over_ranks(*rank.communicator, -capacity.value)};
+    target.device_memory = {-zero::max_over_ranks(*rank.communicator, -capacity.value)};
   }
   return target;
 }
@@ -66,9 +66,9 @@ std::string compare_memory(const zero::Engine& engine, const plan::Candidate& pl
   const Bytes library = planned.memory.library;
   auto& communicator = *rank.communicator;
   if (rank.device == Device::cuda) {
-    const Bytes peak{max_over_ranks(communicator, engine.library_peak().value)};
+    const Bytes peak{zero::max_over_ranks(communicator, engine.library_peak().value)};
     // The driver's figure; ATen's allocator keeps what it once had, so it is a peak.
-    const Bytes used{max_over_ranks(communicator, memory::device_used(rank.device).value)};
+    const Bytes used{zero::max_over_ranks(communicator, memory::device_used(rank.device).value)};
     const Bytes fixed = planned.memory.context + planned.memory.communicator;
     return memory_table({{"device arena", planned.memory.device.arena, program.device_arena},
                          {"library", library, peak},
@@ -77,7 +77,7 @@ std::string compare_memory(const zero::Engine& engine, const plan::Candidate& pl
                          {"host arena", planned.memory.host.arena, program.host_arena}});
   }
   const Bytes mine = peak_growth(memory_base);
-  const Bytes peak{max_over_ranks(communicator, mine.value)};
+  const Bytes peak{zero::max_over_ranks(communicator, mine.value)};
   return memory_table({{"arenas and library", arenas + library, peak}});
 }
 

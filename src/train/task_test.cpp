@@ -113,11 +113,22 @@ TEST_F(TaskTest, SettingsOfTheModelGiveWayToTheUsers) {
   config_.origins["predict.top_k"] = {"--top_k", "command line"};
   const auto merged = generation_settings(config_, tokenizer, 4096);
   EXPECT_TRUE(merged.do_sample);
+  EXPECT_TRUE(ignored_settings(config_, merged).empty());
   EXPECT_EQ(merged.top_k, 3);
   EXPECT_EQ(merged.top_p, 0.5);
   EXPECT_EQ(merged.eos, (std::vector<std::int32_t>{1, 2}));
   EXPECT_EQ(merged.max_new_tokens, 0);
   EXPECT_EQ(merged.max_length, 90);
+}
+
+TEST_F(TaskTest, ADrawingSettingIsNotedOnlyWhereNothingDraws) {
+  config_.predict.top_k = 3;
+  config_.origins["predict.top_k"] = {"--top_k", "command line"};
+  EXPECT_EQ(ignored_settings(config_, {.do_sample = false}),
+            std::vector<std::string>{"--top_k: no effect without do_sample (command line)"});
+  EXPECT_TRUE(ignored_settings(config_, {.do_sample = true}).empty());
+  config_.origins["predict.do_sample"] = {"--do_sample", "command line"};
+  EXPECT_TRUE(ignored_settings(config_, {.do_sample = false}).empty()) << "said with the flags";
 }
 
 TEST_F(TaskTest, WithoutAnEosTheTokenizersEndsASequence) {

@@ -94,14 +94,13 @@ const layer::Layer& layer_at(const Machine& machine, int index) {
   return *machine.model->layers.at(static_cast<std::size_t>(index));
 }
 
-layer::TensorSpec activation(const Machine& machine, int index) {
-  return layer_at(machine, index)
-      .output(machine.options->shape, machine.options->precision.compute);
+layer::TensorSpec activation(const Machine& machine, int index, const layer::BatchShape& shape) {
+  return layer_at(machine, index).output(shape, machine.options->precision.compute);
 }
 
-memory::Queues::Work bind_forward(const Machine& machine, const Operation& op, StepState& state) {
+memory::Queues::Work bind_forward(const Machine& machine, const Operation& op,
+                                  const layer::BatchShape& shape, StepState& state) {
   const auto& layer = layer_at(machine, op.layer);
-  const auto& shape = machine.options->shape;
   const auto compute = machine.options->precision.compute;
   const Finder finder(machine, op);
   const bool kept = std::none_of(op.ends.begin(), op.ends.end(), [&](BufferId id) {
@@ -115,15 +114,16 @@ memory::Queues::Work bind_forward(const Machine& machine, const Operation& op, S
   bound.stash = finder.unpack(BufferKind::stash, layer.stash(shape, compute, keep));
   bound.scratch = finder.unpack(BufferKind::scratch, layer.forward_scratch(shape, compute, keep));
   if (op.layer > 0) {
-    bound.x =
-        finder.tensor(BufferKind::activation, op.layer - 1, activation(machine, op.layer - 1));
+    bound.x = finder.tensor(BufferKind::activation, op.layer - 1,
+                            activation(machine, op.layer - 1, shape));
   }
   const bool without_output = op.kind == OpKind::recompute && layer.can_leave_out_output();
   if (!layer.gives_loss() && !without_output) {
-    bound.y = finder.tensor(BufferKind::activation, op.layer, activation(machine, op.layer));
+    bound.y = finder.tensor(BufferKind::activation, op.layer, activation(machine, op.layer, shape));
   }
-  return [&layer, &state, keep, bound = std::move(bound)](const Launch& launch) {
+  return [&layer, &state, keep, shape, bound = std::move(bound)](const Launch& launch) {
     auto context = state.context;
+    context.shape = shape;
     context.launch = launch;
     layer.forward(context, keep, {bound.params, bound.x, bound.y, bound.stash, bound.scratch});
   };
@@ -144,13 +144,13 @@ memory::Queues::Work bind_backward(const Machine& machine, const Operation& op, 
   bound.stash = finder.unpack(BufferKind::stash, layer.stash(shape, compute, keep));
   bound.scratch = finder.unpack(BufferKind::scratch, layer.backward_scratch(shape, compute, keep));
   if (op.layer > 0) {
-    const auto spec = activation(machine, op.layer - 1);
+    const auto spec = activation(machine, op.layer - 1, shape);
     bound.x = finder.tensor(BufferKind::activation, op.layer - 1, spec);
     bound.grad_x = finder.tensor(BufferKind::grad_activation, op.layer - 1, spec);
   }
   if (!layer.gives_loss()) {
     bound.grad_y =
-        finder.tensor(BufferKind::grad_activation, op.layer, activation(machine, op.layer));
+        finder.tensor(BufferKind::grad_activation, op.layer, activation(machine, op.layer, shape));
   }
   for (const auto id : op.starts) {
     if (machine.program->buffer(id).kind == BufferKind::grad_full)
@@ -168,9 +168,12 @@ memory::Queues::Work bind_backward(const Machine& machine, const Operation& op, 
 
 }  // namespace
 
-memory::Queues::Work bind_layer(const Machine& machine, const Operation& op, StepState& state) {
-  return op.kind == OpKind::backward ? bind_backward(machine, op, state)
-                                     : bind_forward(machine, op, state);
+memory::Queues::Work bind_layer(const Machine& machine, schedule::VariantKind variant,
+                                const Operation& op, StepState& state) {
+  if (op.kind == OpKind::backward) return bind_backward(machine, op, state);
+  const bool evaluation = variant == schedule::VariantKind::evaluation;
+  return bind_forward(machine, op,
+                      evaluation ? machine.options->eval_shape() : machine.options->shape, state);
 }
 
 }  // namespace zt::zero

@@ -231,12 +231,13 @@ Queues::Work bind_step(const Machine& machine, const Operation& op) {
   };
 }
 
-Queues::Work bind_one(const Machine& machine, const Operation& op, StepState& state) {
+Queues::Work bind_one(const Machine& machine, schedule::VariantKind variant, const Operation& op,
+                      StepState& state) {
   switch (op.kind) {
     case OpKind::forward:
     case OpKind::recompute:
     case OpKind::backward:
-      return bind_layer(machine, op, state);
+      return bind_layer(machine, variant, op, state);
     case OpKind::release:
       return [](const Launch& /*launch*/) {};
     case OpKind::load_states:
@@ -287,7 +288,9 @@ std::vector<Queues::Work> bind(const Machine& machine, const schedule::Variant& 
                                StepState& state) {
   std::vector<Queues::Work> result;
   result.reserve(variant.operations.size());
-  for (const auto& op : variant.operations) result.push_back(bind_one(machine, op, state));
+  for (const auto& op : variant.operations) {
+    result.push_back(bind_one(machine, variant.kind, op, state));
+  }
   return result;
 }
 

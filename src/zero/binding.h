@@ -18,7 +18,8 @@ namespace zt::zero {
 /// needs is in device memory beside it (Scalars).
 struct StepState {
   layer::Context context;
-  layer::Batch batch;  ///< on CUDA the three tensors of ids stay, their values change
+  /// On CUDA the three tensors of ids stay, their values change.
+  layer::Batch batch, eval_batch;
 };
 
 /// Everything an operation may touch. The pieces outlive the bound operations.

@@ -38,6 +38,7 @@ void compare_schedules(const Machine& machine, const schedule::Program& program,
                                    double_view(scalars.losses(), world), launch);
   memory::copy(double_view(scalars.losses(), world), {hashes.data(), world, DType::i64}, launch);
   memory::synchronize(launch);
+  machine.communicator->check();
   for (int r = 0; r < world; ++r) {
     if (hashes[static_cast<std::size_t>(r)] != mine) {
       throw CommError(
@@ -163,26 +164,32 @@ void Engine::Impl::update_loss_scale(StepResult& result) {
   if (result.next_loss_scale != result.loss_scale) upload_inverse_scale();
 }
 
-void Engine::Impl::set_batch(const layer::Batch& batch, double* loss_sum) {
+void Engine::Impl::set_batch(const layer::Batch& batch, layer::Batch& to, double* loss_sum) {
   if (machine.device == Device::cuda) {
     const auto launch = executor->queues().compute();
-    memory::copy(layer::view_of(batch.input_ids), layer::view_of(state.batch.input_ids), launch);
-    memory::copy(layer::view_of(batch.targets), layer::view_of(state.batch.targets), launch);
-    memory::copy(layer::view_of(batch.position_ids), layer::view_of(state.batch.position_ids),
-                 launch);
-    state.batch.cu_seqlens = batch.cu_seqlens;
+    memory::copy(layer::view_of(batch.input_ids), layer::view_of(to.input_ids), launch);
+    memory::copy(layer::view_of(batch.targets), layer::view_of(to.targets), launch);
+    memory::copy(layer::view_of(batch.position_ids), layer::view_of(to.position_ids), launch);
+    to.cu_seqlens = batch.cu_seqlens;
     sources.push_back(batch);
   } else {
-    state.batch = batch;
+    to = batch;
   }
+  state.context.batch = &to;
   state.context.loss_sum = machine.tensor(loss_sum, {1}, DType::i64).view(at::kDouble);
 }
 
 void Engine::Impl::make_batch_buffers() {
-  const std::vector<std::int64_t> shape{options.shape.batch, options.shape.sequence};
   const auto device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(machine.device_index));
-  const auto make = [&] { return at::zeros(shape, at::TensorOptions(device).dtype(at::kLong)); };
-  state.batch = {make(), make(), make(), {}};
+  const auto make = [&](const layer::BatchShape& shape) {
+    return at::zeros({shape.batch, shape.sequence}, at::TensorOptions(device).dtype(at::kLong));
+  };
+  const auto& shape = options.shape;
+  state.batch = {make(shape), make(shape), make(shape), {}};
+  state.eval_batch = state.batch;
+  const auto evaluated = options.eval_shape();
+  if (evaluated.batch == shape.batch) return;
+  state.eval_batch = {make(evaluated), make(evaluated), make(evaluated), {}};
 }
 
 void Engine::Impl::publish_loss_scale() {
@@ -249,7 +256,7 @@ void Engine::micro_step(const layer::Batch& batch) {
   self.require(self.target_tokens > 0, "micro_step before begin_step");
   self.require(self.micro < self.options.micro_steps && !self.in_forward, "too many micro_steps");
   if (self.machine.position != nullptr) self.machine.position->begin_micro_step(self.micro);
-  self.set_batch(batch, self.scalars().losses() + self.machine.rank());
+  self.set_batch(batch, self.state.batch, self.scalars().losses() + self.machine.rank());
   self.run(self.variant());
   self.unpublished = false;
   ++self.micro;
@@ -262,7 +269,7 @@ double Engine::forward(const layer::Batch& batch) {
                "forward before backward");
   auto* loss = self.scalars().losses() + self.machine.rank();
   const double before = self.read(loss, 1).front();
-  self.set_batch(batch, loss);
+  self.set_batch(batch, self.state.batch, loss);
   self.executor->run_until_loss(self.variant());
   self.in_forward = true;
   self.forward_loss = self.read(loss, 1).front() - before;
@@ -335,7 +342,7 @@ double Engine::evaluate(const layer::Batch& batch) {
   self.settle();
   auto* loss = self.scalars().evaluation_loss();
   kernels::fill_zero(double_view(loss, 1), self.executor->queues().compute());
-  self.set_batch(batch, loss);
+  self.set_batch(batch, self.state.eval_batch, loss);
   self.executor->run(schedule::VariantKind::evaluation);
   const double sum = self.read(loss, 1).front();
   self.sources.clear();

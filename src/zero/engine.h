@@ -35,11 +35,17 @@ struct EngineOptions {
   config::ZeroConfig zero;
   config::PrecisionConfig precision;
   config::OptimizerConfig optimizer;
-  layer::BatchShape shape;  ///< of every micro-step and of evaluation batches
+  layer::BatchShape shape;  ///< of every micro-step
   int micro_steps = 1;      ///< per step
+  std::int64_t eval_batch =
+      0;  ///< sequences of an evaluation batch; 0: as many as a micro-step has
   /// Most a rank may take of its GPU, everything counted; 0: all of it. What libraries want beyond
   /// it is an out-of-memory error.
   Bytes device_limit;
+
+  [[nodiscard]] layer::BatchShape eval_shape() const {
+    return {eval_batch > 0 ? eval_batch : shape.batch, shape.sequence, shape.document_mask};
+  }
 };
 
 /// What a step did.
@@ -105,7 +111,9 @@ class Engine {
 
   /// Fills parameters (and fp32 masters) and zeroes the moments.
   void load_params(const ParamSource& source);
-  /// Gathers unit after unit; `sink` gets every parameter, in the compute dtype, on rank 0.
+  /// Gathers unit after unit; `sink` gets every parameter, in the compute dtype, on rank 0. What it
+  /// got is to be used only once this has returned: an error says that not every rank sent its
+  /// part.
   void export_params(const ParamSink& sink);
 
   /// Fills parameters, masters and moments from a checkpoint that any world size, stage or offload

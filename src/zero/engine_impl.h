@@ -29,7 +29,8 @@ struct Engine::Impl {
   void upload_inverse_scale();
   /// Moves the fp16 loss scale on after a step and notes both scales in the result.
   void update_loss_scale(StepResult& result);
-  void set_batch(const layer::Batch& batch, double* loss_sum);
+  /// `to`: of `state`, what the operations read.
+  void set_batch(const layer::Batch& batch, layer::Batch& to, double* loss_sum);
   /// Tensors that batches are copied into, so that captured launches find them.
   void make_batch_buffers();
   /// Writes what this step's optimizer launches read.

@@ -10,6 +10,9 @@ EngineOptions engine_options(const config::Config& config) {
   options.shape = {config.run.per_device_train_batch_size, config.data.block_size,
                    config.data.document_mask};
   options.micro_steps = checked_narrow<int>(config.run.gradient_accumulation_steps);
+  if (config.run.do_eval || !config.test.test_file_dir.empty()) {
+    options.eval_batch = config.run.per_device_eval_batch_size.value_or(0);
+  }
   options.device_limit = config.launch.gpu_memory.value_or(Bytes{});
   return options;
 }

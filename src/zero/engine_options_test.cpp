@@ -26,6 +26,15 @@ TEST(EngineOptionsTest, TakeEverythingThatTheEngineKnowsFromTheConfiguration) {
   EXPECT_EQ(options.device_limit.value, 24'000'000'000);
 }
 
+TEST(EngineOptionsTest, TheBatchOfEvaluationCountsOnlyWhereThereIsOne) {
+  config::Config config;
+  config.run.per_device_eval_batch_size = 7;
+  config.run.do_eval = false;
+  EXPECT_EQ(engine_options(config).eval_batch, 0);
+  config.run.do_eval = true;
+  EXPECT_EQ(engine_options(config).eval_batch, 7);
+}
+
 TEST(EngineOptionsTest, WithoutAGpuMemoryThereIsNoLimit) {
   EXPECT_EQ(engine_options({}).device_limit.value, 0);
 }

@@ -61,6 +61,63 @@ TEST(EngineTest, EvaluationEqualsTheTrainingLossAndChangesNothing) {
   });
 }
 
+layer::Batch rows_of(const layer::Batch& all, std::int64_t begin, std::int64_t end) {
+  return {all.input_ids.slice(0, begin, end).contiguous(),
+          all.targets.slice(0, begin, end).contiguous(),
+          {},
+          {}};
+}
+
+/// What rank 0 found with evaluation batches of `rows` rows.
+struct Evaluated {
+  double sum = 0;
+  std::uint64_t hash = 0;  ///< of the parameters after two steps, with evaluations between them
+  Bytes arena;
+};
+
+Evaluated evaluate_and_train(std::int64_t rows) {
+  constexpr std::int64_t kRows = 192;
+  const testing::MlpSizes sizes;
+  Evaluated result;
+  testing::run_threads(2, [&](comm::Communicator& communicator) {
+    auto options = small_options();
+    options.zero.stage = 3;
+    options.eval_batch = rows;
+    Engine engine(testing::make_mlp(sizes), options, {&communicator, Device::cpu, 0});
+    engine.load_params(testing::mlp_init(sizes, 1));
+    const auto all = testing::mlp_batch(sizes, {kRows, 5, false}, 4);
+    const auto at_once = options.eval_shape().batch;
+    const auto evaluate_all = [&] {
+      double sum = 0;
+      for (std::int64_t r = 0; r < kRows; r += at_once) {
+        sum += engine.evaluate(rows_of(all, r, r + at_once));
+      }
+      return sum;
+    };
+    const auto sum = evaluate_all();
+    const auto batch = testing::mlp_batch(sizes, options.shape, 3);
+    for (int step = 0; step < 2; ++step) {
+      engine.begin_step(testing::mlp_targets(batch) * 2);
+      engine.micro_step(batch);
+      engine.step(1e-2);
+      EXPECT_NE(evaluate_all(), sum);
+    }
+    const auto hash = hash_params(engine);
+    if (communicator.rank() == 0) result = {sum, hash, engine.program().device_arena};
+  });
+  return result;
+}
+
+TEST(EngineTest, EvaluationBatchesOfAnySizeHaveTheSameSumAndLeaveTrainingAsItIs) {
+  const auto as_in_training = evaluate_and_train(0);
+  for (const std::int64_t rows : {1, 3, 192}) {
+    const auto other = evaluate_and_train(rows);
+    EXPECT_NEAR(other.sum, as_in_training.sum, 1e-6 * as_in_training.sum) << rows;
+    EXPECT_EQ(other.hash, as_in_training.hash) << rows;
+    EXPECT_EQ(other.arena > as_in_training.arena, rows == 192) << "only larger batches need room";
+  }
+}
+
 TEST(EngineTest, ANonFiniteGradientSkipsTheStep) {
   const testing::MlpSizes sizes;
   testing::run_threads(2, [&](comm::Communicator& communicator) {

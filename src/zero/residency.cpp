@@ -5,6 +5,20 @@
 #include <algorithm>
 
 namespace zt::zero {
+namespace {
+
+using layer::Keep;
+
+/// Of a forward whose batch has another size than those of training.
+schedule::ForwardSizes evaluation_sizes(const layer::Layer& layer, const layer::BatchShape& shape,
+                                        DType compute, Device device) {
+  return {.output = layer.gives_loss() ? Bytes{} : layer.output(shape, compute).bytes(),
+          .stash = packed_bytes(layer.stash(shape, compute, Keep::all)),
+          .scratch = packed_bytes(layer.forward_scratch(shape, compute, Keep::all)),
+          .library = layer.library(shape, compute, device)};
+}
+
+}  // namespace
 
 schedule::Residency residency(const config::ZeroConfig& zero) {
   struct Row {
@@ -96,8 +110,8 @@ schedule::ModelInfo describe(const ModelParts& model, const layout::ModelLayout&
     info.units.push_back(std::move(entry));
   }
   const auto& shape = options.shape;
+  const auto evaluated = options.eval_shape();
   const auto compute = options.precision.compute;
-  using layer::Keep;
   for (const auto& layer : model.layers) {
     schedule::LayerInfo entry;
     entry.name = layer->name();
@@ -120,6 +134,9 @@ schedule::ModelInfo describe(const ModelParts& model, const layout::ModelLayout&
     entry.library = layer->library(shape, compute, device);
     entry.backward_reads_params = layer->backward_reads_params();
     entry.forward_flops = layer->forward_flops(shape);
+    if (evaluated.batch != shape.batch) {
+      entry.evaluation = evaluation_sizes(*layer, evaluated, compute, device);
+    }
     info.layers.push_back(std::move(entry));
   }
   return info;

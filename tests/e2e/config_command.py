@@ -78,6 +78,14 @@ expect("train refuses a wrong task file before anything else", ["train", "--conf
 expect("train takes accelerate's names", ["train", "--config_file", "acc.yaml", "--fsdp_sharding_strategy", "FULL"], 2,
        "expected FULL_SHARD", "--model_name_or_path is missing")
 
-fastest = min(zt("config", "check", "bad.yaml")[2] for _ in range(3))
+names = [name[2:] for name in zt("help", "train")[1].split() if name.startswith("--") and len(name) > 10]
+wrong = {name[:5] + ("x" if name[5] != "x" else "z") + name[6:]: name for name in sorted(set(names)) if name.isidentifier() or "_" in name}
+write("typos.yaml", "training:\n" + "".join(f"  {word}: 1\n" for word in wrong))
+expect(f"{len(wrong)} typos in one file, every neighbour named", ["config", "check", "typos.yaml"], 2,
+       *(f"training.{word}: unknown key" for word in wrong), *(f"training.{name}" for name in wrong.values()))
+if len(wrong) < 100:
+    sys.exit(f"FAIL only {len(wrong)} names were found in zt help train")
+
+fastest = min(zt("config", "check", "typos.yaml")[2] for _ in range(3))
 print("PASS" if fastest < 2 else "FAIL", f"a wrong file is refused in {fastest:.2f} s of processor time")
 sys.exit(1 if failed or fastest >= 2 else 0)

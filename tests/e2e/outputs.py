@@ -21,6 +21,7 @@ import torch
 import _peer
 
 STEPS, BATCH, LOG, EVAL, RATE = 7, 4, 2, 3, 1e-3
+EVAL_BATCH = 3  # of 8 samples: the last batch has two
 TEXT = _peer.EXAMPLE / "valid"
 TIMES = {"runtime", "samples_per_second", "steps_per_second"}
 
@@ -32,7 +33,7 @@ def is_time(name):
 def zt_flags(root, output, *extra):
     return ["train", "--use_cpu", "--nproc", 1, "--model_name_or_path", root / "model", "--train_file_dir", TEXT,
             "--validation_file_dir", TEXT, "--output_dir", output, "--do_train", "--do_eval", "--block_size",
-            _peer.BLOCK, "--per_device_train_batch_size", BATCH, "--per_device_eval_batch_size", BATCH,
+            _peer.BLOCK, "--per_device_train_batch_size", BATCH, "--per_device_eval_batch_size", EVAL_BATCH,
             "--learning_rate", RATE, "--logging_steps", LOG, "--logging_first_step", "--eval_strategy", "steps",
             "--eval_steps", EVAL, "--max_eval_samples", 8, *extra]
 
@@ -44,7 +45,7 @@ def hf_run(root, output):
     rows = [{"input_ids": row, "labels": row} for row in _peer.blocks(root / "model", TEXT)]
     arguments = TrainingArguments(
         output_dir=output, use_cpu=True, max_steps=STEPS, per_device_train_batch_size=BATCH,
-        per_device_eval_batch_size=BATCH, learning_rate=RATE, logging_steps=LOG, logging_first_step=True,
+        per_device_eval_batch_size=EVAL_BATCH, learning_rate=RATE, logging_steps=LOG, logging_first_step=True,
         eval_strategy="steps", eval_steps=EVAL, save_strategy="no", report_to="tensorboard", disable_tqdm=True,
         optim="adamw_torch", dataloader_pin_memory=False)
     network = AutoModelForCausalLM.from_pretrained(root / "model", dtype=torch.float32)

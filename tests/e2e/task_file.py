@@ -45,7 +45,6 @@ deepspeed:
 predict:
   prompts: {prompts}
   max_new_tokens: {new_tokens}
-  batch_size: 2
 """
 
 
@@ -106,6 +105,17 @@ def refused(checks, name, code, part, *flags):
     checks.check(part in text, f"{name}: exit {code} and '{part}'" + ("" if part in text else f", got {text[-400:]}"))
 
 
+def check_notices(checks, work, task):
+    """A drawing setting has no effect only where the model's own generation_config.json does not draw either."""
+    path = work / "model/generation_config.json"
+    plain = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for draws in (True, False):
+        path.write_text(json.dumps(plain | {"do_sample": draws}), encoding="utf-8")
+        done = run_zt("run", "--config", task, "--task", "predict", "--predictions_file", work / "again.jsonl", "--top_k", 5)
+        noted = "--top_k: no effect without do_sample (command line)" in done.stdout + done.stderr
+        checks.check(noted != draws, f"--top_k beside do_sample {draws} of the model: {'noted' if noted else 'not noted'}")
+
+
 def check_refusals(checks, work, task):
     bad = work / "bad.jsonl"
     bad.write_text('{"prompt": "fine"}\n{"prompt"\n{"question": "x"}\n', encoding="utf-8")
@@ -159,13 +169,14 @@ def main():
         checks.check(len((out / "metrics.jsonl").read_text().splitlines()) == lines, "test leaves the training's metrics alone")
 
         theirs = expected_texts(network, tokenizer)
-        run_zt("run", "--config", task, "--task", "predict")
+        done = run_zt("run", "--config", task, "--task", "predict")
         check_predictions(checks, out / "predictions.jsonl", theirs, "two ranks, stage 3")
+        checks.check("5 prompts, 3 slots of" in done.stdout + done.stderr, "without a number each rank has slots for its prompts")
         first = lines_of(out / "predictions.jsonl")[0]
         checks.check(first["id"] == 1 and first["prompt"] == PROMPTS[0]["prompt"], "a line keeps its prompt's fields")
         for name, flags in {
                 "one rank, stage 0, one slot": ("--nproc", 1, "--zero_stage", 0, "--generation_batch_size", 1),
-                "the newest checkpoint": ("--resume_from_checkpoint", "latest"),
+                "two slots": ("--generation_batch_size", 2), "the newest checkpoint": ("--resume_from_checkpoint", "latest"),
                 "a named checkpoint": ("--resume_from_checkpoint", out / "checkpoint-4", "--nproc", 1)}.items():
             path = work / "again.jsonl"
             run_zt("run", "--config", task, "--task", "predict", "--predictions_file", path, *flags)
@@ -176,13 +187,15 @@ def main():
         check_predictions(checks, work / "ds.jsonl", theirs, "a DeepSpeed checkpoint")
 
         drawn = {}
-        for name, flags in {"two": (), "one": ("--nproc", 1, "--generation_batch_size", 5), "other": ("--generation_seed", 7)}.items():
+        for name, flags in {"two": ("--generation_batch_size", 2), "one": ("--nproc", 1, "--generation_batch_size", 5),
+                            "other": ("--generation_seed", 7)}.items():
             path = work / f"{name}.jsonl"
             run_zt("run", "--config", task, "--task", "predict", "--predictions_file", path, "--do_sample", "--top_p", 0.9, *flags)
             drawn[name] = path.read_text()
         checks.check(drawn["two"] == drawn["one"], "sampling: two ranks draw what one rank draws, in other batches")
         checks.check(drawn["two"] != drawn["other"], "sampling: another seed draws something else")
 
+        check_notices(checks, work, task)
         quiet = run_zt("run", "--config", task, "--task", "predict", "--log_level", "error")
         checks.check("[info]" not in quiet.stdout + quiet.stderr, "log_level error: nothing at info")
         script = subprocess.run([SOURCE / "scripts" / "run_deepspeed.sh", task, "predict", "--nproc", "1"], check=False,

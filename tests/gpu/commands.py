@@ -4,7 +4,8 @@
 usage: commands.py ZT WORK_DIR RANKS
 zt doctor (NCCL over all GPUs, links, clocks), zt launch with slots, binding and logs, DeepSpeed's command line and the old
 program names, torchrun, deepspeed and accelerate where they are on PATH, srun and mpirun where they are, SIGKILL of the
-launcher. Each run's losses have to be those of `zt train --nproc RANKS`. Exits with 1 when something is wrong. About 100 s.
+launcher. Each run's losses have to be those of `zt train --nproc RANKS`. The evaluation loss is the same with evaluation
+batches of another size, whole and uneven. Exits with 1 when something is wrong. About 120 s.
 """
 
 import json
@@ -91,6 +92,9 @@ def main():
         ("deepspeed train_deepspeed.py", ["deepspeed", f"--num_gpus={ranks}", compat / "train_deepspeed.py"]),
         ("accelerate launch train.py", ["accelerate", "launch", "--use_deepspeed", "--zero_stage", "2", "--mixed_precision", "bf16",
                                         "--num_processes", ranks, compat / "train.py"]),
+        ("zt launch zt run --task train", [zt, "launch", "--num_gpus", ranks, "--", "zt", "run", "--task", "train"]),
+        ("torchrun main_deepspeed.py --task train", ["torchrun", f"--nproc_per_node={ranks}", compat / "main_deepspeed.py", "--task",
+                                                     "train"]),
         ("mpirun zt train", ["mpirun", "--allow-run-as-root", "--bind-to", "none", "--oversubscribe", "-n", ranks, zt, "train"]),
     ]
     for index, (name, words) in enumerate(table):
@@ -102,6 +106,16 @@ def main():
         if losses(work / f"run{index}") != reference:
             wrong.append(f"losses {losses(work / f'run{index}')} differ from {reference}")
         check(f"{name} in {seconds:.0f} s", wrong, text)
+
+    found = {}
+    for batch in ("auto", 1, 5):  # of 2 in training, 37 blocks: the last batch of 5 has 2
+        size = [] if batch == "auto" else ["--per_device_eval_batch_size", batch]
+        status, text, _ = run([zt, "train", *train(f"eval{batch}"), "--validation_file_dir", work / "train", "--do_eval",
+                               "--max_eval_samples", 37, *size, "--nproc", ranks], env)
+        path = work / f"eval{batch}" / "eval_results.json"
+        found[batch] = json.loads(path.read_text())["eval_loss"] if path.exists() else f"status {status}\n{text[-2000:]}"
+    same = all(isinstance(value, float) and abs(value - found["auto"]) < 1e-3 * abs(found["auto"]) for value in found.values())
+    check(f"eval_loss with evaluation batches of other sizes: {found}", [] if same else ["they differ"])
 
     process = subprocess.Popen(list(map(str, [zt, "launch", "--num_gpus", ranks, "zt", "train", *train("killed", 1_000_000)])), env=env,
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -38,6 +38,9 @@ FIELDS = {"learning_rate": "optimizer.learning_rate", "weight_decay": "optimizer
           "dataloader_drop_last": "data.dataloader_drop_last",
           "logging_first_step": "run.logging_first_step"}
 
+# Ours is automatic when it is not given; its result is the same.
+AUTOMATIC = {"per_device_eval_batch_size"}
+
 COMMAND_LINES = [
     "",
     "--learning_rate 2e-4 --weight-decay 0.01 --adam_beta2=0.95 --warmup_steps 5",
@@ -122,7 +125,8 @@ def check_command_lines():
         arguments = theirs(line.split())
         wrong = [error] if tree is None else [
             (name, getattr(arguments, name), tree[field]) for name, field in FIELDS.items()
-            if not same(getattr(arguments, name), tree[field])]
+            if not same(getattr(arguments, name), tree[field])
+            and not (name in AUTOMATIC and tree[field] == "auto" and f"--{name}" not in line)]
         report(f"values of: {line or '(no flags)'}", arguments is not None and not wrong, wrong)
     for line in BAD_COMMAND_LINES:
         tree, _ = ours(line.split())
