@@ -96,13 +96,13 @@ def check_all_end(report, root, env):
     mpirun = [*MPIRUN, "-n", "2"]
     cases = {
         "mpirun zt bench": [*mpirun, ZT, "bench", "--model", root / "model", "--use_cpu", "True", "--bf16", "False", "--block_size",
-                            "64", "--steps", "1000000", "--warmup", "1"],
+                            "64", "--steps", "100000", "--warmup", "1"],
         "mpirun zt run --task predict": [*mpirun, ZT, "run", "--task", "predict", "--model_name_or_path", root / "model",
                                          "--prompts_file", prompts, "--predictions_file", root / "texts.jsonl", "--use_cpu", "True",
                                          "--max_new_tokens", "100"],
         "torchrun zt bench": [pathlib.Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc_per_node=2", "--no-python",
                               ZT, "bench", "--model", root / "model", "--use_cpu", "True", "--bf16", "False", "--block_size", "64",
-                              "--steps", "1000000", "--warmup", "1"],
+                              "--steps", "100000", "--warmup", "1"],
         "zt launch --launcher openmpi, a program of Python": [
             ZT, "launch", "--launcher", "openmpi", "--num_gpus", "2", "--launcher_args", " ".join(MPIRUN[1:]), "--", "python3", "-c",
             "import time; time.sleep(600)"],
@@ -124,8 +124,13 @@ def check_all_end(report, root, env):
                         found.append(pid)
             return found
 
-        ready = wait_until(lambda: len(ranks()) >= 2 or process.poll() is not None, 60) and process.poll() is None
-        time.sleep(2)  # into the middle of it
+        def connected():
+            with contextlib.suppress(OSError):
+                return sum(len(os.listdir(f"/proc/{pid}/task")) > (0 if "Python" in name else 4) for pid in ranks()) >= 2
+            return False
+
+        ready = wait_until(lambda: connected() or process.poll() is not None, 60) and process.poll() is None
+        time.sleep(1)  # into the middle of it
         wrong = [] if ready and len(ranks()) >= 2 else [f"{len(ranks())} ranks"]
         os.kill(process.pid, signal.SIGKILL)
         if not wait_until(lambda: not ranks(), 10):
