@@ -11,6 +11,7 @@
 #include <string>
 
 #include "checkpoint/huggingface.h"
+#include "checkpoint/safetensors.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "layer/tensor_view.h"
