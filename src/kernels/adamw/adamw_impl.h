@@ -46,7 +46,7 @@ struct AdamWRange {
   const void* grad = nullptr;
   void* param = nullptr;
   float factor = 1;
-  bool stream_param = false;  ///< the copy goes past the caches; a 16-bit copy of many elements
+  bool stream_param = false;  ///< the copy goes past the caches: one of many elements
   AdamWScalars scalars;
   AdamWRounding rounding;
 };

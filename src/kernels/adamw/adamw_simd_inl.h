@@ -54,7 +54,7 @@ HWY_INLINE hn::Vec<Halves> round_bits(Vec value, cpu::F16 /*kind*/) {
 template <typename Param>
 HWY_INLINE void store(Vec value, Param* to, bool stream) {
   if constexpr (std::is_same_v<Param, float>) {
-    hn::StoreU(value, Floats(), to);
+    stream ? hn::Stream(value, Floats(), to) : hn::StoreU(value, Floats(), to);
   } else {
     auto* bits = reinterpret_cast<std::uint16_t*>(to);
     const auto rounded = round_bits(value, Param{});
