@@ -33,11 +33,12 @@ int times_waited_for(const std::vector<RankView>& ranks, int rank) {
 
 std::optional<int> find_culprit(const std::vector<RankView>& ranks) {
   if (ranks.size() < 2) return std::nullopt;
-  // Smallest first: place of the driving thread, collectives begun, waits for nobody, waited for.
+  // Smallest first: place of the driving thread, collectives begun, waits for nobody, waited for,
+  // inside of work of the host or of a disk.
   const auto order = [&ranks](const RankView& view) {
-    return std::make_tuple(view.position.count, view.position.collectives,
-                           view.position.waits_for >= 0 ? 1 : 0,
-                           -times_waited_for(ranks, view.rank));
+    return std::make_tuple(
+        view.position.count, view.position.collectives, view.position.waits_for >= 0 ? 1 : 0,
+        -times_waited_for(ranks, view.rank), view.position.host_work >= 0 ? 0 : 1);
   };
   std::vector<RankView> sorted = ranks;
   std::sort(sorted.begin(), sorted.end(),

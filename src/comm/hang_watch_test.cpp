@@ -95,6 +95,30 @@ TEST_F(HangWatchTest, DeviceThatMovesKeepsTheRunAlive) {
   }
 }
 
+TEST_F(HangWatchTest, ADiskThatMovesKeepsTheRunAlive) {
+  other_.host_work = 12;
+  for (int i = 0; i < 10; ++i) {
+    wait(7.0, own_, other_);
+    EXPECT_FALSE(watch_.hangs(now_)) << i;
+    ++other_.host_marks;
+  }
+}
+
+TEST_F(HangWatchTest, ADiskThatIsStuckIsReportedAndNamed) {
+  other_.count = own_.count;
+  other_.host_work = 12;
+  wait(10.0, own_, other_);
+  EXPECT_TRUE(watch_.hangs(now_));
+  const auto culprit = find_culprit(watch_.views(now_));
+  EXPECT_EQ(culprit, 1);
+  const auto table = format_table(watch_.views(now_), culprit, [](std::int32_t operation) {
+    return operation == 12 ? "load_states u3 (boundary, 4 of 9; disk of /local/nvme)" : "forward";
+  });
+  EXPECT_NE(table.find("host at load_states u3 (boundary, 4 of 9; disk of /local/nvme)"),
+            std::string::npos)
+      << table;
+}
+
 TEST_F(HangWatchTest, PreparationIsUnlimitedAndSavingHasTheOuterLimit) {
   other_.activity = Activity::preparing_data;
   wait(100, own_, other_);
@@ -122,11 +146,32 @@ TEST(PositionTest, TextOfThePositionReadsBack) {
   position.collective = 4;
   position.device_collective = 9;
   position.device_marks = 11;
+  position.host_marks = 13;
+  position.host_work = 17;
   const auto back = parse_position(serialise(position));
   ASSERT_TRUE(back);
   EXPECT_EQ(serialise(*back), serialise(position));
   EXPECT_FALSE(back->moved_since(position));
   EXPECT_EQ(parse_position("1 2 three"), std::nullopt);
+}
+
+TEST(PositionTest, ADiskThatWorksIsShownBeforeTheHostsOptimizer) {
+  using Lane = PositionWriter::HostLane;
+  PositionWriter writer;
+  const auto before = writer.read();
+  writer.begin_host_work(Lane::optimizer, 5);
+  EXPECT_EQ(writer.read().host_work, 5);
+  writer.begin_host_work(Lane::disk_write, 7);
+  EXPECT_EQ(writer.read().host_work, 7);
+  EXPECT_TRUE(writer.read().moved_since(before));
+  const auto waiting = writer.read();
+  EXPECT_FALSE(writer.read().moved_since(waiting));
+  writer.mark_host();  // a block is done
+  EXPECT_TRUE(writer.read().moved_since(waiting));
+  writer.end_host_work(Lane::disk_write);
+  EXPECT_EQ(writer.read().host_work, 5);
+  writer.end_host_work(Lane::optimizer);
+  EXPECT_EQ(writer.read().host_work, -1);
 }
 
 TEST(PositionTest, PageIsReadThroughTheProcessIdentityAndOutlivesItsWriter) {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstddef>
 #include <new>
 #include <sstream>
@@ -20,7 +21,8 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 
 }  // namespace
 
-/// Each word has one writing thread, so that a load and a store make an increment.
+/// Each word but those of the host's work has one writing thread, so that a load and a store make
+/// an increment.
 struct PositionWriter::Page {
   std::atomic<std::uint64_t> magic{kMagic};
   std::atomic<std::uint64_t> count{0};
@@ -33,6 +35,8 @@ struct PositionWriter::Page {
   std::atomic<std::uint64_t> collectives{0};
   std::atomic<std::uint32_t> device_collective{0};  // + 1
   std::atomic<std::uint32_t> device_marks{0};
+  std::atomic<std::uint64_t> host_marks{0};  // of several threads
+  std::array<std::atomic<std::int32_t>, PositionWriter::kHostLanes> host_work{-1, -1, -1};
 
   void count_one() { count.store(count.load(kRelaxed) + 1, std::memory_order_release); }
   [[nodiscard]] Position read() const;
@@ -50,6 +54,10 @@ Position PositionWriter::Page::read() const {
   position.waits_for = waits_for.load(kRelaxed);
   position.device_collective = static_cast<std::int32_t>(device_collective.load(kRelaxed)) - 1;
   position.device_marks = device_marks.load(kRelaxed);
+  position.host_marks = host_marks.load(kRelaxed);
+  for (const auto& lane : host_work) {
+    if (position.host_work < 0) position.host_work = lane.load(kRelaxed);
+  }
   return position;
 }
 
@@ -82,13 +90,13 @@ const char* to_string(Activity activity) {
 bool Position::moved_since(const Position& before) const {
   return count != before.count || collectives != before.collectives ||
          collective != before.collective || device_collective != before.device_collective ||
-         device_marks != before.device_marks;
+         device_marks != before.device_marks || host_marks != before.host_marks;
 }
 
 std::string serialise(const Position& p) {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {}", p.count, p.step, p.micro_step, p.operation,
-                     static_cast<int>(p.activity), p.collectives, p.collective, p.waits_for,
-                     p.device_collective, p.device_marks);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", p.count, p.step, p.micro_step,
+                     p.operation, static_cast<int>(p.activity), p.collectives, p.collective,
+                     p.waits_for, p.device_collective, p.device_marks, p.host_marks, p.host_work);
 }
 
 std::optional<Position> parse_position(const std::string& text) {
@@ -96,7 +104,8 @@ std::optional<Position> parse_position(const std::string& text) {
   Position p;
   int activity = 0;
   in >> p.count >> p.step >> p.micro_step >> p.operation >> activity >> p.collectives >>
-      p.collective >> p.waits_for >> p.device_collective >> p.device_marks;
+      p.collective >> p.waits_for >> p.device_collective >> p.device_marks >> p.host_marks >>
+      p.host_work;
   if (!in || activity < 0 || activity > static_cast<int>(Activity::finishing)) return std::nullopt;
   p.activity = static_cast<Activity>(activity);
   return p;
@@ -126,6 +135,9 @@ std::string describe_wait(const Position& position, const OperationNames& names)
   if (position.device_collective >= 0) {
     text +=
         fmt::format("{}device at {}", text.empty() ? "" : "; ", name(position.device_collective));
+  }
+  if (position.host_work >= 0) {
+    text += fmt::format("{}host at {}", text.empty() ? "" : "; ", name(position.host_work));
   }
   return text;
 }
@@ -175,6 +187,15 @@ void PositionWriter::begin_collective(std::int32_t operation) {
 void PositionWriter::end_collective() { page_->collective.store(-1, kRelaxed); }
 
 void PositionWriter::set_waits_for(int rank) { page_->waits_for.store(rank, kRelaxed); }
+
+void PositionWriter::begin_host_work(HostLane lane, std::int32_t operation) {
+  page_->host_work.at(static_cast<std::size_t>(lane)).store(operation, kRelaxed);
+  mark_host();
+}
+
+void PositionWriter::end_host_work(HostLane lane) { begin_host_work(lane, -1); }
+
+void PositionWriter::mark_host() { page_->host_marks.fetch_add(1, kRelaxed); }
 
 Position PositionWriter::read() const { return page_->read(); }
 

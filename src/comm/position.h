@@ -37,6 +37,8 @@ struct Position {
   std::int32_t waits_for = -1;          ///< rank whose data that collective misses, where known
   std::int32_t device_collective = -1;  ///< CUDA: the last one that the device came to
   std::uint32_t device_marks = 0;       ///< CUDA: changes whenever the device moves on
+  std::uint64_t host_marks = 0;  ///< changes whenever the host's optimizer or a disk moves on
+  std::int32_t host_work = -1;   ///< operation that the host's optimizer or a disk is inside of
 
   /// True when something has moved between the two.
   [[nodiscard]] bool moved_since(const Position& before) const;
@@ -52,7 +54,8 @@ using OperationNames = std::function<std::string(std::int32_t)>;
 
 /// `step 14, micro-step 2, backward L3 (middle, 41 of 120)`, `step 15, reading data`.
 std::string describe(const Position& position, const OperationNames& names);
-/// `gather u3, for rank 2`: the collective that the rank is inside of; empty when it is in none.
+/// `gather u3, for rank 2; host at save_states u2`: the collective, and the work of the host or of
+/// a disk, that the rank is inside of; empty when it is in none.
 std::string describe_wait(const Position& position, const OperationNames& names);
 
 /// A rank's own position, in a page of memory that other processes of this machine can read: also
@@ -73,6 +76,13 @@ class PositionWriter {
   void begin_collective(std::int32_t operation);
   void end_collective();
   void set_waits_for(int rank);  ///< -1: for none
+  /// Threads beside the driving one, each with a lane of its own: an operation begins, and ends. Of
+  /// several, the position shows a disk's before the optimizer's.
+  enum class HostLane : std::uint8_t { disk_read, disk_write, optimizer };
+  static constexpr int kHostLanes = 3;
+  void begin_host_work(HostLane lane, std::int32_t operation);
+  void end_host_work(HostLane lane);
+  void mark_host();  ///< something was done within one; any thread
   [[nodiscard]] Position read() const;
 
   /// kPageBytes, page-aligned, for a CUDA device that writes two 32-bit words of it: at these

@@ -18,6 +18,10 @@ std::string name_of(const schedule::Variant& variant, std::size_t index) {
                      schedule::to_string(variant.kind), index, variant.operations.size());
 }
 
+bool is_disk(schedule::Stream stream) {
+  return stream == schedule::Stream::disk_read || stream == schedule::Stream::disk_write;
+}
+
 /// Work of the host, what waits for it, and layers that do not promise it cannot be captured.
 bool all_capturable(const Machine& machine, const schedule::Variant& variant) {
   return std::all_of(variant.operations.begin(), variant.operations.end(), [&](const auto& op) {
@@ -29,11 +33,20 @@ bool all_capturable(const Machine& machine, const schedule::Variant& variant) {
 
 }  // namespace
 
-comm::OperationNames name_operations(const schedule::Program& program) {
+comm::OperationNames name_operations(const schedule::Program& program,
+                                     const config::ZeroConfig& zero) {
   std::array<std::vector<std::string>, schedule::kNumVariants> names;
   for (const auto& variant : program.variants) {
     auto& list = names.at(static_cast<std::size_t>(variant.kind));
-    for (std::size_t i = 0; i < variant.operations.size(); ++i) list.push_back(name_of(variant, i));
+    for (std::size_t i = 0; i < variant.operations.size(); ++i) {
+      list.push_back(name_of(variant, i));
+      const auto& op = variant.operations[i];
+      if (!is_disk(op.stream)) continue;
+      const bool param =
+          op.kind == schedule::OpKind::load_param || op.kind == schedule::OpKind::save_param;
+      list.back().insert(list.back().size() - 1,
+                         "; disk of " + (param ? zero.param_nvme_path : zero.optimizer_nvme_path));
+    }
   }
   return [names](std::int32_t code) -> std::string {
     if (code < 0) return "before the first operation";
@@ -66,6 +79,9 @@ Executor::Executor(const Machine& machine, StepState& state)
       if (writer_ != nullptr && op.stream == schedule::Stream::comm &&
           op.kind != schedule::OpKind::release) {
         bound.work[i] = tell(std::move(bound.work[i]), code_of(variant.kind, i));
+      }
+      if (writer_ != nullptr && (op.stream == schedule::Stream::host || is_disk(op.stream))) {
+        bound.work[i] = tell_host(std::move(bound.work[i]), op.stream, code_of(variant.kind, i));
       }
     }
     bound.capturable = all_capturable(machine, variant);
@@ -111,6 +127,19 @@ memory::Queues::Work Executor::tell(memory::Queues::Work work, int code) const {
     writer->begin_collective(code);
     work(launch);
     writer->end_collective();
+  };
+}
+
+memory::Queues::Work Executor::tell_host(memory::Queues::Work work, schedule::Stream stream,
+                                         int code) const {
+  using Lane = comm::PositionWriter::HostLane;
+  const auto lane = stream == schedule::Stream::disk_read    ? Lane::disk_read
+                    : stream == schedule::Stream::disk_write ? Lane::disk_write
+                                                             : Lane::optimizer;
+  return [writer = writer_, lane, code, work = std::move(work)](const Launch& launch) {
+    writer->begin_host_work(lane, code);
+    work(launch);
+    writer->end_host_work(lane);
   };
 }
 

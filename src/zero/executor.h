@@ -15,7 +15,9 @@
 namespace zt::zero {
 
 /// Names of the numbers that operations have in reports: `backward L7 (middle, 41 of 120)`.
-comm::OperationNames name_operations(const schedule::Program& program);
+/// Those of disks with the folder: `load_states u3 (boundary, 5 of 40; disk of /local/nvme)`.
+comm::OperationNames name_operations(const schedule::Program& program,
+                                     const config::ZeroConfig& zero);
 
 /// Runs the variants of a program on the queues of a rank.
 class Executor {
@@ -58,6 +60,9 @@ class Executor {
   void stand_at(schedule::VariantKind kind, std::size_t index);
   /// Tells the position when a collective begins and ends: the host, and the device's stream.
   [[nodiscard]] memory::Queues::Work tell(memory::Queues::Work work, int code) const;
+  /// The same for the host's optimizer and disks.
+  [[nodiscard]] memory::Queues::Work tell_host(memory::Queues::Work work, schedule::Stream stream,
+                                               int code) const;
   void mark_device();
   struct Bound {
     std::vector<memory::Queues::Work> work;

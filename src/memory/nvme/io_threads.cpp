@@ -10,8 +10,10 @@
 #include <cstring>
 #include <deque>
 #include <new>
+#include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/units.h"
 
 namespace zt::memory {
@@ -178,8 +180,31 @@ std::int64_t IoThreads::start(IoFile& file, bool write, std::byte* data, std::in
   return last_number_;
 }
 
+/// Names what the disk has not answered when no block was done since the last look. Under the
+/// mutex.
+void IoThreads::report_stall(std::int64_t& blocks_seen,
+                             std::chrono::steady_clock::time_point began) {
+  if (std::exchange(blocks_seen, blocks_done_) != blocks_done_) return;
+  const auto job = std::find_if(jobs_.begin(), jobs_.end(),
+                                [](const auto& each) { return each->outstanding > 0; });
+  if (job == jobs_.end()) return;
+  const auto& stuck = **job;
+  const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - began;
+  log::warning(
+      "memory",
+      fmt::format("the disk does not answer: {} is to be {} up to byte {} (rank {}), nothing "
+                  "was done for {:.0f} s or more, waited {:.0f} s. Check the disk under "
+                  "nvme_path (dmesg).",
+                  stuck.file->path, moved_text(stuck.write), stuck.offset + stuck.issued,
+                  options_.rank, std::chrono::duration<double>(options_.stall).count(),
+                  waited.count()));
+}
+
 void IoThreads::wait_until(std::unique_lock<std::mutex>& lock, const std::function<bool()>& done) {
-  changed_.wait(lock, [&] { return failure_.empty() ? done() : in_flight_ == 0; });
+  const auto began = std::chrono::steady_clock::now();
+  auto seen = blocks_done_;
+  const auto over = [&] { return failure_.empty() ? done() : in_flight_ == 0; };
+  while (!changed_.wait_for(lock, options_.stall, over)) report_stall(seen, began);
   if (!failure_.empty()) throw FileError(failure_);
 }
 
@@ -231,7 +256,9 @@ bool IoThreads::next_block(Block& block) {
 /// One block is done or failed. Under the mutex.
 void IoThreads::finish(Block& block, const std::string& failure) {
   --in_flight_;
+  ++blocks_done_;
   --block.job->outstanding;
+  if (options_.on_progress) options_.on_progress();
   if (!failure.empty() && failure_.empty()) failure_ = failure;
   if (block.job->outstanding == 0 && block.job->issued == block.job->size) {
     jobs_.remove_if([&](const auto& job) { return job.get() == block.job; });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -35,7 +36,9 @@ class IoThreads {
     AioOptions aio;
     int threads = 1;
     bool verify = true;
-    int rank = 0;  ///< for messages
+    int rank = 0;                             ///< for messages
+    std::function<void()> on_progress{};      ///< a block is done; may be empty
+    std::chrono::milliseconds stall{30'000};  ///< see NvmeOptions
   };
 
   IoThreads(const Options& options, const MakeIo& make_io);
@@ -63,6 +66,7 @@ class IoThreads {
   bool next_block(Block& block);
   void finish(Block& block, const std::string& failure);
   void wait_until(std::unique_lock<std::mutex>& lock, const std::function<bool()>& done);
+  void report_stall(std::int64_t& blocks_seen, std::chrono::steady_clock::time_point began);
 
   const Options options_;
   std::mutex mutex_;  ///< guards everything below but threads_
@@ -70,6 +74,7 @@ class IoThreads {
   std::list<std::unique_ptr<Job>> jobs_;  ///< under way, in the order they came in
   std::int64_t last_number_ = 0;
   int in_flight_ = 0;  ///< blocks
+  std::int64_t blocks_done_ = 0;
   std::string failure_;
   bool stop_ = false;
   std::vector<std::unique_ptr<BlockIo>> ios_;

@@ -1,12 +1,16 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "base/log.h"
 #include "memory/nvme/nvme_store.h"
 
 namespace zt::memory {
@@ -133,6 +137,49 @@ TEST_F(NvmeFaultsTest, InterruptedRequestsAreMadeAgain) {
 TEST_F(NvmeFaultsTest, ChangedContentsAreNeverUsed) {
   expect_names(failure_of({.at = 11, .result = 0, .flip = true}), "not those that were written",
                3 * kBlock);
+}
+
+/// Answers each request after a while.
+class SlowIo final : public BlockIo {
+ public:
+  explicit SlowIo(std::chrono::milliseconds each) : each_(each) {}
+  [[nodiscard]] int depth() const override { return 1; }
+  void submit(const BlockRequest& request) override { real_->submit(request); }
+  void flush() override { real_->flush(); }
+  std::vector<BlockCompletion> reap(int at_least) override {
+    std::this_thread::sleep_for(each_);
+    return real_->reap(at_least);
+  }
+
+ private:
+  std::chrono::milliseconds each_;
+  std::unique_ptr<BlockIo> real_ = make_positional_io();
+};
+
+TEST_F(NvmeFaultsTest, EveryBlockOfASlowDiskCountsAsProgressAndTheWaitGoesOn) {
+  std::atomic<int> progress{0};
+  NvmeOptions how{.path = path_, .rank = 3};
+  how.aio.block_size = kBlock;
+  how.on_progress = [&progress] { ++progress; };
+  how.stall = std::chrono::milliseconds(5);  // each block takes longer: reported, never an error
+  how.make_io = [] { return std::make_unique<SlowIo>(std::chrono::milliseconds(20)); };
+  NvmeStore store(how);
+  const auto range = store.add("u4.exp_avg", {kSize});
+  std::vector<std::byte> bytes(kSize, std::byte{0x5a});
+  const std::vector<std::byte> written = bytes;
+  log::init(3, log::Level::warning);
+  testing::internal::CaptureStderr();
+  store.wait(store.write(range, written));
+  const auto log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(progress.load(), 7);
+  EXPECT_NE(log.find("the disk does not answer"), std::string::npos) << log;
+  EXPECT_NE(log.find("zerotrain/rank00003/u4.exp_avg is to be written"), std::string::npos) << log;
+  std::fill(bytes.begin(), bytes.end(), std::byte{0});
+  testing::internal::CaptureStderr();
+  store.wait(store.read(range, bytes));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("is to be read"), std::string::npos);
+  EXPECT_EQ(bytes, written);
+  EXPECT_EQ(progress.load(), 14);
 }
 
 TEST_F(NvmeFaultsTest, AFileThatAnotherProgramCutsIsAnError) {

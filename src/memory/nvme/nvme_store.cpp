@@ -81,7 +81,11 @@ struct NvmeStore::Impl {
 
   explicit Impl(NvmeOptions given) : options(std::move(given)), folder(options.path, options.rank) {
     options.aio = checked(options.aio);
-    IoThreads::Options how{.aio = options.aio, .verify = options.verify, .rank = options.rank};
+    IoThreads::Options how{.aio = options.aio,
+                           .verify = options.verify,
+                           .rank = options.rank,
+                           .on_progress = options.on_progress,
+                           .stall = options.stall};
     how.threads = options.aio.intra_op_parallelism;
     auto make = options.make_io;
     if (make) {

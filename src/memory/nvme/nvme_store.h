@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -18,6 +19,11 @@ struct NvmeOptions {
   AioOptions aio;
   bool direct = true;  ///< O_DIRECT; a file system without it gives a buffered file and a notice
   bool verify = true;  ///< a 64-bit hash per block, kept in memory and compared when it is read
+  /// Called by the I/O threads whenever a block is done, for a watchdog; may be empty.
+  std::function<void()> on_progress;
+  /// A disk that completes nothing for so long while somebody waits is named in the log, again and
+  /// again. The wait goes on: a slow disk makes a pause.
+  std::chrono::milliseconds stall{30'000};
   /// Tests: what a thread issues requests through; empty: io_uring, else pread and pwrite.
   std::function<std::unique_ptr<BlockIo>()> make_io;
 };
