@@ -3,20 +3,19 @@
 #include <fmt/format.h>
 
 #include <span>
+#include <utility>
 
 namespace zt::zero {
 namespace {
 
 std::unique_ptr<memory::NvmeStore> make_store(const std::string& path,
-                                              const config::ZeroConfig& config, int rank) {
+                                              const config::ZeroConfig& config, int rank,
+                                              const std::function<void()>& on_progress) {
   memory::NvmeOptions options;
+  options.on_progress = on_progress;
   options.path = path;
   options.rank = rank;
-  options.aio.block_size = config.aio_block_size;
-  options.aio.queue_depth = config.aio_queue_depth;
-  options.aio.intra_op_parallelism = config.aio_threads;
-  options.aio.single_submit = config.aio_single_submit;
-  options.aio.overlap_events = config.aio_overlap_events;
+  options.aio = aio_options(config);
   return std::make_unique<memory::NvmeStore>(options);
 }
 
@@ -26,19 +25,58 @@ std::span<std::byte> bytes_of(const View& view) {
 
 }  // namespace
 
-Disk::Disk(const schedule::Program& program, const config::ZeroConfig& config, int rank)
-    : program_(program), config_(config), ranges_(program.buffers.size()) {
+memory::AioOptions aio_options(const config::ZeroConfig& config) {
+  memory::AioOptions aio;
+  aio.block_size = config.aio_block_size;
+  aio.queue_depth = config.aio_queue_depth;
+  aio.intra_op_parallelism = config.aio_threads;
+  aio.single_submit = config.aio_single_submit;
+  aio.overlap_events = config.aio_overlap_events;
+  return aio;
+}
+
+Disk::Disk(const schedule::Program& program, const config::ZeroConfig& config, int rank,
+           const std::function<void()>& on_progress)
+    : program_(program), config_(config), versions_(program.buffers.size()) {
   for (std::size_t b = 0; b < program.buffers.size(); ++b) {
     const auto& buffer = program.buffers[b];
     if (buffer.where != Place::nvme) continue;
     const bool param = buffer.kind == schedule::BufferKind::param_shard;
     auto& store = param ? params_ : states_;
     if (!store) {
-      store = make_store(param ? config.param_nvme_path : config.optimizer_nvme_path, config, rank);
+      store = make_store(param ? config.param_nvme_path : config.optimizer_nvme_path, config, rank,
+                         on_progress);
     }
-    ranges_[b] =
-        store->add(fmt::format("{}.{}", to_string(buffer.kind), buffer.index), buffer.bytes());
+    versions_[b].ranges[0] = store->add(name_of(b), buffer.bytes());
   }
+}
+
+std::string Disk::name_of(std::size_t buffer) const {
+  const auto& what = program_.buffers[buffer];
+  return fmt::format("{}.{}", to_string(what.kind), what.index);
+}
+
+memory::NvmeStats Disk::stats() const { return (states_ ? states_ : params_)->stats(); }
+
+void Disk::reserve_versions() {
+  if (std::exchange(two_versions_, true)) return;
+  for (std::size_t b = 0; b < versions_.size(); ++b) {
+    const auto& buffer = program_.buffers[b];
+    if (buffer.where != Place::nvme) continue;
+    const schedule::BufferId id{static_cast<int>(b)};
+    versions_[b].ranges[1] = store_of(id).add(name_of(b) + ".b", buffer.bytes());
+  }
+}
+
+void Disk::freeze() {
+  ZT_ASSERT(two_versions_, "freeze needs reserve_versions");
+  const std::lock_guard lock(mutex_);
+  for (auto& versions : versions_) versions.frozen = versions.current;
+}
+
+void Disk::thaw() {
+  const std::lock_guard lock(mutex_);
+  for (auto& versions : versions_) versions.frozen = -1;
 }
 
 memory::NvmeStore& Disk::store_of(schedule::BufferId id) const {
@@ -46,24 +84,51 @@ memory::NvmeStore& Disk::store_of(schedule::BufferId id) const {
   return param ? *params_ : *states_;
 }
 
-const memory::NvmeRange& Disk::range_of(schedule::BufferId id) const {
-  return ranges_.at(static_cast<std::size_t>(id.value));
+memory::NvmeRange Disk::current(schedule::BufferId id) {
+  const std::lock_guard lock(mutex_);
+  const auto& versions = versions_.at(static_cast<std::size_t>(id.value));
+  return versions.ranges.at(static_cast<std::size_t>(versions.current));
+}
+
+/// The first piece of what replaces frozen contents turns to the other range; a buffer is always
+/// written whole.
+memory::NvmeRange Disk::to_write(schedule::BufferId id) {
+  const std::lock_guard lock(mutex_);
+  auto& versions = versions_.at(static_cast<std::size_t>(id.value));
+  if (versions.frozen == versions.current) versions.current = 1 - versions.current;
+  return versions.ranges.at(static_cast<std::size_t>(versions.current));
+}
+
+void Disk::read_range(schedule::BufferId id, const memory::NvmeRange& range, std::int64_t begin,
+                      const View& to) {
+  auto& store = store_of(id);
+  store.wait(store.read(range, bytes_of(to), storage({begin}, to.dtype)));
 }
 
 void Disk::read(schedule::BufferId id, std::int64_t begin, const View& to) {
-  auto& store = store_of(id);
-  store.wait(store.read(range_of(id), bytes_of(to), storage({begin}, to.dtype)));
+  read_range(id, current(id), begin, to);
+}
+
+void Disk::read_frozen(schedule::BufferId id, std::int64_t begin, const View& to) {
+  memory::NvmeRange range;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto& versions = versions_.at(static_cast<std::size_t>(id.value));
+    ZT_ASSERT(versions.frozen >= 0, "nothing is frozen");
+    range = versions.ranges.at(static_cast<std::size_t>(versions.frozen));
+  }
+  read_range(id, range, begin, to);
 }
 
 void Disk::write(schedule::BufferId id, std::int64_t begin, const View& from) {
   auto& store = store_of(id);
-  store.wait(store.write(range_of(id), bytes_of(from), storage({begin}, from.dtype)));
+  store.wait(store.write(to_write(id), bytes_of(from), storage({begin}, from.dtype)));
 }
 
 void Disk::read(const std::vector<Transfer>& transfers) {
   std::vector<memory::NvmeTicket> tickets;
   for (const auto& [id, host] : transfers) {
-    tickets.push_back(store_of(id).read(range_of(id), bytes_of(host)));
+    tickets.push_back(store_of(id).read(current(id), bytes_of(host)));
   }
   for (std::size_t i = 0; i < tickets.size(); ++i) store_of(transfers[i].id).wait(tickets[i]);
 }
@@ -71,7 +136,7 @@ void Disk::read(const std::vector<Transfer>& transfers) {
 void Disk::write(const std::vector<Transfer>& transfers) {
   std::vector<memory::NvmeTicket> tickets;
   for (const auto& [id, host] : transfers) {
-    tickets.push_back(store_of(id).write(range_of(id), bytes_of(host)));
+    tickets.push_back(store_of(id).write(to_write(id), bytes_of(host)));
   }
   for (std::size_t i = 0; i < tickets.size(); ++i) store_of(transfers[i].id).wait(tickets[i]);
 }

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <array>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <vector>
 
 #include "config/config.h"
@@ -10,11 +14,17 @@
 
 namespace zt::zero {
 
-/// The buffers of a program that lie on disk.
+/// DeepSpeed's `aio` section of a configuration.
+[[nodiscard]] memory::AioOptions aio_options(const config::ZeroConfig& config);
+
+/// The buffers of a program that lie on disk. A snapshot keeps the contents of a moment without
+/// copying them: what is written afterwards goes to a second range.
 class Disk {
  public:
-  /// Reserves room for all of them. Errors: FileError when a disk is full or cannot be written.
-  Disk(const schedule::Program& program, const config::ZeroConfig& config, int rank);
+  /// Reserves room for all of them. `on_progress`: see memory::NvmeOptions; may be empty.
+  /// Errors: FileError when a disk is full or cannot be written.
+  Disk(const schedule::Program& program, const config::ZeroConfig& config, int rank,
+       const std::function<void()>& on_progress = {});
 
   /// Elements from `begin` of a buffer into host memory, or from there. Blocks; any thread.
   /// `begin` is a multiple of `grain` elements, the end is one or the buffer's end.
@@ -23,6 +33,17 @@ class Disk {
   void write(schedule::BufferId id, std::int64_t begin, const View& from);
   /// Elements at whose multiples pieces of any buffer begin.
   [[nodiscard]] std::int64_t grain() const { return config_.aio_block_size; }
+
+  /// How the first of its disks is used.
+  [[nodiscard]] memory::NvmeStats stats() const;
+
+  /// Reserves a second range of every buffer; needed before `freeze`. Errors: as the constructor.
+  void reserve_versions();
+  /// Until `thaw` or the next `freeze`, `read_frozen` gives what the buffers hold now. Nothing is
+  /// under way, and nobody reads what was frozen before.
+  void freeze();
+  void thaw();                                                                  ///< any thread
+  void read_frozen(schedule::BufferId id, std::int64_t begin, const View& to);  ///< any thread
 
   struct Transfer {
     schedule::BufferId id;
@@ -34,12 +55,24 @@ class Disk {
 
  private:
   [[nodiscard]] memory::NvmeStore& store_of(schedule::BufferId id) const;
-  [[nodiscard]] const memory::NvmeRange& range_of(schedule::BufferId id) const;
+  /// The range that holds a buffer, and the one that a write goes to, which then holds it.
+  [[nodiscard]] memory::NvmeRange current(schedule::BufferId id);
+  [[nodiscard]] memory::NvmeRange to_write(schedule::BufferId id);
+  [[nodiscard]] std::string name_of(std::size_t buffer) const;
+  void read_range(schedule::BufferId id, const memory::NvmeRange& range, std::int64_t begin,
+                  const View& to);
 
   const schedule::Program& program_;
   config::ZeroConfig config_;
   std::unique_ptr<memory::NvmeStore> states_, params_;
-  std::vector<memory::NvmeRange> ranges_;  ///< by buffer
+  struct Versions {
+    std::array<memory::NvmeRange, 2> ranges;
+    int current = 0;
+    int frozen = -1;  ///< -1: neither
+  };
+  std::mutex mutex_;                ///< guards versions_
+  std::vector<Versions> versions_;  ///< by buffer
+  bool two_versions_ = false;
 };
 
 }  // namespace zt::zero

@@ -1,7 +1,6 @@
 #include "zero/state_io.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -50,15 +49,14 @@ View host_view(std::span<float> values) {
   return {values.data(), static_cast<std::int64_t>(values.size()), DType::f32};
 }
 
-/// fp32 host values into planned memory of any dtype and place.
+/// fp32 host values into planned memory of any dtype and place. `staging`: of a piece, for GPUs.
 void store(std::span<float> values, const View& to, Place place, const Machine& machine,
-           const Launch& launch) {
+           const memory::Arena& staging, const Launch& launch) {
   if (machine.device == Device::cpu || place == Place::host) {
     kernels::cast(host_view(values), to, Launch{});
     return;
   }
-  std::vector<std::byte> staged(static_cast<std::size_t>(to.bytes().value));
-  const View stage{staged.data(), to.numel, to.dtype};
+  const View stage{staging.at({0}), to.numel, to.dtype};
   kernels::cast(host_view(values), stage, Launch{});
   memory::copy(stage, to, launch);
   memory::synchronize(launch);
@@ -84,11 +82,16 @@ void compare_rounded(const Machine& machine, int unit, std::optional<DType> roun
   }
 }
 
+std::int64_t elements_at_once(const Machine& machine) {
+  return machine.disk ? round_up(kPiece, machine.disk->grain()) : kPiece;
+}
+
 /// One unit being filled: `first` is where in its flat order that begins which the rank updates.
 struct UnitLoad {
   const Machine& machine;
   int unit;
   const StateReader& reader;
+  const memory::Arena& staging;
   const Launch& launch;
   std::int64_t first;
 
@@ -96,7 +99,18 @@ struct UnitLoad {
            std::span<float> values) const {
     if (place_of(machine, ref) == Place::nvme) return put_on_disk(ref, at, values);
     const auto to = machine.view(ref, part).slice(at, static_cast<std::int64_t>(values.size()));
-    store(values, to, place_of(machine, ref), machine, launch);
+    store(values, to, place_of(machine, ref), machine, staging, launch);
+  }
+  /// Zeros, which need no way through the host. `values`: so many, overwritten.
+  void put_zeros(const schedule::Ref& ref, const schedule::StatePart& part, std::int64_t at,
+                 std::span<float> values) const {
+    const auto place = place_of(machine, ref);
+    if (place == Place::nvme) {
+      std::fill(values.begin(), values.end(), 0.0F);
+      return put_on_disk(ref, at, values);
+    }
+    const auto to = machine.view(ref, part).slice(at, static_cast<std::int64_t>(values.size()));
+    kernels::fill_zero(to, place == Place::host ? Launch{} : launch);
   }
   void put_on_disk(const schedule::Ref& ref, std::int64_t at, std::span<float> values) const {
     const auto dtype = machine.program->buffer(ref.buffer).dtype;
@@ -145,11 +159,11 @@ void load_piece(const UnitLoad& load, const schedule::StatePart& part, std::int6
       {StateKind::exp_avg, load.kept(part.exp_avg, part.disk_exp_avg)},
       {StateKind::exp_avg_sq, load.kept(part.exp_avg_sq, part.disk_exp_avg_sq)}};
   for (const auto& [kind, ref] : moments) {
-    if (load.reader.has(kind)) {
-      load.read(kind, part, at, values);
-    } else {
-      std::fill(values.begin(), values.end(), 0.0F);
+    if (!load.reader.has(kind)) {
+      load.put_zeros(ref, part, at, values);
+      continue;
     }
+    load.read(kind, part, at, values);
     load.put(ref, part, at, values);
   }
 }
@@ -220,16 +234,14 @@ void visit_slices(const Machine& machine, const ShardState& state, const View& v
   }
 }
 
-namespace {
-
-/// State on disk, piece by piece by way of host memory.
-void stream_disk(const Machine& machine, const ShardState& state, const StateSink& sink) {
+void stream_disk(const Machine& machine, const ShardState& state, const StateSink& sink,
+                 void (Disk::*read)(schedule::BufferId, std::int64_t, const View&)) {
   const auto piece = round_up(kPiece, machine.disk->grain());
   std::vector<std::byte> staged(static_cast<std::size_t>(
       storage({std::min(piece, state.shard.numel)}, state.shard.dtype).value));
   for (std::int64_t at = 0; at < state.shard.numel; at += piece) {
     const View values{staged.data(), std::min(piece, state.shard.numel - at), state.shard.dtype};
-    machine.disk->read(state.disk, at, values);
+    (machine.disk.get()->*read)(state.disk, at, values);
     auto window = state;
     window.shard = values;
     window.begin += at;
@@ -237,14 +249,12 @@ void stream_disk(const Machine& machine, const ShardState& state, const StateSin
   }
 }
 
-}  // namespace
-
 void stream_state(const Machine& machine, const Launch& launch, const StateSink& sink) {
   constexpr Bytes kStage{64 << 20};
   std::unique_ptr<memory::Arena> stage;
   for (const auto& state : owned_state(machine)) {
     if (state.where == Place::nvme) {
-      stream_disk(machine, state, sink);
+      stream_disk(machine, state, sink, &Disk::read);
       continue;
     }
     if (machine.device == Device::cpu || state.where == Place::host) {
@@ -261,11 +271,11 @@ void stream_state(const Machine& machine, const Launch& launch, const StateSink&
 }
 
 void load_unit_state(const Machine& machine, int unit, const StateReader& reader,
-                     const Launch& launch, LoadedState& loaded) {
+                     const memory::Arena& staging, const Launch& launch, LoadedState& loaded) {
   const auto& buffers = machine.program->units.at(static_cast<std::size_t>(unit));
-  const UnitLoad load{machine, unit, reader, launch, machine.first_updated(unit)};
+  const UnitLoad load{machine, unit, reader, staging, launch, machine.first_updated(unit)};
   std::vector<float> values;
-  const auto piece = machine.disk ? round_up(kPiece, machine.disk->grain()) : kPiece;
+  const auto piece = elements_at_once(machine);
   for (const auto& part : buffers.parts) {
     for (std::int64_t at = 0; at < part.numel.value; at += piece) {
       values.resize(static_cast<std::size_t>(std::min(piece, part.numel.value - at)));
@@ -279,57 +289,6 @@ void load_unit_state(const Machine& machine, int unit, const StateReader& reader
   memory::synchronize(launch);
 }
 
-namespace {
-
-Bytes total_bytes(const std::vector<ShardState>& states) {
-  Bytes total;
-  for (const auto& state : states) total += state.shard.bytes();
-  return total;
-}
-
-}  // namespace
-
-StateSnapshot::StateSnapshot(const Machine& machine)
-    : machine_(machine),
-      states_(owned_state(machine)),
-      arena_(Place::host, machine.device, total_bytes(states_)),
-      copy_(machine.device, machine.device_index) {
-  Bytes end;
-  for (const auto& state : states_) {
-    if (state.where == Place::nvme) {
-      throw ConfigError(
-          "[zero.snapshot] --async_save copies all optimizer states into host memory, which "
-          "offload to nvme spares. Save in the foreground.");
-    }
-    copies_.push_back({arena_.at(end), state.shard.numel, state.shard.dtype});
-    end += state.shard.bytes();
-  }
-}
-
-void StateSnapshot::start() {
-  copy_.wait();
-  std::vector<memory::BackgroundCopy::Pair> pairs;
-  for (std::size_t i = 0; i < states_.size(); ++i) {
-    pairs.push_back({states_[i].shard, copies_[i]});
-  }
-  copy_.start(std::move(pairs));
-}
-
-void StateSnapshot::write(const StateSink& sink) {
-  wait_copied();
-  for (std::size_t i = 0; i < states_.size(); ++i) {
-    visit_slices(machine_, states_[i], copies_[i], sink);
-  }
-}
-
-void Engine::Impl::wait_for_snapshot() {
-  if (!snapshot) return;
-  const auto start = std::chrono::steady_clock::now();
-  snapshot->wait_copied();
-  const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
-  snapshot_seconds += waited.count();
-}
-
 LoadedState Engine::load_state(const StateReader& reader, std::int64_t applied_steps) {
   auto& self = *impl_;
   self.require(self.micro == 0 && !self.in_forward, "load_state inside a step");
@@ -338,10 +297,16 @@ LoadedState Engine::load_state(const StateReader& reader, std::int64_t applied_s
   LoadedState loaded;
   loaded.moments = reader.has(StateKind::exp_avg) && reader.has(StateKind::exp_avg_sq);
   const auto launch = self.executor->queues().compute();
+  const bool on_gpu = self.machine.device == Device::cuda;
+  const memory::Arena staging(
+      Place::host, self.machine.device,
+      on_gpu ? storage({elements_at_once(self.machine)}, DType::f32) : Bytes{},
+      {.pinned = self.options.zero.pin_memory, .pool = nullptr, .ranges = {}});
   for (std::size_t u = 0; u < self.layout.units.size(); ++u) {
-    load_unit_state(self.machine, static_cast<int>(u), reader, launch, loaded);
+    load_unit_state(self.machine, static_cast<int>(u), reader, staging, launch, loaded);
   }
   self.applied = applied_steps;
+  self.loaded = true;
   self.unpublished = false;
   return loaded;
 }
@@ -360,22 +325,5 @@ void Engine::export_state(const StateSink& sink) {
   self.executor->synchronize();
   stream_state(self.machine, self.executor->queues().compute(), sink);
 }
-
-StateSnapshot& Engine::prepare_snapshot() {
-  auto& self = *impl_;
-  if (!self.snapshot) self.snapshot = std::make_unique<StateSnapshot>(self.machine);
-  return *self.snapshot;
-}
-
-StateSnapshot& Engine::start_snapshot() {
-  auto& self = *impl_;
-  self.require(self.micro == 0 && !self.in_forward, "start_snapshot inside a step");
-  auto& snapshot = prepare_snapshot();
-  self.executor->synchronize();
-  snapshot.start();
-  return snapshot;
-}
-
-double Engine::take_snapshot_wait() { return std::exchange(impl_->snapshot_seconds, 0.0); }
 
 }  // namespace zt::zero

@@ -56,27 +56,33 @@ std::vector<ShardState> owned_state(const Machine& machine);
 /// memory.
 void visit_slices(const Machine& machine, const ShardState& state, const View& values,
                   const StateSink& sink);
+/// State on disk as `read` (Disk::read, Disk::read_frozen) gives it, piece by piece.
+void stream_disk(const Machine& machine, const ShardState& state, const StateSink& sink,
+                 void (Disk::*read)(schedule::BufferId, std::int64_t, const View&));
 /// All owned state to `sink`, streamed through a staging buffer of 64 MiB where it is on a GPU;
 /// host memory is given as it is. Blocks the host. The executor is idle.
 void stream_state(const Machine& machine, const Launch& launch, const StateSink& sink);
 
 /// Fills unit `unit` from `reader`: master, weight and moments of what this rank keeps; then
-/// replicated weights are gathered. Collective. Padding becomes 0.
+/// replicated weights are gathered. Collective. Padding becomes 0. `staging`: host memory for 16
+/// MiB, or a block of the disk's where that is more; not used on the CPU.
 void load_unit_state(const Machine& machine, int unit, const StateReader& reader,
-                     const Launch& launch, LoadedState& loaded);
+                     const memory::Arena& staging, const Launch& launch, LoadedState& loaded);
 
-/// A copy of the owned state in host memory (page-locked with CUDA), taken while the next step
-/// computes and read by another thread afterwards.
+/// The owned state of a moment: a copy in host memory (page-locked with CUDA), taken while the next
+/// step computes and read by another thread afterwards. What lies on disk is not copied: the next
+/// step writes beside it (Disk::freeze).
 class StateSnapshot {
  public:
-  /// Reserves the memory. Errors: DeviceError when it does not suffice.
+  /// Reserves the memory, and room on disk for what is written beside the snapshot.
+  /// Errors: DeviceError or FileError when it does not suffice.
   explicit StateSnapshot(const Machine& machine);
 
   /// Starts copying. The state is complete, and unchanged until `wait_copied` has returned.
   void start();
   /// Thread-safe. Errors: DeviceError.
   void wait_copied() { copy_.wait(); }
-  /// Waits for the copy, then gives all of it to `sink`. Any thread.
+  /// Waits for the copy, then gives all of it to `sink` and gives it up. Any thread.
   void write(const StateSink& sink);
   [[nodiscard]] Bytes bytes() const { return arena_.size(); }
 
@@ -84,7 +90,7 @@ class StateSnapshot {
   const Machine& machine_;
   std::vector<ShardState> states_;
   memory::Arena arena_;
-  std::vector<View> copies_;  ///< by state
+  std::vector<View> copies_;  ///< by state; without address for those on disk
   memory::BackgroundCopy copy_;
 };
 

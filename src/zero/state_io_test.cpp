@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <future>
 #include <map>
 #include <mutex>
 #include <sstream>
@@ -91,6 +92,7 @@ struct Case {
   int stage = 0;
   bool offload = false;
   DType dtype = DType::f32;
+  bool params_on_disk = false;
 };
 
 std::string name(const Case& setup) {
@@ -115,6 +117,12 @@ EngineOptions options_of(const Case& setup) {
     zero.optimizer_nvme_path = ::testing::TempDir() + "zt_state_io";
     zero.offload_ratio = setup.stage == 1 ? 0.4 : 1;
     zero.param_place = setup.stage == 3 ? Place::host : Place::device;
+  }
+  if (setup.params_on_disk) {
+    zero.optimizer_place = zero.param_place = Place::nvme;
+    zero.param_nvme_path = zero.optimizer_nvme_path;
+    zero.param_in_host = 500;
+    zero.param_persistence_threshold = 0;
   }
   return options;
 }
@@ -230,6 +238,47 @@ TEST_P(StateIoTest, SnapshotHoldsTheStateFromBeforeTheStepThatRanBesideIt) {
     });
     copied.expect_complete(kinds_);
     EXPECT_EQ(copied.tensors(), direct.tensors()) << name(setup);
+  }
+}
+
+TEST_P(StateIoTest, SnapshotsOfStatesOnDiskStayWhileStepsRunThatWriteThem) {
+  for (const bool params : {false, true}) {
+    const Case setup{2, params ? 3 : 2, true, GetParam(), params};
+    SCOPED_TRACE(name(setup));
+    Outcome undisturbed;
+    {
+      MemoryState state(params_);
+      undisturbed = reference(setup, state);
+    }
+    MemoryState direct[] = {MemoryState(params_), MemoryState(params_)};
+    MemoryState copied[] = {MemoryState(params_), MemoryState(params_)};
+    Outcome outcome;
+    with_engines(setup, [&](Engine& engine, comm::Communicator& rank) {
+      (void)engine.prepare_snapshot();
+      engine.load_params(testing::mlp_init({}, 7));
+      std::vector<double> losses;
+      int step = 0;
+      for (int save = 0; save < 2; ++save) {
+        losses.push_back(train_step(engine, rank, setup, step++));
+        engine.export_state(direct[save].sink());
+        auto& snapshot = engine.start_snapshot();
+        losses.push_back(train_step(engine, rank, setup, step++));  // overwrites once
+        auto writing =
+            std::async(std::launch::async, [&, save] { snapshot.write(copied[save].sink()); });
+        losses.push_back(train_step(engine, rank, setup, step++));  // and beside the writing
+        writing.get();
+      }
+      if (rank.rank() != 0) return void(hash_params(engine));
+      outcome.losses = {losses.begin() + kSteps, losses.end()};
+      outcome.hash = hash_params(engine);
+    });
+    for (int save = 0; save < 2; ++save) {
+      copied[save].expect_complete(kinds_);
+      EXPECT_EQ(copied[save].tensors(), direct[save].tensors()) << "save " << save;
+    }
+    EXPECT_NE(copied[0].tensors(), copied[1].tensors());
+    EXPECT_EQ(outcome.losses, undisturbed.losses);
+    EXPECT_EQ(outcome.hash, undisturbed.hash);
   }
 }
 
