@@ -43,10 +43,10 @@ SavedCheckpoint CheckpointWriter::write(checkpoint::RunState state, checkpoint::
   const Clock clock;
   SavedCheckpoint saved;
   saved.step = state.global_step;
-  const RetentionQueue::SaveUnderWay under_way(retention_);
   auto save_options = options_.save;
   save_options.run_state = std::move(state);
   checkpoint::NativeSave save(std::move(save_options), engine_.layout().params, exchange_);
+  const RetentionQueue::SaveUnderWay under_way(retention_);  // the save has its space
   const auto sink = [&save](const layout::StateSlice& slice, const View& values) {
     if (save.layout().has(slice.kind)) save.write(slice, values);
   };

@@ -381,7 +381,9 @@ void Engine::set_loss_scaler_state(const optim::LossScalerState& saved) {
 const schedule::Program& Engine::program() const { return impl_->program; }
 const layout::ModelLayout& Engine::layout() const { return impl_->layout; }
 std::string Engine::position() const { return impl_->executor->position(); }
-comm::OperationNames Engine::operation_names() const { return name_operations(impl_->program); }
+comm::OperationNames Engine::operation_names() const {
+  return name_operations(impl_->program, impl_->options.zero);
+}
 const HostRates& Engine::host_rates() const { return impl_->rates; }
 Bytes Engine::library_peak() const { return memory::library_peak(impl_->machine.device); }
 

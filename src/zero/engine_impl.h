@@ -67,6 +67,7 @@ struct Engine::Impl {
   bool in_forward = false;                  ///< between forward and backward
   bool unpublished = false;                 ///< parameters, since the last boundary
   bool graphs = false;                      ///< variants may run as graphs
+  bool loaded = false;                      ///< parameters or a checkpoint
   bool shared = false;                      ///< the communicator copies into the device arena
   std::int64_t steps = 0;                   ///< done, skipped ones too
   std::vector<layer::Batch> sources;  ///< whose copies may be on their way; until the step's end
