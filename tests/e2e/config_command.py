@@ -5,6 +5,7 @@ usage: config_command.py [ZT]   (default: zt in the root)
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -78,8 +79,9 @@ expect("train refuses a wrong task file before anything else", ["train", "--conf
 expect("train takes accelerate's names", ["train", "--config_file", "acc.yaml", "--fsdp_sharding_strategy", "FULL"], 2,
        "expected FULL_SHARD", "--model_name_or_path is missing")
 
-names = [name[2:] for name in zt("help", "train")[1].split() if name.startswith("--") and len(name) > 10]
-wrong = {name[:5] + ("x" if name[5] != "x" else "z") + name[6:]: name for name in sorted(set(names)) if name.isidentifier() or "_" in name}
+listed = (line.partition(" <")[0] for line in zt("help", "train")[1].splitlines() if line.startswith("  --"))
+names = [name for line in listed for name in re.findall(r"--(\w{9,})", line)]
+wrong = {name[:5] + ("x" if name[5] != "x" else "z") + name[6:]: name for name in sorted(set(names))}
 write("typos.yaml", "training:\n" + "".join(f"  {word}: 1\n" for word in wrong))
 expect(f"{len(wrong)} typos in one file, every neighbour named", ["config", "check", "typos.yaml"], 2,
        *(f"training.{word}: unknown key" for word in wrong), *(f"training.{name}" for name in wrong.values()))
