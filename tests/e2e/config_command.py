@@ -79,7 +79,7 @@ expect("train refuses a wrong task file before anything else", ["train", "--conf
 expect("train takes accelerate's names", ["train", "--config_file", "acc.yaml", "--fsdp_sharding_strategy", "FULL"], 2,
        "expected FULL_SHARD", "--model_name_or_path is missing")
 
-listed = (line.partition(" <")[0] for line in zt("help", "train")[1].splitlines() if line.startswith("  --"))
+listed = (line.partition(" <")[0].partition(":")[0] for line in zt("help", "train")[1].splitlines() if line.startswith("  --"))
 names = [name for line in listed for name in re.findall(r"--(\w{9,})", line)]
 wrong = {name[:5] + ("x" if name[5] != "x" else "z") + name[6:]: name for name in sorted(set(names))}
 write("typos.yaml", "training:\n" + "".join(f"  {word}: 1\n" for word in wrong))
