@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -30,6 +31,7 @@ def watch(checks, run, output):
     """Loads checkpoints in the order in which they appear until WANTED were loaded; all while `run` lives."""
     seen = []
     while len(seen) < WANTED and run.poll() is None:
+        time.sleep(0.1)
         for folder in sorted(output.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1])):
             if folder.name not in seen and len(seen) < WANTED:
                 wrong = loads(folder)
@@ -48,7 +50,7 @@ def main():
         output = root / "out"
         flags = _resume.flags(root, output, 2, 3, "--max_steps", STEPS, "--save_steps", EVERY, "--async_save", "True")
         with open(root / "log", "wb") as log:
-            run = subprocess.Popen(["nice", "-n", "10", _peer.ZT, *map(str, flags)], env={**os.environ, "OMP_NUM_THREADS": "1"},
+            run = subprocess.Popen([_peer.ZT, *map(str, flags)], env={**os.environ, "OMP_NUM_THREADS": "1"},
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             seen = watch(checks, run, output)
