@@ -5,15 +5,7 @@
 namespace zt::config {
 namespace {
 
-class CheckpointFlagsTest : public testing::Test {
- protected:
-  Config resolved(const std::vector<std::string>& more) const { return resolve(files_.args(more)); }
-  void expect_error(const std::vector<std::string>& more, const std::string& part) const {
-    const std::string error = config_error([&] { (void)resolved(more); });
-    EXPECT_TRUE(contains(error, part)) << "expected: " << part << "\ngot: " << error;
-  }
-  TestFiles files_;
-};
+class CheckpointFlagsTest : public FlagsTest {};
 
 TEST_F(CheckpointFlagsTest, CheckpointFlagsReachTheirFields) {
   const auto saved = [this](const std::vector<std::string>& args) {

@@ -5,16 +5,11 @@
 namespace zt::config {
 namespace {
 
-class CheckpointFormatTest : public testing::Test {
+class CheckpointFormatTest : public FlagsTest {
  protected:
   CheckpointConfig saved(const std::vector<std::string>& more) const {
-    return resolve(files_.args(more)).checkpoint;
+    return resolved(more).checkpoint;
   }
-  void expect_error(const std::vector<std::string>& more, const std::string& part) const {
-    const std::string error = config_error([&] { (void)saved(more); });
-    EXPECT_TRUE(contains(error, part)) << "expected: " << part << "\ngot: " << error;
-  }
-  TestFiles files_;
 };
 
 TEST_F(CheckpointFormatTest, FlagsReachTheirFields) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -65,5 +67,19 @@ inline bool has_notice(const Config& config, const std::string& part) {
   }
   return false;
 }
+
+/// Flags behind those that every run needs, resolved.
+class FlagsTest : public testing::Test {
+ protected:
+  Config resolved(const std::vector<std::string>& more) const { return resolve(files_.args(more)); }
+  std::string error_of(const std::vector<std::string>& more) const {
+    return config_error([&] { (void)resolved(more); });
+  }
+  void expect_error(const std::vector<std::string>& more, const std::string& part) const {
+    const std::string error = error_of(more);
+    EXPECT_TRUE(contains(error, part)) << "expected: " << part << "\ngot: " << error;
+  }
+  TestFiles files_;
+};
 
 }  // namespace zt::config

@@ -7,15 +7,7 @@
 namespace zt::config {
 namespace {
 
-class FlagNamesTest : public testing::Test {
- protected:
-  Config resolved(const std::vector<std::string>& more) const { return resolve(files_.args(more)); }
-  void expect_error(const std::vector<std::string>& more, const std::string& part) const {
-    const std::string error = config_error([&] { (void)resolved(more); });
-    EXPECT_TRUE(contains(error, part)) << "expected: " << part << "\ngot: " << error;
-  }
-  TestFiles files_;
-};
+class FlagNamesTest : public FlagsTest {};
 
 TEST_F(FlagNamesTest, NamesOfOtherScriptsLeadToTheFlagAndFarOnesToTheList) {
   const std::pair<const char*, const char*> others[] = {

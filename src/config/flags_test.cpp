@@ -12,19 +12,6 @@
 namespace zt::config {
 namespace {
 
-class FlagsTest : public testing::Test {
- protected:
-  Config resolved(const std::vector<std::string>& more) const { return resolve(files_.args(more)); }
-  std::string error_of(const std::vector<std::string>& more) const {
-    return config_error([&] { (void)resolved(more); });
-  }
-  void expect_error(const std::vector<std::string>& more, const std::string& part) const {
-    const std::string error = error_of(more);
-    EXPECT_TRUE(contains(error, part)) << "expected: " << part << "\ngot: " << error;
-  }
-  TestFiles files_;
-};
-
 TEST_F(FlagsTest, AcceptsUnderscoresHyphensEqualsSignsAndPrefixes) {
   EXPECT_EQ(resolved({"--block_size", "64"}).data.block_size, 64);
   EXPECT_EQ(resolved({"--block-size", "65"}).data.block_size, 65);
