@@ -260,6 +260,51 @@ TEST(BuildTest, ActivationsOnTheHostMakeTheDevicesShareIndependentOfDepth) {
   EXPECT_GT(activations(40, true).second, activations(10, true).second * 3);
 }
 
+int index_of(const Variant& variant, OpKind kind, int unit, int layer = -1) {
+  const auto found =
+      std::find_if(variant.operations.begin(), variant.operations.end(), [&](const Operation& op) {
+        return op.kind == kind && (layer >= 0 ? op.layer == layer : op.unit == unit);
+      });
+  return found == variant.operations.end() ? -1
+                                           : static_cast<int>(found - variant.operations.begin());
+}
+
+TEST(BuildTest, ParametersOfTheHostAreCopiedBesideTheLayerBeforeAlsoWhileTheyAreUpdated) {
+  for (const int world : {1, 2}) {
+    auto options = offloaded(world, 3);
+    options.residency.param_place = Place::host;
+    options.prefetch = {1};
+    const auto program = build(test_model(6, false, world, {1000}), options);
+    ASSERT_TRUE(check(program, 2).empty());
+    const auto& first = program.variant(VariantKind::first);
+    for (int u = 1; u < 7; ++u) {  // the loss layer has no forward of its own
+      const int before = index_of(first, OpKind::forward, -1, u - 1);
+      EXPECT_LT(index_of(first, OpKind::fetch, u), before) << u;
+      if (world == 1) continue;
+      EXPECT_GT(index_of(first, OpKind::gather, u), before)
+          << "a collective would block all behind";
+    }
+  }
+}
+
+TEST(BuildTest, ADiskReadsTheNextUnitWhileOneIsCopied) {
+  for (const int world : {1, 2}) {
+    auto options = offloaded(world, 3);
+    options.residency.state_place = options.residency.param_place = Place::nvme;
+    options.prefetch = {1};
+    const auto program = build(test_model(6, false, world, {1000}), options);
+    ASSERT_TRUE(check(program, 2).empty());
+    const auto& last = program.variant(VariantKind::last);
+    for (int u = 2; u < 7; ++u) {
+      const int load = index_of(last, OpKind::load_param, u);
+      const int copy = index_of(last, OpKind::fetch, u - 1);
+      ASSERT_GE(load, 0);
+      const auto& waits = last.operations[static_cast<std::size_t>(load)].waits;
+      EXPECT_EQ(std::count(waits.begin(), waits.end(), copy), 0) << "load_param u" << u;
+    }
+  }
+}
+
 TEST(BuildTest, ParametersInFp32TravelAsTheirMasterAndHostParametersNeedNoCopy) {
   auto options = offloaded(2, 3);
   const auto copies = [&] {

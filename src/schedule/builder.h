@@ -22,7 +22,7 @@ class Builder {
   BufferId add_buffer(BufferKind kind, int index, Numel numel, DType dtype, Lifetime lifetime,
                       Place where = Place::device);
 
-  // builder_micro.cpp: one micro-step, or evaluation
+  // builder_micro.cpp, builder_params.cpp: one micro-step, or evaluation
   struct Use {  ///< one compute operation of a variant, in order
     OpKind kind;
     int layer;
@@ -32,8 +32,17 @@ class Builder {
   void build_micro(VariantKind kind);
   std::vector<Use> uses(bool training) const;
   void gather(MicroState& state, int unit);
+  void load(MicroState& state, int unit);
+  void fetch(MicroState& state, int unit);
+  void emit_fetch(MicroState& state, int unit, BufferId target);
+  BufferId param_stage(int unit, Place place);
   void fetch_grads_ahead(MicroState& state, std::size_t position);
   void gather_ahead(MicroState& state, std::size_t position);
+  /// `beyond`: the first unit that is left out; unchanged when there is none.
+  std::vector<int> units_ahead(const MicroState& state, std::size_t position, int& beyond) const;
+  [[nodiscard]] bool is_offloaded(int unit) const;
+  /// True while the host may still be updating the unit's parameters.
+  [[nodiscard]] bool is_updated_now(const MicroState& state, int unit) const;
   void release_after(MicroState& state, std::size_t position);
   /// A new micro buffer of the operation's layer that it writes and starts, and ends when `ends`.
   BufferId start_bytes(Operation& op, BufferKind kind, Bytes bytes, bool ends);

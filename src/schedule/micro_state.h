@@ -17,6 +17,8 @@ struct Builder::MicroState {
   std::size_t position = 0;          ///< of the use whose operations are emitted
   std::map<int, BufferId> gathered;  ///< unit -> param_full that is live now
   Numel gathered_numel;
+  /// Unit -> param_stage of offloaded parameters on their way: in host memory, on the device.
+  std::map<int, BufferId> loaded, fetched;
   std::set<int> used;                 ///< units that an operation before has used
   std::set<int> unpublished;          ///< always gathered, not published since the boundary
   std::map<int, BufferId> grads;      ///< unit -> grad_full of this variant
