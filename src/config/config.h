@@ -122,6 +122,7 @@ struct LaunchConfig {
   DeviceKind device = DeviceKind::cpu;
   bool use_cpu = false;
   std::optional<Bytes> gpu_memory;
+  std::optional<Bytes> host_memory;  ///< of this machine, for its ranks together
 };
 
 /// One key of the user's and what became of it.

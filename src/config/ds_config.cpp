@@ -90,7 +90,8 @@ Place offload_place(Context& context, const std::string& section, int lowest_sta
   const DsEntry* device = context.entry(section + ".device");
   if (device == nullptr) return Place::device;
   if (device->value->is_auto()) {
-    context.notice(device->written + ": \"auto\" means the default none (" +
+    context.config.zero.offload_auto = true;
+    context.notice(device->written + ": \"auto\" is chosen by the plan: none where all fits (" +
                    context.document->place(*device) + ")");
     return Place::device;
   }

@@ -237,7 +237,8 @@ void add_run_fields(std::vector<Field>& all) {
        field<launch, &L::nproc>("launch.nproc", {0, 4096}),
        field<launch, &L::device>("launch.device"),
        field<launch, &L::use_cpu>("launch.use_cpu"),
-       field<launch, &L::gpu_memory>("launch.gpu_memory")});
+       field<launch, &L::gpu_memory>("launch.gpu_memory"),
+       field<launch, &L::host_memory>("launch.host_memory")});
 }
 
 void add_checkpoint_fields(std::vector<Field>& all) {

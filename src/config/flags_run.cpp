@@ -102,6 +102,9 @@ std::vector<Flag> run_flags() {
       applies(kLaunch, "use_cpu", "launch.use_cpu", "Train on the CPU even where there is a GPU"),
       applies(kLaunch, "gpu_memory", "launch.gpu_memory",
               "Memory that one rank may use, as 24GB or 24GiB", "90 % of the device"),
+      applies(kLaunch, "host_memory", "launch.host_memory",
+              "Host memory that the ranks of a machine may use together, as 256GB",
+              "what the machine and its cgroup limits say"),
       applies(kLaunch, "ddp_timeout", "run.ddp_timeout_seconds",
               "Longest time in seconds that one exchange between ranks may take"),
       applies(

@@ -125,6 +125,8 @@ TEST_F(FlagsTest, FlagsReachTheirFields) {
                                   "5",
                                   "--gpu_memory",
                                   "24GiB",
+                                  "--host_memory",
+                                  "200GiB",
                                   "--seed",
                                   "5",
                                   "--train_sampling_strategy",
@@ -145,6 +147,7 @@ TEST_F(FlagsTest, FlagsReachTheirFields) {
   EXPECT_TRUE(config.model.from_scratch);
   EXPECT_EQ(config.precision.max_nonfinite_steps, 5);
   EXPECT_EQ(config.launch.gpu_memory->value, std::int64_t{24} << 30);
+  EXPECT_EQ(config.launch.host_memory->value, std::int64_t{200} << 30);
   EXPECT_EQ(config.data.train_sampling_strategy, Sampling::sequential);
   EXPECT_EQ(config.data.data_seed, 5U);
   EXPECT_EQ(config.run.log_level, "debug");

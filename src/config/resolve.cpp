@@ -123,6 +123,13 @@ void fill_default_origins(Config& config) {
   }
 }
 
+/// How far parameters are fetched ahead is the plan's choice unless a number was given.
+void open_choices(Config& config) {
+  const Origin& prefetch = config.origins.at("zero.prefetch_bucket_size");
+  config.zero.prefetch_auto =
+      prefetch.place == "default" || prefetch.key.find(" auto ") != std::string::npos;
+}
+
 /// The parts in the order in which they depend on each other.
 void resolve_parts(Context& context) {
   apply_document(context);
@@ -150,6 +157,7 @@ Config resolve(const std::vector<std::string>& args, const Facts& facts) {
   check_paths(context);
   problems.throw_if_any(config.notices);
   fill_default_origins(config);
+  open_choices(config);
   return config;
 }
 
@@ -166,6 +174,7 @@ Config from_deepspeed(const std::string& source, const Facts& facts) {
   if (document != nullptr) resolve_parts(context);
   problems.throw_if_any(config.notices);
   fill_default_origins(config);
+  open_choices(config);
   return config;
 }
 

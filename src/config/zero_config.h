@@ -37,7 +37,9 @@ struct ZeroConfig {
   /// Reductions keep their memory over the next backward, so that it need not wait for them; the
   /// planner takes it where there is room. Absent: with overlap_comm.
   std::optional<bool> reduce_beside;
+  bool offload_auto = false;  ///< "device": "auto": the plan places states and parameters
   std::int64_t prefetch_bucket_size = 50'000'000;
+  bool prefetch_auto = false;  ///< the plan may set prefetch_bucket_size: no number was given
   std::int64_t max_live_parameters = 1'000'000'000;
   std::int64_t param_persistence_threshold = 100'000;
   bool gather_16bit_on_save = false;

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/error.h"
+
 namespace zt::memory {
 namespace {
 
@@ -26,9 +28,68 @@ TEST(HostMemoryTest, TheTightestCgroupBoundsWhatIsAvailable) {
   write("sys/fs/cgroup/job/rank/memory.max", "max");
   write("sys/fs/cgroup/job/rank/memory.current", "600000");
   EXPECT_EQ(available_host_memory(root.string()).value, 150'000);
+  const auto state = host_memory_state(root.string());
+  EXPECT_EQ(state.limit.value, 700'000);
+  EXPECT_EQ(state.left.value, 150'000);
+  EXPECT_EQ(state.available.value, 1'024'000);
+  EXPECT_NE(state.limit_file.find("cgroup/job/memory.max"), std::string::npos);
   fs::remove_all(root);
   EXPECT_EQ(available_host_memory(root.string()).value, 0);
   EXPECT_GT(available_host_memory().value, 1 << 20);
+}
+
+TEST(HostMemoryTest, LimitsOfCgroupsOfVersion1CountAndTheirHugeNumberIsNone) {
+  const fs::path root = fs::path(testing::TempDir()) / "zt_host_memory_v1";
+  fs::remove_all(root);
+  const auto write = [&](const std::string& path, const std::string& text) {
+    fs::create_directories((root / path).parent_path());
+    std::ofstream(root / path) << text << "\n";
+  };
+  write("proc/self/cgroup", "5:cpu:/\n4:memory:/job");
+  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712");
+  write("sys/fs/cgroup/memory/memory.usage_in_bytes", "5000");
+  EXPECT_EQ(host_memory_state(root.string()).limit.value, 0);
+  write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9000");
+  write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "5000");
+  write("sys/fs/cgroup/memory/job/memory.stat", "cache 900\ntotal_inactive_file 800");
+  EXPECT_EQ(host_memory_state(root.string()).left.value, 4'800);
+  EXPECT_EQ(available_host_memory(root.string()).value, 4'800);
+  fs::remove_all(root);
+}
+
+const std::vector<HostItem> kItems{{"master_shard", {3000}}, {"exp_avg", {3000}}, {"none", {0}}};
+
+std::string refusal(const HostMemoryState& state, std::optional<Bytes> allowed) {
+  try {
+    (void)check_host_memory(kItems, 2, state, allowed);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(HostMemoryTest, ALimitRefusesWithNumbersPerItemAndTheKernelsFigureOnlyWarns) {
+  HostMemoryState state{.available = {11'999}};
+  const auto warning = check_host_memory(kItems, 2, state, {});
+  EXPECT_NE(warning.find("2 ranks of this machine need 11.7 KiB"), std::string::npos) << warning;
+  EXPECT_NE(warning.find("master_shard 2.9 KiB, exp_avg 2.9 KiB)"), std::string::npos) << warning;
+  state.available = {12'000};
+  EXPECT_EQ(check_host_memory(kItems, 2, state, {}), "");
+  state.limit = {20'000};
+  state.left = {11'999};
+  state.limit_file = "/sys/fs/cgroup/memory.max";
+  const auto text = refusal(state, {});
+  EXPECT_NE(text.find("of /sys/fs/cgroup/memory.max"), std::string::npos) << text;
+  EXPECT_NE(text.find("each master_shard 2.9 KiB, exp_avg 2.9 KiB"), std::string::npos) << text;
+  state.left = {12'000};
+  EXPECT_EQ(refusal(state, {}), "");
+}
+
+TEST(HostMemoryTest, WhatTheUserAllowsReplacesWhatTheMachineSays) {
+  const HostMemoryState state{.available = {1}, .limit = {2}, .left = {1}, .limit_file = "x"};
+  EXPECT_EQ(refusal(state, Bytes{12'000}), "");
+  EXPECT_EQ(check_host_memory(kItems, 2, state, Bytes{12'000}), "");
+  EXPECT_NE(refusal(state, Bytes{11'999}).find("allowed by --host_memory"), std::string::npos);
 }
 
 }  // namespace

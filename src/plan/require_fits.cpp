@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -59,10 +60,34 @@ std::optional<Candidate> cheapest(const Planner& planner, const zero::EngineOpti
   return std::nullopt;
 }
 
+/// What is largest where most of the arena is live.
+std::string largest(const ArenaPeak& peak) {
+  constexpr std::size_t kItems = 3;
+  auto text = fmt::format(" (most at '{}'", peak.operation_text);
+  for (std::size_t i = 0; i < std::min(kItems, peak.items.size()); ++i) {
+    text += fmt::format(", {}[{}] {}", to_string(peak.items[i].kind), peak.items[i].index,
+                        format_bytes(peak.items[i].bytes));
+  }
+  return text;
+}
+
+/// Every kind of buffer of an arena, of one rank.
+std::string by_kind(const ArenaPeak& peak) {
+  std::vector<std::string> parts;
+  for (std::size_t k = 0; k < peak.kinds.size(); ++k) {
+    if (peak.kinds[k].value == 0) continue;
+    parts.push_back(fmt::format("{} {}", to_string(static_cast<schedule::BufferKind>(k)),
+                                format_bytes(peak.kinds[k])));
+  }
+  return fmt::format(" (each rank {}", fmt::join(parts, ", "));
+}
+
 }  // namespace
 
 void require_fits(const Planner& planner, const Candidate& candidate) {
-  const auto& target = planner.target();
+  auto target = planner.target();
+  if (!target.host_is_limit)
+    target.host_memory = {};  // what is left is asked before it is reserved
   if (fits(candidate, target, 1.0)) return;
   const auto& memory = candidate.memory;
   const bool device =
@@ -75,12 +100,7 @@ void require_fits(const Planner& planner, const Candidate& candidate) {
                    "memory, got {}",
                    target.local_world, format_bytes(candidate.host_of_machine(target)),
                    format_bytes(target.host_memory));
-  const auto& peak = device ? memory.device : memory.host;
-  text += fmt::format(" (most at '{}'", peak.operation_text);
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, peak.items.size()); ++i) {
-    text += fmt::format(", {}[{}] {}", to_string(peak.items[i].kind), peak.items[i].index,
-                        format_bytes(peak.items[i].bytes));
-  }
+  text += device ? largest(memory.device) : by_kind(memory.host);
   auto least = candidate;
   const auto found = cheapest(planner, candidate.options, least);
   text += found ? fmt::format("). Cheapest change that fits: {} ({} per rank).",

@@ -7,24 +7,83 @@
 #include <filesystem>
 
 #include "memory/arena.h"
+#include "memory/device_name.h"
+#include "memory/link_probe.h"
+#include "memory/nvme/disk_probe.h"
+#include "plan/device_limits.h"
 #include "train/memory_report.h"
+#include "zero/disk.h"
 #include "zero/rank_values.h"
 #include "zero/residency.h"
 
 namespace zt::train {
 
+namespace {
+
+/// The same on every rank: the least of all.
+void take_least(comm::Communicator& communicator, double& rate) {
+  rate = -static_cast<double>(zero::max_over_ranks(communicator, -static_cast<std::int64_t>(rate)));
+}
+
+/// What parameters that are fetched during a step come through, measured here. Collective.
+plan::OffloadRates measure_fetching(const config::Config& config, const zero::RankContext& rank) {
+  plan::OffloadRates rates;
+  const auto& zero = config.zero;
+  if (zero.param_place == Place::device || !zero.prefetch_auto) return rates;
+  const auto link = memory::probe_link(rank.device, rank.device_index, zero.pin_memory);
+  rates.download = link.download;
+  rates.upload = link.upload;
+  if (zero.param_place == Place::nvme) {
+    constexpr double kGiga = 1e9;
+    const auto disk = memory::probe_disk(zero.param_nvme_path, zero::aio_options(zero));
+    rates.disk_read = disk.read_gb_per_s * kGiga;
+    rates.disk_write = disk.write_gb_per_s * kGiga;
+  }
+  for (auto* rate : {&rates.download, &rates.upload, &rates.disk_read, &rates.disk_write}) {
+    take_least(*rank.communicator, *rate);
+  }
+  return rates;
+}
+
+}  // namespace
+
 plan::Target plan_target(const config::Config& config, const zero::RankContext& rank,
                          int local_world) {
+  auto& communicator = *rank.communicator;
+  const auto limit = memory::host_memory_state().limit;
   plan::Target target;
   target.device = rank.device;
-  target.world = rank.communicator->world();
+  target.world = communicator.world();
   target.local_world = local_world;
-  target.host_memory = {::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGE_SIZE)};
+  const Bytes all{::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGE_SIZE)};
+  const auto host = config.launch.host_memory.value_or(limit.value > 0 ? limit : all);
+  target.host_memory = {-zero::max_over_ranks(communicator, -host.value)};
+  target.host_is_limit =
+      zero::max_over_ranks(communicator, config.launch.host_memory || limit.value > 0 ? 1 : 0) > 0;
   if (rank.device == Device::cuda) {
     const auto capacity = config.launch.gpu_memory.value_or(memory::device_capacity(rank.device));
-    target.device_memory = {-zero::max_over_ranks(*rank.communicator, -capacity.value)};
+    target.device_memory = {-zero::max_over_ranks(communicator, -capacity.value)};
+    const auto names = memory::cuda_device_names();
+    const auto* sheet = names.empty() ? nullptr : plan::device_of_driver_name(names.front());
+    target.sheet = sheet != nullptr ? sheet : &plan::device_of_memory(target.device_memory);
+    target.measured = measure_fetching(config, rank);
   }
   return target;
+}
+
+std::string check_host_memory(const config::Config& config, const plan::Candidate& planned,
+                              const plan::Target& target, const memory::HostMemoryState& before) {
+  std::vector<memory::HostItem> items;
+  const auto add = [&items](const plan::ArenaPeak& arena) {
+    for (std::size_t k = 0; k < arena.kinds.size(); ++k) {
+      if (arena.kinds[k].value == 0) continue;
+      items.push_back({to_string(static_cast<schedule::BufferKind>(k)), arena.kinds[k]});
+    }
+    if (arena.unused.value > 0) items.push_back({"gaps", arena.unused});
+  };
+  add(planned.memory.host);
+  if (target.device == Device::cpu) add(planned.memory.device);
+  return memory::check_host_memory(items, target.local_world, before, config.launch.host_memory);
 }
 
 RunSummary summarise(const config::Config& config, const OpenedModel& model, const RunData& data,

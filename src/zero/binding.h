@@ -31,6 +31,7 @@ struct Machine {
   comm::Communicator* communicator = nullptr;
   Device device = Device::cpu;
   int device_index = 0;
+  int local_world = 1;                       ///< ranks that share the host
   comm::PositionWriter* position = nullptr;  ///< may be null
   std::unique_ptr<memory::HostPool> pool;    ///< of the host's optimizer beside a GPU; else null
   std::unique_ptr<memory::Arena> device_arena, host_arena;

@@ -85,10 +85,12 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   machine.device = context.device;
   machine.device_index = context.device_index;
   machine.position = context.position;
+  machine.local_world = context.local_world;
   if (context.device == Device::cuda && program.host_scalars.valid()) {
     machine.pool = std::make_unique<memory::HostPool>(
         memory::share_of_rank(memory::host_topology(), context.local_rank, context.local_world));
   }
+  require_host_memory();
   machine.device_arena =
       std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
   if (options.zero.copy_engines && context.device == Device::cuda && world > 1) {
@@ -101,7 +103,10 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   machine.host_arena = std::make_unique<memory::Arena>(Place::host, context.device,
                                                        program.host_arena, host_memory());
   if (program.on_disk.value > 0) {
-    machine.disk = std::make_unique<Disk>(program, options.zero, machine.rank());
+    machine.disk =
+        std::make_unique<Disk>(program, options.zero, machine.rank(), [writer = machine.position] {
+          if (writer != nullptr) writer->mark_host();
+        });
   }
   memory::reset_library_peak(context.device);
   if (options.device_limit.value > 0 && context.device == Device::cuda) limit_library();
@@ -116,7 +121,6 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   executor = std::make_unique<Executor>(machine, state);
   compare_schedules(machine, program, executor->queues());
   if (options.precision.compute == DType::f16) scaler.emplace(options.precision);
-  rates = measure_host(machine, executor->queues());
   upload_inverse_scale();
 }
 
@@ -384,7 +388,6 @@ std::string Engine::position() const { return impl_->executor->position(); }
 comm::OperationNames Engine::operation_names() const {
   return name_operations(impl_->program, impl_->options.zero);
 }
-const HostRates& Engine::host_rates() const { return impl_->rates; }
 Bytes Engine::library_peak() const { return memory::library_peak(impl_->machine.device); }
 
 }  // namespace zt::zero

@@ -42,6 +42,9 @@ struct EngineOptions {
   /// Most a rank may take of its GPU, everything counted; 0: all of it. What libraries want beyond
   /// it is an out-of-memory error.
   Bytes device_limit;
+  /// Most that the ranks of a machine may take of its host memory together; absent: what its
+  /// cgroups leave.
+  std::optional<Bytes> host_limit;
 
   [[nodiscard]] layer::BatchShape eval_shape() const {
     return {eval_batch > 0 ? eval_batch : shape.batch, shape.sequence, shape.document_mask};
@@ -163,8 +166,9 @@ class Engine {
   [[nodiscard]] std::string position() const;
   /// Names of what RankContext::position is told, for reports; independent of the engine's life.
   [[nodiscard]] comm::OperationNames operation_names() const;
-  /// What copies and the host's optimizer reach, measured when the engine was made.
-  [[nodiscard]] const HostRates& host_rates() const;
+  /// Measures what copies, the host's optimizer, disks and products reach. Before parameters or a
+  /// checkpoint are loaded; the ranks of a machine call it together, so that they share it.
+  [[nodiscard]] HostRates measure_host();
   /// Most bytes ATen held at once beside the arenas ("library" of the plan); CUDA only, else 0.
   [[nodiscard]] Bytes library_peak() const;
   /// Whether micro-steps and boundaries run as CUDA graphs after the first step.

@@ -16,6 +16,8 @@ struct Engine::Impl {
   Impl(ModelParts model_in, EngineOptions options_in, const RankContext& context);
 
   [[nodiscard]] memory::HostMemory host_memory() const;
+  /// Refuses what no host memory is left for, before it is reserved.
+  void require_host_memory() const;
   /// Keeps libraries inside what --gpu_memory leaves them.
   void limit_library() const;
   void require(bool condition, const char* what) const;
@@ -73,7 +75,6 @@ struct Engine::Impl {
   std::vector<layer::Batch> sources;  ///< whose copies may be on their way; until the step's end
   std::vector<MeasuredList> measured;
   double forward_loss = 0;
-  HostRates rates;
   double snapshot_seconds = 0;              ///< waited for copies since take_snapshot_wait
   std::unique_ptr<StateSnapshot> snapshot;  ///< last: its copies end before what they read goes
 };

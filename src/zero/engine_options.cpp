@@ -14,6 +14,7 @@ EngineOptions engine_options(const config::Config& config) {
     options.eval_batch = config.run.per_device_eval_batch_size.value_or(0);
   }
   options.device_limit = config.launch.gpu_memory.value_or(Bytes{});
+  options.host_limit = config.launch.host_memory;
   return options;
 }
 

@@ -15,6 +15,7 @@ TEST(EngineOptionsTest, TakeEverythingThatTheEngineKnowsFromTheConfiguration) {
   config.data.block_size = 48;
   config.data.document_mask = true;
   config.launch.gpu_memory = Bytes{24'000'000'000};
+  config.launch.host_memory = Bytes{200'000'000'000};
   const auto options = engine_options(config);
   EXPECT_EQ(options.zero.stage, 2);
   EXPECT_EQ(options.precision.compute, DType::bf16);
@@ -24,6 +25,7 @@ TEST(EngineOptionsTest, TakeEverythingThatTheEngineKnowsFromTheConfiguration) {
   EXPECT_TRUE(options.shape.document_mask);
   EXPECT_EQ(options.micro_steps, 5);
   EXPECT_EQ(options.device_limit.value, 24'000'000'000);
+  EXPECT_EQ(options.host_limit->value, 200'000'000'000);
 }
 
 TEST(EngineOptionsTest, TheBatchOfEvaluationCountsOnlyWhereThereIsOne) {
