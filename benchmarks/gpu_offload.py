@@ -2,8 +2,12 @@
 
 usage: gpu_offload.py BIN_DIR WORK_DIR SECONDS PART[,PART...]
   rows:NAME+NAME   rows of the table below through `zt bench`; NAME@FLAG=VALUE adds a flag of zt
-  gate             stages, ratios and places of one model in deterministic mode: losses, norms and weights equal to the bit
-  loss             200 steps in bf16, default mode, with offload and without: the losses of both
+  gate:RANKS:DTYPE+DTYPE   stages, ratios and places (host, disk) of one model in deterministic mode: losses, norms and weights
+                   equal to the bit
+  loss:RANKS       200 steps in bf16, default mode, with offload and without: the losses of both
+  plan             no GPU: device and host memory that each row needs by its plan
+Several of these at once: one process each, with CUDA_VISIBLE_DEVICES and taskset (the host's optimizer takes as many threads
+as its processors), and a WORK_DIR each.
 BIN_DIR holds zt (`.xz` is unpacked). Host memory beside each row: the most that its processes held, polled twice a
 second, beside the plan. What fails is reported and the next row runs; nothing starts after SECONDS. Exits with 1 when
 something failed.
@@ -53,6 +57,8 @@ ROWS = {
     "13b_24gb": (1, 3, BOTH, ["--model", "13b", *LARGE, "--gpu_memory", "24GB"], 400, {}),
     "32b_z2": (4, 2, OPTIMIZER, ["--model", "Qwen3-32B", *LARGE], 500, {"data_types": {"grad_accum_dtype": "bf16"}}),
     "32b_z3": (4, 3, {}, ["--model", "Qwen3-32B", *LARGE], 300, {"data_types": {"grad_accum_dtype": "bf16"}}),
+    "4b_quick": (1, 2, {}, FOUR[:-4] + ["--steps", 4, "--warmup", 2], 120, {}),
+    "8b_z2_quick": (1, 2, OPTIMIZER, EIGHT[:-4] + ["--steps", 3, "--warmup", 1], 300, {}),
     "small_z2": (1, 2, OPTIMIZER, ["--model", "Qwen3-0.6B", *SPEED, "--per_device_train_batch_size", 2,
                                    "--gradient_accumulation_steps", 4, "--steps", 8, "--warmup", 3], 60, {}),
     "small": (1, 2, {}, ["--model", "Qwen3-0.6B", *SPEED, "--per_device_train_batch_size", 2,
@@ -122,6 +128,23 @@ def rows(session, names):
     session.keep(out)
 
 
+def plans(session):
+    """What each row needs by `zt plan`, without starting it."""
+    for name, (ranks, _, _, _, _, _) in ROWS.items():
+        command = [str(x) for x in command_of(session, name, [])]
+        drop = {"--steps", "--warmup", "--ceiling", "--shares", "--nproc"}
+        flags, words = [], iter(command[2:])
+        for word in words:
+            if word in drop:
+                next(words)
+            else:
+                flags.append(word)
+        status, text, errors = session.call([session.bins / "zt", "plan", "--nproc", ranks, "--device", "H200", *flags], 60)
+        given = [line for line in text.splitlines() if line.startswith("given")]
+        print(f"[{name}] {given[0] if given else (text + errors)[-400:]}", flush=True)
+        session.problems += not given
+
+
 def runner_of(session, ranks, name):
     sys.path.insert(0, str(gpu_rows.ROOT / "tests" / "gpu"))
     import gate
@@ -129,13 +152,17 @@ def runner_of(session, ranks, name):
     return gate.Runner(str(session.bins / "zt"), session.work / name, ranks), model
 
 
-def gate_rows(session, ranks):
+def gate_rows(session, ranks, dtypes):
     """(stage, offload level, zero section) that must all give the bits of the first."""
     runner, model = runner_of(session, ranks, "gate")
     share = {"offload_optimizer": {"device": "cpu", "ratio": 0.4}}
-    cases = [(0, 0, {}), (1, 1, {}), (2, 0, {}), (2, 1, {}), (2, 0, share), (3, 0, {}), (3, 1, {}), (3, 2, {}), (3, 0, share)]
-    for dtype in ("bf16", "fp32"):
+    disk = nvme(str(session.work / "nvme"))
+    states = {"offload_optimizer": disk["offload_optimizer"]}
+    every = [(0, 0, {}), (1, 1, {}), (2, 0, {}), (2, 1, {}), (2, 0, share), (2, 0, states), (3, 0, {}), (3, 1, {}), (3, 2, {}),
+             (3, 0, share), (3, 0, disk)]
+    for dtype in dtypes:
         for reduce_at in ("micro_step", "boundary"):
+            cases = every if reduce_at == "micro_step" else every[:1] + every[3:6] + every[8:]
             results = []
             for stage, offload, section in cases:
                 if session.left() < 30:
@@ -173,7 +200,10 @@ def main():
         if name == "rows":
             rows(session, rest.split("+"))
         elif name == "gate":
-            gate_rows(session, int(rest or 1))
+            ranks, _, dtypes = rest.partition(":")
+            gate_rows(session, int(ranks or 1), dtypes.split("+") if dtypes else ["bf16", "fp32"])
+        elif name == "plan":
+            plans(session)
         elif name == "loss":
             loss(session, int(rest or 1))
     print(f"{'FAIL' if session.problems else 'PASS'}: {session.problems} problems", flush=True)
