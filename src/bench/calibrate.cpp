@@ -11,9 +11,12 @@
 #include "bench/calibrate_kernels.h"
 #include "bench/stopwatch.h"
 #include "kernels/attention/attention.h"
+#include "kernels/cpu/host_probe.h"
 #include "kernels/gemm/gemm.h"
 #include "layer/tensor_view.h"
 #include "memory/arena.h"
+#include "memory/host_pool.h"
+#include "memory/link_probe.h"
 #include "model/qwen3.h"
 
 namespace zt::bench {
@@ -37,6 +40,7 @@ class Calibration {
     attention();
     device_.kernels = measure_kernels(*queues_, rank_.device_index);
     if (device_.world > 1) link();
+    host();
     return device_;
   }
 
@@ -125,6 +129,19 @@ class Calibration {
                                         launch);
     });
     device_.attention.push_back(time);
+  }
+
+  /// Copies and the host's optimizer of one rank, while the others are at theirs.
+  void host() {
+    constexpr double kAdamWShare = 0.9;  // of the in-place rate; benchmarks/results/offload_host_*
+    constexpr double kGiga = 1e9;
+    const auto copies = memory::probe_link(Device::cuda, rank_.device_index, true);
+    memory::HostPool pool(
+        memory::share_of_rank(memory::host_topology(), rank_.local_rank, rank_.local_world));
+    const auto probe = kernels::cpu::probe_host(pool);
+    device_.host.download = copies.download;
+    device_.host.upload = copies.upload;
+    device_.host.optimizer = kAdamWShare * kGiga * probe.read_modify_write_gb_per_s;
   }
 
   void link() {

@@ -26,9 +26,12 @@ zero::ParamSource random_params(const std::vector<layout::ParamSpec>& params) {
       return;
     }
     const auto shift = static_cast<std::int64_t>(index) * 1'299'709;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      values[i] = (*table)[static_cast<std::size_t>((begin + shift + static_cast<std::int64_t>(i)) %
-                                                    kTable)];
+    const auto count = static_cast<std::int64_t>(values.size());
+    for (std::int64_t i = 0; i < count;) {  // runs of the table
+      const auto from = (begin + shift + i) % kTable;
+      const auto run = std::min(count - i, kTable - from);
+      std::copy_n(table->begin() + from, run, values.begin() + i);
+      i += run;
     }
   };
 }

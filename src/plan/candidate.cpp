@@ -27,7 +27,7 @@ Candidate Planner::measure(const zero::EngineOptions& options) const {
   const auto info = zero::describe(model_, layout_, options, target_.device);
   const auto built = schedule::build(info, zero::build_options(options, target_.world));
   return {options, plan::measure(built, info, target_.device, target_.world),
-          step_costs(built, info, target_.world, options.micro_steps)};
+          step_costs(built, info, target_.world, options.micro_steps), forward_flops_of(info)};
 }
 
 }  // namespace zt::plan

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <vector>
+
 #include "config/config.h"
+#include "plan/device_limits.h"
+#include "plan/machine_rates.h"
 #include "plan/measure.h"
 #include "zero/engine.h"
 
@@ -13,6 +17,11 @@ struct Target {
   Bytes device_memory;  ///< of one rank; 0: not known
   Bytes host_memory;    ///< of all ranks of the machine together; 0: not known
   int local_world = 1;  ///< ranks that share the host memory
+  /// Whether host_memory is a limit (the user's, a cgroup's) and not just what the machine has.
+  bool host_is_limit = true;
+  /// What choices that need predicted times are made by; null: they are not made.
+  const DeviceLimits* sheet = nullptr;
+  OffloadRates measured;  ///< on this machine, where not 0, instead of the sheet's
 };
 
 /// Share of the device that `auto` choices and recommendations may use (DESIGN section 1).
@@ -23,6 +32,7 @@ struct Candidate {
   zero::EngineOptions options;
   MemoryReport memory;
   StepCosts costs;
+  std::vector<double> forward_flops;  ///< of one micro-step, by layer
 
   [[nodiscard]] Bytes host_of_machine(const Target& target) const {
     return memory.host_total() * target.local_world;

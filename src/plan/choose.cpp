@@ -1,8 +1,11 @@
 #include "plan/choose.h"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 
+#include "plan/settings.h"
+#include "plan/step_estimate.h"
 #include "zero/residency.h"
 
 namespace zt::plan {
@@ -124,9 +127,54 @@ Candidate wait_less(const Planner& planner, const EngineOptions& asked, const Ca
   return fits(candidate, planner.target(), kUsableShare) ? candidate : base;
 }
 
+/// Fetches parameters of the host or a disk so many units ahead that more of it predicts no shorter
+/// step, as far as there is room.
+Candidate fetch_ahead(const Planner& planner, const EngineOptions& asked, const Candidate& base) {
+  constexpr std::array kDepths{1, 2, 3, 4, 6, 8};
+  constexpr double kWorthIt = 0.995;
+  const auto& zero = base.options.zero;
+  const bool may =
+      asked.zero.prefetch_auto && zero.overlap_comm && planner.target().sheet != nullptr;
+  if (!may || zero.param_place == Place::device) return base;
+  Numel largest;
+  for (const auto& unit : planner.layout().units) largest = std::max(largest, unit.padded());
+  auto best = base;
+  double seconds = target_seconds(planner, base);
+  for (const int depth : kDepths) {
+    auto options = base.options;
+    options.zero.prefetch_bucket_size = largest.value * depth;
+    auto candidate = planner.measure(options);
+    if (!fits(candidate, planner.target(), kUsableShare)) break;
+    const double predicted = target_seconds(planner, candidate);
+    if (predicted >= kWorthIt * seconds) continue;
+    seconds = predicted;
+    best = std::move(candidate);
+  }
+  return best;
+}
+
+/// Places states and parameters for a run that leaves it to the plan.
+Candidate choose_places(const Planner& planner, EngineOptions options) {
+  auto& zero = options.zero;
+  zero.offload_auto = false;
+  const auto& path =
+      zero.optimizer_nvme_path.empty() ? zero.param_nvme_path : zero.optimizer_nvme_path;
+  Named named{.stage = zero.stage, .disk = !path.empty(), .nvme_path = path};
+  if (zero.offload_ratio < 1) named.ratio = zero.offload_ratio;
+  const auto settings = find_settings(
+      planner, options, named,
+      [&](const Candidate& candidate, const auto&) { return target_seconds(planner, candidate); });
+  if (!settings.fitting.empty()) return settings.fitting.front().chosen;
+  return settings.too_large.empty() ? choose(planner, options)
+                                    : choose(planner, settings.too_large.back().asked);
+}
+
 }  // namespace
 
 Candidate choose(const Planner& planner, const EngineOptions& options) {
+  if (options.zero.offload_auto && planner.target().sheet != nullptr) {
+    return choose_places(planner, options);
+  }
   if (planner.target().device == Device::cpu) {
     const Way plain{std::max(1, options.zero.coalesce),
                     options.zero.recompute.value_or(Recompute::none)};
@@ -137,7 +185,8 @@ Candidate choose(const Planner& planner, const EngineOptions& options) {
   for (const auto& way : ways(options)) {
     auto candidate = planner.measure(apply(options, way));
     if (fits(candidate, planner.target(), kUsableShare)) {
-      return wait_less(planner, options, send_less(planner, options, candidate));
+      return fetch_ahead(planner, options,
+                         wait_less(planner, options, send_less(planner, options, candidate)));
     }
     if (!smallest || candidate.memory.device_total() < smallest->memory.device_total()) {
       smallest = std::move(candidate);

@@ -11,10 +11,12 @@ inline constexpr std::int64_t kMaxCoalescedTokens = 16384;
 ///
 /// On CUDA: recompute and coalesce are those with the least estimated compute time that fit 90 % of
 /// `device_memory`; then reduce_at = boundary, retained units and reduced gradients that wait on
-/// the device (of offloaded states) are taken where they send less and still fit, and last
-/// reductions beside the next backward where their memory fits too. With nothing that fits, the
-/// smallest. On the CPU: the residency table, coalesce off, retain off, recompute none, reductions
-/// beside the next backward.
+/// the device (of offloaded states) are taken where they send less and still fit, and then
+/// reductions beside the next backward where their memory fits too. Offloaded parameters are
+/// fetched as far ahead as the predicted step gets shorter by it and memory allows. Where the
+/// places of states and parameters are left to the plan, they are those of `find_settings`. With
+/// nothing that fits, the smallest. On the CPU: the residency table, coalesce off, retain off,
+/// recompute none, reductions beside the next backward.
 ///
 /// Afterwards options.zero.recompute, reduce_at and reduce_beside are set, retain_auto says whether
 /// units are retained, coalesce is k >= 1, and shape.batch and micro_steps are those of the

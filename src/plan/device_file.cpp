@@ -58,6 +58,10 @@ DeviceFile read_device_file(const std::string& path) {
     device.gather_rate = json.at("gather_bytes_per_second");
     device.exchange_rate = json.at("exchange_bytes_per_second");
     device.link_latency = json.at("link_seconds");
+    if (const auto host = json.find("host_bytes_per_second"); host != json.end()) {
+      device.host = {host->at("download"), host->at("upload"), host->at("adamw"),
+                     host->at("disk_read"), host->at("disk_write")};
+    }
     const bool usable =
         !device.kernels.empty() && !device.gemms.empty() && !device.attention.empty();
     if (!usable) throw FileError("[plan.device_file] " + path + " has no times.");
@@ -75,6 +79,12 @@ void write_device_file(const std::string& path, const DeviceFile& device) {
       {"gather_bytes_per_second", device.gather_rate},
       {"exchange_bytes_per_second", device.exchange_rate},
       {"link_seconds", device.link_latency},
+      {"host_bytes_per_second",
+       {{"download", device.host.download},
+        {"upload", device.host.upload},
+        {"adamw", device.host.optimizer},
+        {"disk_read", device.host.disk_read},
+        {"disk_write", device.host.disk_write}}},
       {"overlap_columns", {"rows", "compute_lost", "link_factor"}},
       {"overlaps", device.overlaps},
       {"gemm_columns",

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "plan/machine_rates.h"
+
 namespace zt::plan {
 
 /// Seconds of one linear layer's three products: x [rows, in], weight [out, in]. The weight's
@@ -46,6 +48,7 @@ struct DeviceFile {
   double gather_rate = 0;    ///< bytes/s that a rank sends in a large all-gather; 0: one rank
   double exchange_rate = 0;  ///< the same of an all-to-all
   double link_latency = 0;   ///< seconds of a small collective
+  OffloadRates host;         ///< of one rank; 0: not measured
 };
 
 /// Errors: FileError when the file is missing, not JSON, or lacks a value.

@@ -82,12 +82,6 @@ ArenaPeak walk(const Program& program, Place where, Bytes size) {
   return result;
 }
 
-/// How often a step runs a variant.
-std::int64_t runs(schedule::VariantKind kind, int micro_steps) {
-  if (kind == schedule::VariantKind::evaluation || kind == schedule::VariantKind::settle) return 0;
-  return kind == schedule::VariantKind::middle ? std::max(0, micro_steps - 2) : 1;
-}
-
 Bytes sent_by(const Program& program, const schedule::Operation& op, int world) {
   using schedule::OpKind;
   if (!is_collective(op.kind) || op.kind == OpKind::clip) return {};
@@ -97,39 +91,6 @@ Bytes sent_by(const Program& program, const schedule::Operation& op, int world) 
   const auto& last = program.buffer(op.writes.back());
   if (last.kind != schedule::BufferKind::wire) return {};
   return {storage(op.numel, last.dtype).value / world * (world - 1)};
-}
-
-Bytes over_host_link(const Program& program, const schedule::Operation& op) {
-  using schedule::OpKind;
-  switch (op.kind) {
-    case OpKind::fetch:
-    case OpKind::fetch_grad:
-    case OpKind::download:
-    case OpKind::stash_out:
-    case OpKind::stash_in:
-      return program.buffer(op.writes.front()).bytes();
-    case OpKind::store:
-    case OpKind::upload:
-      return program.buffer(op.reads.front()).bytes();
-    default:
-      return {};
-  }
-}
-
-Bytes over_disk_link(const Program& program, const schedule::Operation& op) {
-  using schedule::Stream;
-  if (op.stream != Stream::disk_read && op.stream != Stream::disk_write) return {};
-  Bytes total;
-  for (const auto id : op.reads) total += program.buffer(id).bytes();
-  return total;
-}
-
-double flops_of(const schedule::Operation& op, const schedule::ModelInfo& model) {
-  using schedule::OpKind;
-  if (op.layer < 0 || op.stream != schedule::Stream::compute) return 0;
-  const auto& layer = model.layers.at(static_cast<std::size_t>(op.layer));
-  if (op.kind != OpKind::backward) return layer.forward_flops;
-  return layer.forward_flops * (layer.gives_loss ? 3 : 2);  // the loss layer's forward runs inside
 }
 
 void print_arena(std::string& text, const char* name, const ArenaPeak& arena) {
@@ -174,16 +135,73 @@ MemoryReport measure(const Program& program, const schedule::ModelInfo& model, D
   return report;
 }
 
+std::int64_t runs_per_step(schedule::VariantKind kind, int micro_steps) {
+  if (kind == schedule::VariantKind::evaluation || kind == schedule::VariantKind::settle) return 0;
+  return kind == schedule::VariantKind::middle ? std::max(0, micro_steps - 2) : 1;
+}
+
+Bytes host_link_bytes(const Program& program, const schedule::Operation& op) {
+  using schedule::OpKind;
+  switch (op.kind) {
+    case OpKind::fetch:
+    case OpKind::fetch_grad:
+    case OpKind::download:
+    case OpKind::stash_out:
+    case OpKind::stash_in:
+      return program.buffer(op.writes.front()).bytes();
+    case OpKind::store:
+    case OpKind::upload:
+      return program.buffer(op.reads.front()).bytes();
+    default:
+      return {};
+  }
+}
+
+Bytes disk_link_bytes(const Program& program, const schedule::Operation& op) {
+  using schedule::Stream;
+  if (op.stream != Stream::disk_read && op.stream != Stream::disk_write) return {};
+  Bytes total;
+  for (const auto id : op.reads) total += program.buffer(id).bytes();
+  return total;
+}
+
+Bytes optimizer_bytes(const Program& program, const schedule::Operation& op) {
+  if (op.stream != schedule::Stream::host || op.kind != schedule::OpKind::step) return {};
+  // reads: the gradient, scalars; writes: both moments, the master, and the copy if there is one.
+  constexpr std::int64_t kStates = 2 * 3 * 4;  // read and written in fp32
+  constexpr std::size_t kWithoutCopy = 3;
+  const auto grad = size_of(program.buffer(op.reads.front()).dtype).value;
+  const auto copy =
+      op.writes.size() > kWithoutCopy ? size_of(program.buffer(op.writes.back()).dtype).value : 0;
+  return {program.buffer(op.writes.front()).numel.value * (kStates + grad + copy)};
+}
+
+double operation_flops(const schedule::Operation& op, const std::vector<double>& forward_flops) {
+  using schedule::OpKind;
+  if (op.layer < 0 || op.stream != schedule::Stream::compute) return 0;
+  const auto layer = static_cast<std::size_t>(op.layer);
+  const double forward = forward_flops.at(layer);
+  if (op.kind != OpKind::backward) return forward;
+  return forward * (layer + 1 == forward_flops.size() ? 3 : 2);
+}
+
+std::vector<double> forward_flops_of(const schedule::ModelInfo& model) {
+  std::vector<double> flops;
+  for (const auto& layer : model.layers) flops.push_back(layer.forward_flops);
+  return flops;
+}
+
 StepCosts step_costs(const Program& program, const schedule::ModelInfo& model, int world,
                      int micro_steps) {
   StepCosts total;
+  const auto flops = forward_flops_of(model);
   for (const auto& variant : program.variants) {
-    const auto times = runs(variant.kind, micro_steps);
+    const auto times = runs_per_step(variant.kind, micro_steps);
     for (const auto& op : variant.operations) {
       total.sent += sent_by(program, op, world) * times;
-      total.host_link += over_host_link(program, op) * times;
-      total.disk_link += over_disk_link(program, op) * times;
-      total.flops += flops_of(op, model) * static_cast<double>(times);
+      total.host_link += host_link_bytes(program, op) * times;
+      total.disk_link += disk_link_bytes(program, op) * times;
+      total.flops += operation_flops(op, flops) * static_cast<double>(times);
     }
   }
   return total;

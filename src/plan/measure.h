@@ -59,6 +59,18 @@ struct StepCosts {
   double flops = 0;  ///< forward, recomputation and backward (twice a forward); 2 per multiply-add
 };
 
+/// How often a step runs a variant.
+std::int64_t runs_per_step(schedule::VariantKind kind, int micro_steps);
+/// What one operation moves between device and host, or between host and disk; 0 for all others.
+Bytes host_link_bytes(const schedule::Program& program, const schedule::Operation& op);
+Bytes disk_link_bytes(const schedule::Program& program, const schedule::Operation& op);
+/// What the host's optimizer reads and writes in one operation; 0 for all others.
+Bytes optimizer_bytes(const schedule::Program& program, const schedule::Operation& op);
+/// FLOPs of a layer's forward, recomputation or backward; the loss layer's forward runs inside of
+/// its backward. 0 for all others. `forward_flops`: by layer, the loss layer last.
+double operation_flops(const schedule::Operation& op, const std::vector<double>& forward_flops);
+std::vector<double> forward_flops_of(const schedule::ModelInfo& model);
+
 StepCosts step_costs(const schedule::Program& program, const schedule::ModelInfo& model, int world,
                      int micro_steps);
 

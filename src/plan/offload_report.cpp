@@ -3,73 +3,155 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
+
+#include "plan/step_estimate.h"
 
 namespace zt::plan {
 namespace {
 
 using schedule::OpKind;
-using schedule::VariantKind;
 
-double as_double(Bytes bytes) { return static_cast<double>(bytes.value); }
+/// Attention, elementwise kernels and launches beside the products.
+constexpr double kShareOfProducts = 0.8;
+/// Share of the compute that is worth a warning.
+constexpr double kMuch = 0.1;
 
-/// Bytes that operations of a kind move in one run of a variant: what they write.
-double moved(const schedule::Program& program, VariantKind variant, OpKind kind) {
-  double bytes = 0;
-  for (const auto& op : program.variant(variant).operations) {
-    if (op.kind != kind) continue;
-    const auto& from = program.buffer(op.reads.front());
-    const auto& to = program.buffer(op.writes.front());
-    bytes += as_double(std::min(from.bytes(), to.bytes()));
-  }
-  return bytes;
+MachineRates machine_rates(const zero::HostRates& rates) {
+  return {.product = rates.product * kShareOfProducts,
+          .host = {.download = rates.download,
+                   .upload = rates.upload,
+                   .optimizer = rates.optimizer,
+                   .disk_read = rates.disk_read,
+                   .disk_write = rates.disk_write}};
 }
 
-/// Bytes that the host's AdamW reads and writes in a step.
-double optimizer_bytes(const schedule::Program& program) {
-  double bytes = 0;
-  for (const auto& unit : program.units) {
-    const auto& part = unit.parts.back();
-    if (part.where == Place::device) continue;
-    const auto& grad = program.buffer(part.grad.buffer);
-    const auto& param = program.buffer(part.param.buffer);
-    const bool copy = part.param.buffer != part.master.buffer;
-    const auto per_element =
-        24 + size_of(grad.dtype).value + (copy ? size_of(param.dtype).value : 0);
-    bytes += static_cast<double>(part.numel.value * per_element);
+/// What each kind of work takes alone.
+void add_alone(const Candidate& candidate, const schedule::Program& program,
+               const OffloadRates& rates, OffloadTime& time) {
+  using schedule::Stream;
+  for (const auto& variant : program.variants) {
+    const auto times =
+        static_cast<double>(runs_per_step(variant.kind, candidate.options.micro_steps));
+    for (const auto& op : variant.operations) {
+      const double seconds = times * offload_seconds(program, op, rates);
+      if (op.stream == Stream::download) time.download += seconds;
+      if (op.stream == Stream::upload) {
+        (op.kind == OpKind::upload ? time.upload : time.fetch) += seconds;
+      }
+      if (op.stream == Stream::host) time.optimizer += seconds;
+      if (op.stream == Stream::disk_read) time.disk_read += seconds;
+      if (op.stream == Stream::disk_write) time.disk_write += seconds;
+    }
   }
-  return bytes;
 }
 
-double over(double bytes, double rate) { return rate > 0 ? bytes / rate : 0; }
+constexpr std::string_view kPageable = "pageable";
+
+/// Ranks on the CPU, which have no driver, copy from and to ordinary memory.
+std::string_view kind_of_host_memory(const Candidate& candidate) {
+  if (candidate.memory.context.value == 0) return "ordinary";
+  return candidate.options.zero.pin_memory ? "page-locked" : kPageable;
+}
 
 std::string rate_text(double rate) { return fmt::format("{:.1f} GB/s", rate / 1e9); }
+double ms(double seconds) { return 1e3 * seconds; }
+
+/// Lines of the kinds of memory.
+std::string lines(const Candidate& candidate, const zero::HostRates& rates,
+                  const OffloadTime& time) {
+  const auto& memory = candidate.memory;
+  auto text =
+      fmt::format("offload: device {}, products {:.2f} TFLOP/s, compute {:.0f} ms per step",
+                  format_bytes(memory.device_total()), rates.product / 1e12, ms(time.compute));
+  text += fmt::format(
+      "\noffload: host {} {}, {} down, {} up; per step down {:.0f} ms, up {:.0f} ms, fetched "
+      "{:.0f} "
+      "ms, exposed {:.0f} ms",
+      format_bytes(memory.host_total()), kind_of_host_memory(candidate), rate_text(rates.download),
+      rate_text(rates.upload), ms(time.download), ms(time.upload), ms(time.fetch),
+      ms(time.exposed_copies));
+  if (rates.optimizer > 0) {
+    text += fmt::format(
+        "\noffload: AdamW {} on {} thread{} of {} of {} NUMA node{}, {}; per step {:.0f} ms, "
+        "exposed {:.0f} ms",
+        rate_text(rates.optimizer), rates.threads, rates.threads == 1 ? "" : "s", rates.nodes,
+        rates.machine_nodes, rates.machine_nodes == 1 ? "" : "s", rates.simd, ms(time.optimizer),
+        ms(time.exposed_optimizer));
+  }
+  if (memory.on_disk.value > 0) {
+    text += fmt::format(
+        "\noffload: disk {}, {} read, {} written ({}{}); {} moved per step, read {:.0f} ms, "
+        "written "
+        "{:.0f} ms, exposed {:.0f} ms",
+        format_bytes(memory.on_disk), rate_text(rates.disk_read), rate_text(rates.disk_write),
+        rates.disk_engine, rates.disk_direct ? ", direct" : ", through the page cache",
+        format_bytes(candidate.costs.disk_link), ms(time.disk_read), ms(time.disk_write),
+        ms(time.exposed_disk));
+  }
+  return text + fmt::format(
+                    "\noffload: predicted {:.0f} ms per step, {:.0f} ms of it exposed ({:.0f} "
+                    "% of compute)",
+                    ms(time.step), ms(time.exposed),
+                    time.compute > 0 ? 100 * time.exposed / time.compute : 0.0);
+}
+
+/// What costs more than a tenth, and why it may.
+std::string warnings(const Candidate& candidate, const zero::HostRates& rates,
+                     const OffloadTime& time) {
+  constexpr double kSlowDisk = 1e9;  // bytes/s: below one NVMe disk
+  std::string text;
+  const auto warn = [&](double seconds, const std::string& what) {
+    text +=
+        fmt::format("\noffload: warning: {} costs about {:.0f} ms of each step", what, ms(seconds));
+  };
+  const auto much = [&](double seconds) { return seconds >= kMuch * time.compute; };
+  if (much(time.exposed_copies)) {
+    const bool pageable = kind_of_host_memory(candidate) == kPageable;
+    warn(time.exposed_copies,
+         !pageable ? "copying between GPU and host (larger micro-batches, or retain)"
+                   : "copying from and to pageable host memory (\"pin_memory\": false)");
+  }
+  if (much(time.exposed_optimizer)) {
+    warn(time.exposed_optimizer,
+         "AdamW on the host beyond the first forward pass (a smaller ratio, more cores or larger "
+         "micro-batches)");
+    for (const auto& cause : rates.causes) text += "\noffload: warning: AdamW: " + cause;
+  }
+  if (much(time.exposed_disk)) {
+    warn(time.exposed_disk,
+         "the disk under nvme_path (host memory, a smaller ratio, or a faster one)");
+    if (!rates.disk_direct) {
+      text += "\noffload: warning: disk: its file system has no direct I/O";
+    }
+    if (std::min(rates.disk_read, rates.disk_write) < kSlowDisk) {
+      text += "\noffload: warning: disk: slower than one NVMe disk";
+    }
+  }
+  return text;
+}
 
 }  // namespace
 
 OffloadTime predict_offload(const Candidate& candidate, const schedule::Program& program,
                             const zero::HostRates& rates) {
-  constexpr double kShareOfProducts =
-      0.8;  // attention, elementwise kernels and launches beside them
-  const int micro_steps = candidate.options.micro_steps;
-  const bool one = micro_steps == 1;
-  const auto last = one ? VariantKind::only : VariantKind::last;
-  const auto first = one ? VariantKind::only : VariantKind::first;
-  OffloadTime time;
-  time.compute = over(candidate.costs.flops, rates.product * kShareOfProducts);
-  time.download = over(moved(program, last, OpKind::download), rates.download);
-  time.optimizer = over(optimizer_bytes(program), rates.optimizer);
-  time.upload = over(moved(program, VariantKind::boundary, OpKind::upload), rates.upload);
-  for (const auto kind : {OpKind::fetch, OpKind::fetch_grad}) {
-    double bytes = moved(program, first, kind);
-    if (!one) bytes += moved(program, last, kind);
-    bytes += moved(program, VariantKind::middle, kind) * std::max(0, micro_steps - 2);
-    time.fetch += over(bytes, rates.upload);
-  }
-  const bool recomputes = candidate.options.zero.recompute == Recompute::full;
-  const double forward = time.compute / micro_steps / (recomputes ? 4 : 3);
-  const double backward = time.compute / micro_steps - forward;
-  time.exposed = std::max(0.0, std::max(time.optimizer, time.upload) - forward) +
-                 std::max(0.0, time.download - backward) + std::max(0.0, time.fetch - time.compute);
+  const auto all = machine_rates(rates);
+  const auto walk = [&](const MachineRates& machine) {
+    return estimate_step(candidate, program, 1, machine);
+  };
+  const auto without = [&](auto free) {
+    auto machine = all;
+    free(machine.host);
+    return walk(machine).length;
+  };
+  const auto step = walk(all);
+  OffloadTime time{.step = step.length, .compute = step.compute, .exposed = step.exposed()};
+  add_alone(candidate, program, all.host, time);
+  time.exposed_copies =
+      step.length - without([](OffloadRates& host) { host.download = host.upload = 0; });
+  time.exposed_optimizer = step.length - without([](OffloadRates& host) { host.optimizer = 0; });
+  time.exposed_disk =
+      step.length - without([](OffloadRates& host) { host.disk_read = host.disk_write = 0; });
   return time;
 }
 
@@ -77,36 +159,8 @@ std::string offload_report(const Candidate& candidate, const schedule::Program& 
                            const zero::HostRates& rates) {
   if (rates.download == 0) return {};
   const auto time = predict_offload(candidate, program, rates);
-  const bool pinned = candidate.options.zero.pin_memory;
-  auto text = fmt::format(
-      "offload: device {}, products {:.0f} TFLOP/s, compute {:.0f} ms per step\n",
-      format_bytes(candidate.memory.device_total()), rates.product / 1e12, 1e3 * time.compute);
-  text += fmt::format(
-      "offload: host {} {}, {} down, {} up, AdamW {} on {} threads of {} NUMA nodes; down {:.0f} "
-      "ms, "
-      "AdamW {:.0f} ms, up {:.0f} ms, fetched {:.0f} ms, exposed {:.0f} ms ({:.0f} %)",
-      format_bytes(candidate.memory.host_total()), pinned ? "page-locked" : "pageable",
-      rate_text(rates.download), rate_text(rates.upload), rate_text(rates.optimizer), rates.threads,
-      rates.nodes, 1e3 * time.download, 1e3 * time.optimizer, 1e3 * time.upload, 1e3 * time.fetch,
-      1e3 * time.exposed, time.compute > 0 ? 100 * time.exposed / time.compute : 0.0);
-  if (candidate.memory.on_disk.value > 0) {
-    text +=
-        fmt::format("\noffload: disk {}, {} moved per step", format_bytes(candidate.memory.on_disk),
-                    format_bytes(candidate.costs.disk_link));
-  }
-  constexpr double kMuch = 0.1;
-  const auto warn = [&](bool is, double seconds, const char* what) {
-    if (!is || seconds < kMuch * time.compute) return;
-    text += fmt::format("\noffload: warning: {} costs about {:.0f} ms of each step", what,
-                        1e3 * seconds);
-  };
-  warn(!pinned, time.download + time.upload, "pageable host memory (\"pin_memory\": false)");
-  const double forward = time.compute / candidate.options.micro_steps / 4;
-  warn(true, time.optimizer - forward,
-       "AdamW on the host beyond the first forward pass (a smaller ratio, more cores or larger "
-       "micro-batches)");
-  warn(true, time.fetch - time.compute, "fetching parameters (larger micro-batches, or retain)");
-  return text;
+  auto text = lines(candidate, rates, time);
+  return time.compute > 0 ? text + warnings(candidate, rates, time) : text;
 }
 
 }  // namespace zt::plan

@@ -7,18 +7,19 @@
 
 namespace zt::plan {
 
-/// Seconds of one step that offload adds to one rank's step, and what they come from.
+/// Seconds that offload takes and adds in one rank's step, and what they come from.
 struct OffloadTime {
-  double compute = 0;    ///< of the step, at the measured rate of products
-  double download = 0;   ///< of gradients in the last backward pass
-  double optimizer = 0;  ///< of the host
-  double upload = 0;     ///< of updated parameters
-  double fetch = 0;      ///< of parameters and waiting gradients, in all micro-steps
-  double exposed = 0;    ///< what no compute hides
+  double step = 0;     ///< of a whole step
+  double compute = 0;  ///< of the step, at the measured rate of products
+  /// What each kind of work takes alone: gradients down, updated parameters up, parameters and
+  /// waiting gradients up, the host's AdamW, disks.
+  double download = 0, upload = 0, fetch = 0, optimizer = 0, disk_read = 0, disk_write = 0;
+  double exposed = 0;  ///< what no compute hides
+  /// By how much the step would be shorter if copies, AdamW or disks took no time.
+  double exposed_copies = 0, exposed_optimizer = 0, exposed_disk = 0;
 };
 
-/// The optimizer and its uploads hide behind the first forward pass of the next step, downloads
-/// behind the last backward pass, fetches behind all compute.
+/// Walks a step at the measured rates (plan/step_estimate.h).
 [[nodiscard]] OffloadTime predict_offload(const Candidate& candidate,
                                           const schedule::Program& program,
                                           const zero::HostRates& rates);

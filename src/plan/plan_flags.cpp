@@ -24,19 +24,6 @@ void take_stage(config::FlagSplitter& splitter, PlanFlags& flags, config::Proble
   }
 }
 
-void take_host_memory(config::FlagSplitter& splitter, PlanFlags& flags,
-                      config::Problems& problems) {
-  const std::string name = splitter.name();
-  const auto text = splitter.value();
-  if (text.empty()) return;
-  try {
-    flags.host_memory = parse_bytes(text, name);
-  } catch (const ConfigError&) {
-    problems.add(kCommandLine,
-                 name + ": got '" + config::shown(text) + "', expected a size as 256GB or 256GiB");
-  }
-}
-
 /// Takes one flag with its value, if it is one of ours.
 bool take(config::FlagSplitter& splitter, PlanFlags& flags, config::Problems& problems) {
   const std::string name = splitter.name();
@@ -46,6 +33,8 @@ bool take(config::FlagSplitter& splitter, PlanFlags& flags, config::Problems& pr
     flags.output = splitter.value();
   else if (name == "--device_file")
     flags.device_file = splitter.value();
+  else if (name == "--device")
+    flags.device = splitter.value();
   else if (name == "--overwrite")
     flags.overwrite = splitter.boolean();
   else if (name == "--schedule")
@@ -58,8 +47,6 @@ bool take(config::FlagSplitter& splitter, PlanFlags& flags, config::Problems& pr
     flags.help = true;
   else if (name == "--zero_stage")
     take_stage(splitter, flags, problems);
-  else if (name == "--host_memory")
-    take_host_memory(splitter, flags, problems);
   else
     return false;
   return true;
@@ -81,14 +68,17 @@ PlanFlags parse_plan_flags(const std::vector<std::string>& args) {
 std::string plan_flags_help() {
   return "usage: zt plan --model FOLDER|SHAPE --nproc N --gpu_memory 24GB [flags of zt train]\n"
          "\n"
-         "Prints what each ZeRO stage, offload and recompute mode needs and marks the one to "
-         "take.\n"
+         "Prints what each ZeRO stage, offload and recompute mode needs, the best setting of "
+         "each way\n"
+         "of offload (none, a ratio, cpu, nvme; parameters too) with its predicted time, and the "
+         "one to take.\n"
          "\n"
          "  --model FOLDER|SHAPE  folder with config.json, or a shape as Qwen3-0.6B\n"
          "  --host_memory SIZE    host memory of the machine, shared by its --nproc ranks\n"
          "  --zero_stage N        consider this stage only\n"
-         "  --device_file FILE    also steps/s and tokens/s, from what zt bench --calibrate "
-         "measured\n"
+         "  --device NAME         predict times by this GPU's data sheet (default: one with as "
+         "much memory)\n"
+         "  --device_file FILE    predict times from what zt bench --calibrate measured\n"
          "  --details             kinds of memory of the marked row at its peak\n"
          "  --schedule            operations of the marked row as zt train runs it\n"
          "  --tables              the classic arithmetic beside the plan; advice by model size "

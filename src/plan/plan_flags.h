@@ -12,11 +12,11 @@ namespace zt::plan {
 struct PlanFlags {
   std::string model;        ///< --model
   std::string output;       ///< --output; empty: nothing is written
-  std::string device_file;  ///< --device_file; empty: the time of a step is not predicted
+  std::string device_file;  ///< --device_file; empty: times come from a data sheet
+  std::string device;       ///< --device; empty: one with about as much memory
   bool overwrite = false, schedule = false, details = false, tables = false, help = false;
-  std::optional<int> zero_stage;     ///< --zero_stage: only this stage
-  std::optional<Bytes> host_memory;  ///< --host_memory
-  std::vector<std::string> rest;     ///< for config::resolve
+  std::optional<int> zero_stage;  ///< --zero_stage: only this stage
+  std::vector<std::string> rest;  ///< for config::resolve
 };
 
 /// Splits the arguments. Errors: ConfigError listing every wrong value.

@@ -9,6 +9,14 @@ namespace {
 
 double gib(Bytes bytes) { return static_cast<double>(bytes.value) / (1024. * 1024. * 1024.); }
 
+/// With what of the states leaves the device, and with disks.
+std::string offload_text(const config::ZeroConfig& zero) {
+  std::string text = offload_name(zero);
+  if (zero.offload_ratio < 1) text += fmt::format(" {:.2f}", zero.offload_ratio);
+  if (zero.optimizer_place == Place::nvme || zero.param_place == Place::nvme) text += " nvme";
+  return text;
+}
+
 }  // namespace
 
 std::string render(const std::vector<Candidate>& rows, const Target& target,
@@ -20,7 +28,7 @@ std::string render(const std::vector<Candidate>& rows, const Target& target,
     const auto& row = rows[i];
     const auto& zero = row.options.zero;
     text += fmt::format("{} {:<5} {:<16} {:<9} {:>10.2f} {:>9.2f} {:>10.2f} {:>10.2f}  {}\n",
-                        best == i ? '*' : ' ', zero.stage, offload_name(zero),
+                        best == i ? '*' : ' ', zero.stage, offload_text(zero),
                         to_string(zero.recompute.value_or(Recompute::none)),
                         gib(row.memory.device_total()), gib(row.memory.host_total()),
                         static_cast<double>(row.costs.sent.value) / 1e9,

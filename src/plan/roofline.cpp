@@ -28,31 +28,54 @@ double inner_width(const model::Model& model) {
   return 2 * as_double(model.hidden());
 }
 
+/// Products, scan and the bytes of kernels beside them.
+struct LayerWork {
+  double products = 0, scan = 0, moved = 0;
+};
+
+LayerWork layer_work(const model::Model& model, const zero::EngineOptions& options,
+                     const DeviceLimits& device) {
+  const auto recompute = options.zero.recompute.value_or(Recompute::none);
+  const auto compute = options.precision.compute;
+  const double tokens = as_double(options.shape.tokens() * options.micro_steps);
+  const double repeats = forwards(recompute);
+  LayerWork work;
+  const double rate = compute == DType::f32 ? device.scalar_rate : device.matrix_rate;
+  const double flops = model.train_flops_per_token(options.shape.sequence);
+  work.products = tokens * flops * (2 + repeats) / 3 / (rate * kProducts);
+  if (const auto* mamba = model.as<model::MambaConfig>()) {
+    const double cells = tokens * as_double(mamba->layers * mamba->inner * mamba->state);
+    work.scan =
+        cells * (kScanForward * repeats + kScanBackward) / (device.scalar_rate * kScanShare);
+  }
+  const double rows = tokens * as_double(model.layers()) * inner_width(model) * kRowElements;
+  work.moved = rows * as_double(size_of(compute).value) * (2 + repeats) / 3;
+  return work;
+}
+
 }  // namespace
+
+double layer_seconds(const model::Model& model, const zero::EngineOptions& options,
+                     const DeviceLimits& device) {
+  const auto work = layer_work(model, options, device);
+  return work.products + work.scan + work.moved / (device.memory_rate * kMemory);
+}
 
 RooflineTime predict_roofline(const model::Model& model, const Candidate& candidate, int world,
                               const DeviceLimits& device) {
   const auto& options = candidate.options;
   const auto build = zero::build_options(options, world);
-  const double tokens = as_double(options.shape.tokens() * options.micro_steps);
   const double params = as_double(model.num_params());
   const auto width = as_double(size_of(build.compute).value);
-  const double repeats = forwards(build.recompute);
+  const auto work = layer_work(model, options, device);
   RooflineTime time;
-  const double rate = build.compute == DType::f32 ? device.scalar_rate : device.matrix_rate;
-  const double flops = model.train_flops_per_token(options.shape.sequence);
-  time.products = tokens * flops * (2 + repeats) / 3 / (rate * kProducts);
-  if (const auto* mamba = model.as<model::MambaConfig>()) {
-    const double cells = tokens * as_double(mamba->layers * mamba->inner * mamba->state);
-    time.scan =
-        cells * (kScanForward * repeats + kScanBackward) / (device.scalar_rate * kScanShare);
-  }
-  const double rows = tokens * as_double(model.layers()) * inner_width(model) * kRowElements;
+  time.products = work.products;
+  time.scan = work.scan;
   // AdamW reads and writes three fp32 states, reads the gradient and writes the parameter.
   const double owned = params / (build.residency.states_sharded ? world : 1);
   const bool on_host = build.residency.state_place != Place::device;
   const double optimizer = on_host ? 0 : owned * (7 * 4 + width);
-  const double moved = rows * width * (2 + repeats) / 3 + optimizer + params * 8;
+  const double moved = work.moved + optimizer + params * 8;
   time.memory = moved / (device.memory_rate * kMemory);
   if (on_host) time.host = owned * kHostSecondsPerParam;
   if (world > 1) {

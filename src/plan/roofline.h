@@ -21,4 +21,9 @@ struct RooflineTime {
 [[nodiscard]] RooflineTime predict_roofline(const model::Model& model, const Candidate& candidate,
                                             int world, const DeviceLimits& device);
 
+/// Forward, recomputation and backward of all layers of a step alone: products, scan and what their
+/// other kernels read and write.
+[[nodiscard]] double layer_seconds(const model::Model& model, const zero::EngineOptions& options,
+                                   const DeviceLimits& device);
+
 }  // namespace zt::plan

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ostream>
 
 #include "base/policy_names.h"
@@ -10,7 +11,9 @@
 #include "plan/ds_config.h"
 #include "plan/memory_tables.h"
 #include "plan/plan_flags.h"
+#include "plan/plan_times.h"
 #include "plan/render.h"
+#include "plan/settings.h"
 #include "plan/time_model.h"
 #include "zero/engine_options.h"
 
@@ -58,8 +61,13 @@ Request read_request(const PlanFlags& flags, const ModelSource& source) {
   request.target = {.device = config.launch.use_cpu ? Device::cpu : Device::cuda,
                     .world = world,
                     .device_memory = config.launch.gpu_memory.value_or(Bytes{}),
-                    .host_memory = flags.host_memory.value_or(Bytes{}),
-                    .local_world = world};
+                    .host_memory = config.launch.host_memory.value_or(Bytes{}),
+                    .local_world = world,
+                    .sheet = nullptr,
+                    .measured = {}};
+  if (request.target.device == Device::cuda) {
+    request.target.sheet = &plan_sheet(flags, request.target.device_memory);
+  }
   request.options = zero::engine_options(config);
   if (config.origins.at("zero.reduce_bucket_size").place == "default") {
     request.options.zero.reduce_bucket_size = kReduceBucket;
@@ -94,13 +102,13 @@ std::vector<Candidate> rows_of(const Request& request, const Planner& planner) {
   return rows;
 }
 
-/// Steps/s, tokens/s and the time of --max_steps of a candidate.
+/// Steps/s, tokens/s and the time of --max_steps of a candidate, by the device file.
 void show_time(const Request& request, const Planner& planner, const Candidate& chosen,
                std::ostream& out) {
   if (request.flags.device_file.empty() || !request.model.sizes) return;
   const auto* sizes = request.model.sizes->as<model::Qwen3Config>();
   if (sizes == nullptr) {
-    out << "times are predicted for Qwen3 models only\n";
+    out << "device files predict Qwen3 models only: the times above are a data sheet's\n";
     return;
   }
   const auto device = read_device_file(request.flags.device_file);
@@ -124,31 +132,68 @@ void show_time(const Request& request, const Planner& planner, const Candidate& 
   }
 }
 
-/// What the marked row becomes with the auto choices that are left, and how to run it.
-void show_choice(const Request& request, const Planner& planner, const Candidate& row,
+/// What the user has named of stage and offload.
+Named named_by(const Request& request) {
+  const auto& zero = request.config.zero;
+  const auto is_named = [&](const char* field) {
+    const auto origin = request.config.origins.find(field);
+    return origin != request.config.origins.end() && origin->second.place != "default";
+  };
+  Named named{.stage = request.flags.zero_stage, .disk = request.target.host_memory.value > 0};
+  if (is_named("zero.optimizer_place")) named.optimizer = zero.optimizer_place;
+  if (is_named("zero.param_place")) named.param = zero.param_place;
+  if (is_named("zero.offload_ratio")) named.ratio = zero.offload_ratio;
+  for (const auto& path : {zero.param_nvme_path, zero.optimizer_nvme_path}) {
+    if (path.empty()) continue;
+    named.disk = true;
+    named.nvme_path = path;
+  }
+  return named;
+}
+
+/// The row of the table that is this setting, at the end of the table when it is none of them.
+std::size_t row_of(std::vector<Candidate>& rows, const Setting& setting, const Planner& planner) {
+  const auto& asked = setting.asked.zero;
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const Candidate& row) {
+    const auto& zero = row.options.zero;
+    return zero.stage == asked.stage && zero.optimizer_place == asked.optimizer_place &&
+           zero.param_place == asked.param_place && zero.recompute == asked.recompute &&
+           zero.offload_ratio == asked.offload_ratio;
+  });
+  if (found != rows.end()) return static_cast<std::size_t>(found - rows.begin());
+  auto row = setting.asked;
+  row.zero.retain_auto = false;
+  row.zero.reduce_beside = false;
+  row.zero.grad_place.reset();
+  rows.push_back(planner.measure(row));
+  return rows.size() - 1;
+}
+
+/// The setting to take, what a run makes of it, and its DeepSpeed JSON.
+void show_choice(const Request& request, const Planner& planner, const Settings& settings,
                  std::ostream& out) {
-  auto options = row.options;
-  options.zero.reduce_at = request.options.zero.reduce_at;
-  options.zero.retain_auto = request.options.zero.retain_auto;
-  options.zero.coalesce = request.options.zero.coalesce;
-  options.zero.reduce_beside = request.options.zero.reduce_beside;
-  const auto chosen = choose(planner, options);
-  const auto& zero = row.options.zero;
-  out << fmt::format("\ntake: stage {}, offload {}, --recompute {}\n", zero.stage,
-                     offload_name(zero), to_string(zero.recompute.value_or(Recompute::none)));
+  const auto& taken = settings.fitting.front();
+  const auto& chosen = taken.chosen;
+  out << fmt::format("\ntake: {}\n{}", setting_name(taken.asked),
+                     reason(settings, planner.target()));
   out << fmt::format(
       "zt train uses the room that is left: {} ({} per rank, {:.2f} GB sent per step)\n",
       describe_choices(chosen.options), format_bytes(chosen.memory.device_total()),
       static_cast<double>(chosen.costs.sent.value) / 1e9);
   show_time(request, planner, chosen, out);
-  if (options.precision.compute != DType::f32) {
-    out << arithmetic_line(zero, planner.num_params(), request.target.world);
+  if (taken.asked.precision.compute != DType::f32) {
+    out << arithmetic_line(taken.asked.zero, planner.num_params(), request.target.world);
   }
+  if (request.flags.output.empty()) return;
+  write_new_file(request.flags.output, ds_config_json(taken.asked), request.flags.overwrite);
+  out << fmt::format("wrote {}\n", request.flags.output);
+}
+
+/// What --details prints of the marked row, and --schedule of what a run makes of it.
+void show_row(const Request& request, const Planner& planner, const Candidate& row,
+              const Candidate& chosen, std::ostream& out) {
   if (request.flags.details) out << '\n' << print(row.memory);
   if (request.flags.schedule) out << '\n' << schedule::print(planner.program(chosen.options));
-  if (request.flags.output.empty()) return;
-  write_new_file(request.flags.output, ds_config_json(row.options), request.flags.overwrite);
-  out << fmt::format("wrote {}\n", request.flags.output);
 }
 
 /// The classic arithmetic: for the model if there is one, and as guides print it; advice by size
@@ -195,19 +240,28 @@ int run_plan(const std::vector<std::string>& args, const ModelSource& source, st
     return 0;
   }
   const Planner planner(request.model.parts, request.target);
-  const auto rows = rows_of(request, planner);
-  const auto best = pick(rows, request.target);
+  const auto times = plan_times(flags, request.model, request.target);
+  auto rows = rows_of(request, planner);
+  const auto settings =
+      find_settings(planner, request.options, named_by(request), times.seconds, rows);
+  std::optional<std::size_t> best;
+  if (!settings.fitting.empty()) best = row_of(rows, settings.fitting.front(), planner);
   out << heading(request, planner) << '\n' << render(rows, request.target, best);
+  out << fmt::format(
+             "\nthe best setting of each way of offload, as a run would make it; times: {}\n",
+             times.source)
+      << render(settings, request.target);
   for (const auto& notice : request.config.notices) out << "note: " << notice << '\n';
   const bool given_fits = show_given(request, planner, out);
   if (best) {
-    show_choice(request, planner, rows[*best], out);
+    show_choice(request, planner, settings, out);
+    show_row(request, planner, rows[*best], settings.fitting.front().chosen, out);
     if (request.flags.tables) show_tables(request, &planner, out);
     return given_fits ? 0 : 1;
   }
   out << fmt::format(
-      "\nnothing fits: use more or larger GPUs, a smaller --block_size or "
-      "--per_device_train_batch_size{}\n",
+      "\nnothing fits: use more or larger GPUs, what the lines above name, a smaller --block_size "
+      "or --per_device_train_batch_size{}\n",
       request.flags.zero_stage ? ", or another --zero_stage" : "");
   if (request.flags.tables) show_tables(request, &planner, out);
   return 1;

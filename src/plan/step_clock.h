@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "schedule/schedule.h"
 
@@ -12,20 +13,23 @@ struct Contention {
   double link_factor = 1;   ///< how much longer the communication takes
 };
 
-/// Seconds of one list of operations.
-struct ListTime {
-  double length = 0;   ///< until the last operation ends
+/// What an operation takes alone, in seconds.
+using OperationSeconds = std::function<double(const schedule::Operation&)>;
+
+/// Seconds of one step.
+struct StepLength {
+  double length = 0;   ///< from step to step
   double compute = 0;  ///< what the compute stream's operations take alone
   double slowed = 0;   ///< how much longer they took beside communication
   /// Nothing computes.
   [[nodiscard]] double exposed() const { return length - compute - slowed; }
 };
 
-/// Walks a list as the executor runs it: streams in order, each operation after those it waits on.
-/// `seconds_of`: what an operation takes alone.
-[[nodiscard]] ListTime walk_clock(
-    const schedule::Variant& variant,
-    const std::function<double(const schedule::Operation&)>& seconds_of,
-    const Contention& contention);
+/// Walks one step among many as the executor runs it: streams in order, each operation after those
+/// it waits on; micro-steps and boundary behind each other, with what the boundary of the step
+/// before leaves to the host, to copies and to disks (schedule::follows) beside the first of them.
+[[nodiscard]] StepLength walk_step(const schedule::Program& program, int micro_steps,
+                                   const OperationSeconds& seconds_of,
+                                   const Contention& contention);
 
 }  // namespace zt::plan

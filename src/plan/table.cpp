@@ -28,7 +28,8 @@ int offload_rank(const config::ZeroConfig& zero) {
 
 }  // namespace
 
-std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& options) {
+std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& options,
+                             bool offload) {
   constexpr int kStages = 4;
   constexpr std::array kOffloads{Offload{Place::device, Place::device},
                                  Offload{Place::host, Place::device},
@@ -37,12 +38,13 @@ std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& 
   if (options.zero.recompute) modes = {*options.zero.recompute};
   std::vector<Candidate> rows;
   for (int stage = 0; stage < kStages; ++stage) {
-    for (const auto& offload : kOffloads) {
+    for (const auto& places : kOffloads) {
+      if (!offload && places.optimizer != Place::device) continue;
       for (const auto recompute : modes) {
         auto row = options;
         row.zero.stage = stage;
-        row.zero.optimizer_place = offload.optimizer;
-        row.zero.param_place = offload.param;
+        row.zero.optimizer_place = places.optimizer;
+        row.zero.param_place = places.param;
         row.zero.recompute = recompute;
         row.zero.retain_auto = false;
         row.zero.grad_place.reset();

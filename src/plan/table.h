@@ -10,7 +10,9 @@ namespace zt::plan {
 /// ZeRO stage x offload x recompute: every combination that the residency table allows, in that
 /// order, each as small as its stage promises (nothing retained, reduce_at of the residency table).
 /// The other options are taken from `options`, also recompute and reduce_at where they are set.
-std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& options);
+/// `offload` false: without the rows that offload.
+std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& options,
+                             bool offload = true);
 
 /// Index of the row to take among those that fit `share` of the memory: no offload before offload
 /// of states before offload of parameters too, then the least recomputation, then the fewest bytes

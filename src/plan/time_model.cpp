@@ -6,6 +6,7 @@
 #include "plan/device_times.h"
 #include "plan/kernel_work.h"
 #include "plan/step_clock.h"
+#include "plan/step_estimate.h"
 #include "zero/residency.h"
 
 namespace zt::plan {
@@ -37,6 +38,7 @@ class Costs {
         tokens_(options.shape.tokens()) {}
 
   [[nodiscard]] Work of(const Operation& op) const {
+    if (schedule::runs_on(op.stream)) return {.link = offload_seconds(program_, op, device_.host)};
     switch (op.kind) {
       case OpKind::forward:
         return layer_forward(op, true);
@@ -56,21 +58,9 @@ class Costs {
         return {.link = device_.link_latency};
       case OpKind::step:
         return {.kernels = flat(kernel::kAdamW, flat_bytes::kAdamW, numel_of(op.writes.front()))};
-      case OpKind::fetch:
-      case OpKind::fetch_grad:
-      case OpKind::download:
-      case OpKind::store:
-      case OpKind::load_states:
-      case OpKind::save_states:
-      case OpKind::load_param:
-      case OpKind::save_param:
-      case OpKind::stash_out:
-      case OpKind::stash_in:
-      case OpKind::upload:
-      case OpKind::release:
+      default:  // releases; copies and disks have streams of their own
         return {};
     }
-    return {};
   }
 
  private:
@@ -208,26 +198,6 @@ class Costs {
   std::int64_t tokens_;
 };
 
-/// How often a step runs a variant.
-int runs(schedule::VariantKind kind, int micro_steps) {
-  using schedule::VariantKind;
-  switch (kind) {
-    case VariantKind::only:
-      return micro_steps == 1 ? 1 : 0;
-    case VariantKind::first:
-    case VariantKind::last:
-      return micro_steps > 1 ? 1 : 0;
-    case VariantKind::middle:
-      return std::max(0, micro_steps - 2);
-    case VariantKind::boundary:
-      return 1;
-    case VariantKind::settle:
-    case VariantKind::evaluation:
-      return 0;
-  }
-  return 0;
-}
-
 }  // namespace
 
 std::string group_of(const std::string& operation, std::int64_t last) {
@@ -244,13 +214,14 @@ StepTime predict_step(const model::Qwen3Config& model, const zero::EngineOptions
   const Costs costs(model, options, program, world, device);
   const auto contention = contention_of(device, options.shape.tokens());
   StepTime step;
+  const auto walked = walk_step(
+      program, options.micro_steps, [&](const Operation& op) { return costs.of(op).seconds(); },
+      contention);
+  step.exposed = walked.exposed();
+  step.slowed = walked.slowed;
   for (const auto& variant : program.variants) {
-    const double times = runs(variant.kind, options.micro_steps);
+    const auto times = as_double(runs_per_step(variant.kind, options.micro_steps));
     if (times == 0) continue;
-    const auto clock = walk_clock(
-        variant, [&](const Operation& op) { return costs.of(op).seconds(); }, contention);
-    step.exposed += times * clock.exposed();
-    step.slowed += times * clock.slowed;
     for (const auto& op : variant.operations) {
       const auto work = costs.of(op);
       if (work.seconds() > 0) {

@@ -150,8 +150,10 @@ void dry_run(const config::Config& config, const DryRun& request, std::ostream& 
       .device = config.launch.use_cpu ? Device::cpu : Device::cuda,
       .world = request.world,
       .device_memory = config.launch.use_cpu ? Bytes{} : capacity_of(config, request, device),
-      .host_memory = {},
-      .local_world = request.world};
+      .host_memory = config.launch.host_memory.value_or(Bytes{}),
+      .local_world = request.world,
+      .sheet = device,
+      .measured = {}};
   const auto parts = model.make();
   const plan::Planner planner(parts, target);
   const auto chosen = plan::choose(planner, zero::engine_options(config));

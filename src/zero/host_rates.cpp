@@ -5,7 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <string>
+#include <vector>
 
+#include "kernels/cpu/host_probe.h"
+#include "kernels/cpu/simd_target.h"
 #include "zero/binding.h"
 
 namespace zt::zero {
@@ -37,6 +41,20 @@ void measure_copies(const Machine& machine, const Launch& launch, HostRates& rat
   rates.upload = bytes / seconds_of(launch, [&] { memory::copy(host, device, launch); });
 }
 
+void describe_threads(const Machine& machine, HostRates& rates) {
+  rates.simd = kernels::cpu::to_string(kernels::cpu::simd_target());
+  if (!machine.pool) return;
+  const auto& share = machine.pool->share();
+  rates.threads = machine.pool->num_threads();
+  rates.nodes = static_cast<int>(share.nodes.size());
+  rates.machine_nodes = share.machine_nodes;
+  rates.causes = kernels::cpu::host_verdicts(*machine.pool);
+  if (rates.nodes < rates.machine_nodes && machine.local_world < rates.machine_nodes) {
+    rates.causes.push_back("its threads are on " + std::to_string(rates.nodes) + " of " +
+                           std::to_string(rates.machine_nodes) + " NUMA nodes");
+  }
+}
+
 /// AdamW of the largest part that the host updates, with a learning rate of 0.
 void measure_optimizer(const Machine& machine, const Launch& launch, HostRates& rates) {
   const schedule::StatePart* largest = nullptr;
@@ -59,17 +77,45 @@ void measure_optimizer(const Machine& machine, const Launch& launch, HostRates& 
   const auto bytes =
       spans.master.bytes() * 6 + spans.grad.bytes() + (copy ? spans.param.bytes() : Bytes{});
   rates.optimizer = static_cast<double>(bytes.value) / seconds;
-  rates.threads = machine.pool ? machine.pool->num_threads() : 0;
-  rates.nodes = machine.pool ? static_cast<int>(machine.pool->share().nodes.size()) : 0;
+  describe_threads(machine, rates);
+}
+
+/// States of units out and in again, until enough has moved.
+void measure_disk(const Machine& machine, HostRates& rates) {
+  constexpr std::int64_t kMost = 256 << 20;
+  if (!machine.disk) return;
+  std::vector<std::vector<Disk::Transfer>> units;
+  std::int64_t bytes = 0;
+  for (const auto& op : machine.program->variant(schedule::VariantKind::boundary).operations) {
+    if (op.stream != schedule::Stream::disk_write || op.writes.empty() || bytes >= kMost) continue;
+    auto& unit = units.emplace_back();
+    for (std::size_t i = 0; i < op.writes.size(); ++i) {
+      unit.push_back({op.writes[i], machine.view(op.reads.at(i))});
+      bytes += unit.back().host.bytes().value;
+    }
+  }
+  const auto rate = [&](auto move) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (const auto& unit : units) move(unit);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    return static_cast<double>(bytes) / taken.count();
+  };
+  rates.disk_write = rate([&](const auto& unit) { machine.disk->write(unit); });
+  rates.disk_read = rate([&](const auto& unit) { machine.disk->read(unit); });
+  const auto stats = machine.disk->stats();
+  rates.disk_engine = stats.engine;
+  rates.disk_direct = stats.direct;
 }
 
 void measure_product(const Machine& machine, memory::Queues& queues, HostRates& rates) {
-  constexpr std::int64_t kSize = 4096;
   const auto dtype = machine.options->precision.compute;
-  const auto bytes = storage({kSize * kSize}, dtype);
-  if (machine.device_arena->size() < bytes * 3) return;
+  const auto arena = machine.device_arena->size();
+  std::int64_t size = machine.device == Device::cuda ? 4096 : 256;
+  while (size > 32 && arena < storage({3 * size * size}, dtype)) size /= 2;
+  const auto bytes = storage({size * size}, dtype);
+  if (arena < bytes * 3) return;
   const auto matrix = [&](std::int64_t i) {
-    return machine.tensor(machine.device_arena->at(bytes * i), {kSize, kSize}, dtype);
+    return machine.tensor(machine.device_arena->at(bytes * i), {size, size}, dtype);
   };
   const std::array matrices{matrix(0), matrix(1), matrix(2)};
   auto out = matrices[2];
@@ -81,17 +127,19 @@ void measure_product(const Machine& machine, memory::Queues& queues, HostRates& 
     queues.begin(1);
     queues.submit(0, 0, {}, false, work);
   });
-  rates.product = kTimes * 2.0 * kSize * kSize * kSize / seconds;
+  const auto width = static_cast<double>(size);
+  rates.product = kTimes * 2.0 * width * width * width / seconds;
 }
 
 }  // namespace
 
 HostRates measure_host(const Machine& machine, memory::Queues& queues) {
   HostRates rates;
-  if (machine.device != Device::cuda || machine.program->host_arena.value == 0) return rates;
+  if (machine.program->host_arena.value == 0) return rates;
   const auto launch = queues.compute();
   measure_copies(machine, launch, rates);
   measure_optimizer(machine, launch, rates);
+  measure_disk(machine, rates);
   measure_product(machine, queues, rates);
   return rates;
 }

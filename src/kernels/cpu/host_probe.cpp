@@ -39,7 +39,10 @@ bool has_huge_pages() {
   return !text.empty() && text.find("[never]") == std::string::npos;
 }
 
-std::vector<std::string> judge(const HostProbe& probe, const memory::HostTopology& share) {
+}  // namespace
+
+std::vector<std::string> host_verdicts(const memory::HostPool& pool) {
+  const auto& share = pool.share();
   std::vector<std::string> verdicts;
   if (simd_target() == SimdTarget::scalar) {
     verdicts.emplace_back(
@@ -49,18 +52,16 @@ std::vector<std::string> judge(const HostProbe& probe, const memory::HostTopolog
     verdicts.push_back(
         fmt::format("the cgroup grants {:.1f} of {} cores", share.quota, share.num_cores()));
   }
-  if (!probe.huge_pages) {
+  if (!has_huge_pages()) {
     verdicts.emplace_back("transparent huge pages are off (`never`): every 4 KiB costs a lookup");
   }
   const int wanted = share.threads > 0 ? share.threads : share.num_cores();
-  if (probe.threads < wanted / 2) {
-    verdicts.push_back(
-        fmt::format("{} threads work on host memory, there is room for {}", probe.threads, wanted));
+  if (pool.num_threads() < wanted / 2) {
+    verdicts.push_back(fmt::format("{} threads work on host memory, there is room for {}",
+                                   pool.num_threads(), wanted));
   }
   return verdicts;
 }
-
-}  // namespace
 
 HostProbe probe_host(memory::HostPool& pool) {
   const auto& share = pool.share();
@@ -84,7 +85,7 @@ HostProbe probe_host(memory::HostPool& pool) {
   probe.read_modify_write_gb_per_s =
       2 * size / 1e9 / best_seconds([&] { read_modify_write(all, pool); });
   probe.copy_gb_per_s = size / 1e9 / best_seconds([&] { copy_parallel(lower, upper, pool); });
-  probe.verdicts = judge(probe, share);
+  probe.verdicts = host_verdicts(pool);
   return probe;
 }
 

@@ -25,6 +25,10 @@ struct HostProbe {
   }
 };
 
+/// One line for each property of the pool's host that costs more than a tenth where the host's
+/// optimizer decides: scalar code, a quota, missing huge pages, few threads.
+std::vector<std::string> host_verdicts(const memory::HostPool& pool);
+
 /// Measures with the pool that the optimizer uses, in a buffer larger than the last-level caches,
 /// within about 0.3 s. Ranks of this host that measure at the same time share its memory: the
 /// numbers are then one rank's.
