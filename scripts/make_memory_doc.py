@@ -11,11 +11,13 @@ import subprocess
 import sys
 
 SHAPES = ["Qwen3-0.6B", "Qwen3-1.7B", "Qwen3-4B", "Qwen3-8B", "Qwen3-14B", "Qwen3-32B"]
-CARDS = ["24GB", "80GB", "141GB"]
+CARDS = {"24GB": "RTX4090", "80GB": "H100", "141GB": "H200"}  # memory: whose data sheet gives the times
 RANKS = [1, 2, 8]
 BLOCK = 4096
 MICRO_STEPS = 16
-MARKED = re.compile(r"^\* (\d) +(\S+) +(\S+) +([\d.]+) +([\d.]+)")
+TAKEN = re.compile(r"^take: (.*)$")
+SETTING = re.compile(r"^ +[\d.]+ +\d+ +([\d.]+) +([\d.]+) +[\d.]+  (stage .*)$")
+NAME = re.compile(r"stage (\d), (?:no offload|optimizer cpu(?: \(ratio ([\d.]+)\))?(, params cpu)?), recompute (\w+)$")
 STAGE_ROWS = re.compile(r"^[ *] (\d) +none +full +([\d.]+)")
 
 TEMPLATE = """# Memory
@@ -42,13 +44,15 @@ Bytes per parameter of a bf16 run on n ranks: bf16 parameters 2, fp32 gradients 
 | 3 | (2 + 4 + 12) / n, and the gathered units | 2 / n, and the gathered units |
 
 `zt plan --model FOLDER|SHAPE --nproc N --gpu_memory 24GB --details` prints the kinds and the largest buffers at the
-operation where most is live, `--schedule` every operation. A row fits when it needs at most 90 % of the memory. The row
-marked `*` has the least offload, then the least recomputation, then the fewest bytes sent.
+operation where most is live, `--schedule` every operation. A row fits when it needs at most 90 % of the memory. `take:` names
+the setting with the shortest predicted step, the simplest of those that are within 2 % of each other; its row is marked `*`.
+Nothing leaves the device where everything fits without recomputation.
 
 ## What to take
 
-bf16, blocks of {block} tokens, micro-batch 1, {steps} micro-steps. Stage, offload with what it
-takes of the host, recomputation: GiB of the GPU, all per rank.
+bf16, blocks of {block} tokens, micro-batch 1, {steps} micro-steps, times by the data sheet of the card that is named. Stage,
+offload (with the share of the states that leaves, if not all) and what it takes of the host, recomputation: GiB of the GPU, all per rank, as a run takes them: it uses the room that
+is left, for instance to compute several micro-batches as one.
 
 {tables}
 ## What each stage needs
@@ -65,8 +69,8 @@ that model under four assumptions) beside the plan of a model of that size, here
 {classic}
 ## Advice by size
 
-The usual advice in the planner's figures, for 8 cards. A model that fits with less offload or recomputation is faster,
-so `zt plan` takes that.
+The usual advice in the planner's figures, for 8 cards. The first row that fits with the least offload, then the
+least recomputation, then the fewest bytes sent.
 
 {advice}"""
 
@@ -76,7 +80,7 @@ def run_plan(program, shape, ranks, memory=None):
     command = [program, "plan", "--model", shape, "--nproc", str(ranks), "--bf16", "--block_size", str(BLOCK),
                "--per_device_train_batch_size", "1", "--gradient_accumulation_steps", str(MICRO_STEPS)]
     if memory:
-        command += ["--gpu_memory", memory]
+        command += ["--gpu_memory", memory, "--device", CARDS[memory]]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode not in (0, 1):
         sys.exit(f"[make_memory_doc] {' '.join(command)} failed:\n{result.stderr}")
@@ -84,17 +88,21 @@ def run_plan(program, shape, ranks, memory=None):
 
 
 def cell(lines):
-    for line in lines:
-        match = MARKED.match(line)
-        if match:
-            stage, offload, recompute, device, host_size = match.groups()
-            host = "" if offload == "none" else f", {offload} on the host ({float(host_size):.0f} GiB)"
-            return f"stage {stage}{host}, {recompute}: {float(device):.1f}"
+    """What the plan takes; its line among the settings holds the memory."""
+    taken = [match[1] for match in map(TAKEN.match, lines) if match]
+    for match in map(SETTING.match, lines):
+        if not match or [match[3]] != taken:
+            continue
+        device, host_size, name = match.groups()
+        stage, ratio, params, recompute = NAME.match(name).groups()
+        share = f"{float(ratio) * 100:.0f} %, " if ratio else ""
+        host = f", optimizer{'+params' if params else ''} on the host ({share}{float(host_size):.0f} GiB)" if float(host_size) else ""
+        return f"stage {stage}{host}, {recompute}: {float(device):.1f}"
     return "does not fit"
 
 
 def card_table(program, card, shapes):
-    lines = [f"### {card[:-2]} GB per GPU", "", "| model | " + " | ".join(f"{n} GPU" for n in RANKS) + " |",
+    lines = [f"### {card[:-2]} GB per GPU ({CARDS[card]})", "", "| model | " + " | ".join(f"{n} GPU" for n in RANKS) + " |",
              "|---" * (len(RANKS) + 1) + "|"]
     for shape in shapes:
         cells = [cell(run_plan(program, shape, ranks, card)) for ranks in RANKS]
@@ -124,7 +132,7 @@ def indented(text):
 
 
 def page(program, shapes):
-    cards = CARDS if shapes == SHAPES else CARDS[:1]
+    cards = list(CARDS)[: None if shapes == SHAPES else 1]
     printed = [run_tables(program, card) for card in cards]
     return TEMPLATE.format(block=BLOCK, steps=MICRO_STEPS, stages=stage_table(program, shapes),
                            classic=indented(printed[0][0]), advice="\n".join(indented(text) for _, text in printed),

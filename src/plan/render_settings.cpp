@@ -73,7 +73,9 @@ std::string reason(const Settings& settings, const Target& target) {
   }
   if (settings.fitting.size() > 1) {
     const auto& next = settings.fitting[1];
-    add(fmt::format("next best: {} at {:.3f} s", setting_name(next.asked), next.seconds));
+    const auto* simpler = next.seconds < taken.seconds ? " (too little for what it adds)" : "";
+    add(fmt::format("next best: {} at {:.3f} s, beside {:.3f} s{}", setting_name(next.asked),
+                    next.seconds, taken.seconds, simpler));
   }
   return text.empty() ? text : text + "\n";
 }

@@ -19,10 +19,10 @@ struct Way {
   bool split = false;
 };
 
-constexpr Way kWays[] = {{Place::device, Place::device}, {Place::host, Place::device, true},
-                         {Place::host, Place::device},   {Place::host, Place::host, true},
-                         {Place::host, Place::host},     {Place::nvme, Place::device},
-                         {Place::nvme, Place::host},     {Place::nvme, Place::nvme}};
+constexpr Way kWays[] = {{Place::device, Place::device},     {Place::host, Place::device},
+                         {Place::host, Place::device, true}, {Place::host, Place::host},
+                         {Place::host, Place::host, true},   {Place::nvme, Place::device},
+                         {Place::nvme, Place::host},         {Place::nvme, Place::nvme}};
 
 bool allowed(const Way& way, const Named& named) {
   const bool disk = way.optimizer == Place::nvme || way.param == Place::nvme;
