@@ -6,7 +6,7 @@ usage: gpu_mamba.py BIN_DIR WORK_DIR SECONDS PART[,PART...]
   rows:NAME+NAME   rows of the table below through `zt bench`, one GPU
   peer:NAME+NAME   benchmarks/peers/mamba_hf.py
   7b:NAME+NAME     20 steps of `zt train --preset 7b_mamba` on the shipped text, with the dry run of the same flags and the
-                   most memory that nvidia-smi saw, polled four times a second; four GPUs
+                   most memory that nvidia-smi saw, polled four times a second; four GPUs, NAME%2: on two
 BIN_DIR holds zt and kernels_cuda_test (`.xz` is unpacked). What fails is reported and the next part runs; nothing starts
 after SECONDS. Exits with 1 when something failed.
 """
@@ -94,13 +94,14 @@ def peers(session, names):
 
 def seven(session, names):
     folder = tokenizer(session.work)
-    for name in names:
+    for item in names:
+        name, _, ranks = item.partition("%")
         changes, more = SEVEN[name]
         told = json.loads((gpu_rows.ROOT / "configs" / "deepspeed_config.json").read_text())
         told["zero_optimization"].update(changes)
         file = session.work / f"{name}.json"
         file.write_text(json.dumps(told))
-        flags = ["--preset", "7b_mamba", "--num_gpus", 4, "--deepspeed_config", file, "--gradient_accumulation_steps", 2,
+        flags = ["--preset", "7b_mamba", "--num_gpus", ranks or 4, "--deepspeed_config", file, "--gradient_accumulation_steps", 2,
                  "--learning_rate", 1e-4, "--warmup_steps", 5, "--max_steps", 20, "--logging_steps", 1, *more]
         session.program(f"{name} predicted", [session.bins / "zt", "train", *flags, "--dry_run", "--device", "H200"], 60,
                         "memory|fits|time |host")

@@ -12,6 +12,8 @@ namespace {
 /// How long the reading of one checkpoint gives way to saves, in all: far below the time after
 /// which ranks that have read their part take a silent peer for lost.
 constexpr std::chrono::seconds kPatience{120};
+/// The same while no checkpoint was found whole: nothing can be deleted before that.
+constexpr std::chrono::seconds kFirstPatience{30};
 
 }  // namespace
 
@@ -72,7 +74,7 @@ void RetentionQueue::check(const std::string& folder) {
     const std::lock_guard lock(mutex_);
     first = state_.whole.empty();
   }
-  std::chrono::steady_clock::duration patience = first ? std::chrono::seconds(0) : kPatience;
+  std::chrono::steady_clock::duration patience = first ? kFirstPatience : kPatience;
   const auto problems =
       checkpoint::CheckpointStore::problems(folder, exchange_, [&] { give_way(patience); });
   {

@@ -15,7 +15,8 @@ namespace zt::train {
 /// Deletes outdated checkpoints beside training. Nothing goes before a newer checkpoint has been
 /// read back and found whole; the last one that was stays whatever the limit says, and so does the
 /// newest. The reading gives way to saves: a disk that is busy with saves alone reads back seldom,
-/// and holds up to two checkpoints more than the limit. One per rank; all ranks post in the same
+/// and holds up to two checkpoints more than the limit (before the first was found whole also those
+/// of half a minute). One per rank; all ranks post in the same
 /// order.
 class RetentionQueue {
  public:

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "checkpoint/native_test_save.h"
 
@@ -68,6 +70,21 @@ TEST(RetentionQueueTest, ReadingBackGivesWayToSavesAndTheLastWholeOneStays) {
   }
   queue.wait();
   EXPECT_EQ(steps_in(folder), (Steps{60}));
+}
+
+TEST(RetentionQueueTest, TheFirstReadingGivesWayToo) {
+  const TestFolder folder;
+  CheckpointStore store(folder.path("out"), checkpoint::exchange_alone());
+  RetentionQueue queue(store, checkpoint::exchange_alone());
+  {
+    const RetentionQueue::SaveUnderWay under_way(queue);
+    for (const std::int64_t step : {10, 20}) save_on(1, small_save(folder, step));
+    queue.post({.save_total_limit = 1});
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_EQ(steps_in(folder), (Steps{10, 20}));
+  }
+  queue.wait();
+  EXPECT_EQ(steps_in(folder), (Steps{20}));
 }
 
 TEST(RetentionQueueTest, WithoutALimitNothingIsReadAndNothingGoes) {

@@ -2,8 +2,8 @@
 
 usage: checkpoint.py ZT WORK_DIR [PART[,PART...]]     parts: blocked bits  (default: both)
   blocked  one GPU, Qwen3-0.6B shape in bf16, 32,768 tokens a step, a save every 20 steps with --async_save: the
-           share of the time between saves that training waits; the disk's own limit (dd of the same size with
-           direct I/O, and fsync) is reported beside it. Exits with 1 when the share is 5 % or more.
+           share of the time between saves that training waits, over all of them; the disk's own limit (dd of the
+           same size with direct I/O, and fsync) is reported beside it. Exits with 1 when the share is 5 % or more.
   bits     two GPUs, stage 2 and 3, with and without --async_save: saved in the middle and resumed; metrics and
            saved tensors equal those of the undisturbed run to the bit.
 WORK_DIR lies on the disk to measure; it needs about 30 GB.
@@ -58,19 +58,21 @@ def disk_rate(folder, gigabytes):
 def check_blocked(zt, work, model, data):
     output = work / "blocked"
     shutil.rmtree(output, ignore_errors=True)
-    every, steps = 20, 121
+    every, steps = 20, 221
     log = run(zt, *common(model, data, output, 1, steps, 16, 4), "--save_steps", every, "--async_save", "True",
               "--save_total_limit", 2)
     records = metrics(output)
     saved = output / f"checkpoint-{steps - 1}"
     size = sum(p.stat().st_size for p in saved.rglob("*") if p.is_file())
     step_seconds = [r["tokens"] / r["tokens_per_second"] for r in records]
-    shares = []
+    shares, waits, seconds = [], 0.0, 0.0
     for first in range(every, steps - every, every):  # records behind one save up to the next
         span = range(first, first + every)
         waited = sum(records[i].get("save_blocked_seconds", 0.0) for i in span)
         # A step's own time holds the wait at its boundary; what a save held up before is on top.
         shares.append(waited / (sum(step_seconds[i] for i in span) + waited))
+        waits += waited
+        seconds += sum(step_seconds[i] for i in span) + waited
     # A step that waits for no save still asks, which takes microseconds.
     plain = statistics.median(step_seconds[i] for i in range(5, steps)
                               if records[i].get("save_blocked_seconds", 0.0) < 1e-3)
@@ -80,8 +82,8 @@ def check_blocked(zt, work, model, data):
     rate = disk_rate(work, size / 1e9)
     print(f"disk: direct writes {rate / 1e9:.2f} GB/s, so {size / rate:.1f} s for a checkpoint; time between saves "
           f"{every * plain:.1f} s")
-    share = statistics.median(shares)
-    print(f"waited for saves: shares {[f'{s:.2%}' for s in shares]}, median {share:.2%}")
+    share = waits / seconds
+    print(f"waited for saves: {[f'{s:.2%}' for s in shares]}, median {statistics.median(shares):.2%}, of all time {share:.2%}")
     if size / rate > every * plain:
         print("the disk cannot write a checkpoint in the time between two saves: the wait is the disk's")
     ok = share < SHARE_LIMIT
