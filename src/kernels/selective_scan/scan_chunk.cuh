@@ -60,18 +60,17 @@ __device__ __forceinline__ void mma_quads(const std::uint32_t (&a)[4], std::uint
 /// Sums of four values over the 4 lanes of each quad, by the tensor core: the values are a 16 x 8
 /// matrix whose rows are quads (0 and 2: rows g and g + 8, columns 0 to 3; 1 and 3: columns 4 to
 /// 7), the other factor has ones where an even column meets rows 0 to 3 and an odd one rows 4 to 7.
-/// fp32 values are cut in two parts of 11 and 11 bits, 16-bit tensors take the first only.
+/// fp32 values are cut in two parts of 11 and 11 bits, 16-bit tensors take the first only, rounded.
 template <bool kExact>
 __device__ __forceinline__ void sum_quads(const float (&values)[4], bool odd, float (&sum)[4]) {
   const std::uint32_t low = odd ? 0U : __float_as_uint(1.0F);
   const std::uint32_t high = odd ? __float_as_uint(1.0F) : 0U;
-  std::uint32_t first[4];
   constexpr float zero[4] = {0.0F, 0.0F, 0.0F, 0.0F};
-  constexpr int kOrder[4] = {0, 2, 1,
-                             3};  // the matrix's corners: rows first, results columns first
+  const float ordered[4] = {values[0], values[2], values[1], values[3]};
+  std::uint32_t first[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    first[i] = tf32_nearest(values[kOrder[i]]);
+    first[i] = tf32_nearest(ordered[i]);
   }
   if constexpr (kExact) {
     std::uint32_t rest[4];
@@ -79,7 +78,7 @@ __device__ __forceinline__ void sum_quads(const float (&values)[4], bool odd, fl
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       first[i] &= 0xffffe000U;
-      rest[i] = tf32_nearest(values[kOrder[i]] - __uint_as_float(first[i]));
+      rest[i] = tf32_nearest(ordered[i] - __uint_as_float(first[i]));
     }
     mma_quads(rest, low, high, zero, part);
     mma_quads(first, low, high, part, sum);
@@ -137,6 +136,20 @@ __device__ __forceinline__ void load_chunk(Shared<kStates, kGroups>& shared, con
   if (threadIdx.x < kChunk) {
     const int t = static_cast<int>(threadIdx.x);
     shared.restarts[t] = restart_exponent(io.in.positions, token + t, t < count);
+  }
+}
+
+/// Brings the operands of the chunk from `token` on, which is whole, nearer: one row of one operand
+/// per thread.
+template <typename T>
+__device__ __forceinline__ void prefetch_chunk(const Backward<T>& io, int token, int column) {
+  static_assert(4 * kChunk == kThreads, "four operands");
+  const int t = static_cast<int>(threadIdx.x) % kChunk;
+  const int which = static_cast<int>(threadIdx.x) / kChunk;
+  const Rows<const T>& from =
+      which == 0 ? io.in.u : (which == 1 ? io.in.delta : (which == 2 ? io.in.z : io.grad_y));
+  if (from.data != nullptr) {
+    prefetch(from.at(token + t, column));
   }
 }
 

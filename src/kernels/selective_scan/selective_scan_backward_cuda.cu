@@ -25,8 +25,8 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
                                               Carried<kStates>& carried) {
   constexpr int kTokens = kPiece<kStates>;
   constexpr int kBatch = kGroups < 4 ? kGroups : 4;
-  const int set = at.warp * Place<kStates, kGroups>::kSub + at.sub;
   const bool odd = (at.lane / 4) % 2 != 0;
+  const int set = at.warp * Place<kStates, kGroups>::kSub + at.sub;
 #pragma unroll
   for (int last = kTokens - kBatch; last >= 0; last -= kBatch) {
     float through_b[kBatch], through_decay[kBatch], sum[kBatch];
@@ -159,6 +159,7 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
       scan_token(shared, at, first + i, carried.a, after[i > 0 ? i - 1 : 0], decay[i], after[i]);
     }
   }
+  __syncthreads();  // the sums of the piece before are read
   reverse_piece<kExact>(shared, at, first, before, decay, after, carried);
   __syncthreads();
   const std::int64_t tokens = static_cast<std::int64_t>(gridDim.y) * io.in.sequence;
@@ -172,7 +173,6 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
                     carried);
     }
   }
-  __syncthreads();
 }
 
 /// The block's sums over its tokens: [row][D*N | D | D].
@@ -234,7 +234,11 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
     const int count = min(kChunk, in.sequence - chunk * kChunk);
     const float* saved =
         io.states + (static_cast<std::int64_t>(row) * io.chunks + chunk) * in.channels * in.states;
+    __syncthreads();  // the chunk before is done
     load_chunk<T>(shared, io, token, count, column, bias);
+    if (chunk > 0) {
+      prefetch_chunk(io, token - kChunk, first_channel);
+    }
     float h[kStates];
     load_saved(saved, channel, at.state, in.channels, in.states, h);
     __syncthreads();
@@ -258,6 +262,7 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
       run_piece(shared, at, io, token, count, piece * kTokens, column, skip, bias, h, carried);
     }
   }
+  __syncthreads();
   store_channel_sums(shared, at, io, channel, column, carried);
 }
 

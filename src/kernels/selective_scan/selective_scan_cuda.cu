@@ -56,6 +56,20 @@ __device__ __forceinline__ void load_tile(Shared<kStates, kGroups>& shared, cons
   }
 }
 
+/// Brings the operands of the tile from `token` on nearer: one row of one operand per thread.
+template <typename T>
+__device__ __forceinline__ void prefetch_tile(const Inputs<T>& in, int token, int count,
+                                              int column) {
+  const int t = static_cast<int>(threadIdx.x) % kTile;
+  const int which = static_cast<int>(threadIdx.x) / kTile;
+  if (which < 3 && t < count) {
+    const Rows<const T>& from = which == 0 ? in.u : (which == 1 ? in.delta : in.z);
+    if (from.data != nullptr) {
+      prefetch(from.at(token + t, column));
+    }
+  }
+}
+
 /// Scans a tile; each token's sum over states goes to shared.sums.
 template <int kStates, int kGroups>
 __device__ __forceinline__ void scan_tile(Shared<kStates, kGroups>& shared,
@@ -164,6 +178,7 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel
                  in.channels, in.states, h);
     }
     load_tile<T>(shared, in, token, count, column, bias);
+    prefetch_tile(in, token + kTile, in.sequence - first - kTile, first_channel);
     __syncthreads();
     scan_tile(shared, at, a, h);
     __syncthreads();
