@@ -44,6 +44,15 @@ std::int64_t row_values(const model::MambaConfig& c) {
   return 2 * c.hidden + 5 * c.inner + c.rank + 2 * c.state;
 }
 
+/// Of the scan of any prompt up to `longest`: a shorter one may be cut into more segments.
+std::int64_t scan_workspace(const model::MambaConfig& c, std::int64_t longest) {
+  std::int64_t most = 0;
+  for (auto count = longest; count > 0; count -= kernels::kScanChunk) {
+    most = std::max(most, kernels::scan_forward_workspace({1, count, c.inner, c.state}));
+  }
+  return most;
+}
+
 class MambaDecoder final : public Decoder {
  public:
   MambaDecoder(const model::MambaConfig& config, const layer::ModelParts& model, Weights weights,
@@ -212,10 +221,9 @@ DecoderMemory mamba_decoder_memory(const model::MambaConfig& config, const layer
   const auto rows = shape.slots * config.layers;
   memory.state = storage({rows * (config.conv - 1) * config.inner}, compute) +
                  storage({rows * config.inner * config.state}, DType::f32);
-  const kernels::ScanShape scan{1, longest_prompt, config.inner, config.state};
   memory.work = storage({(shape.slots + longest_prompt) * row_values(config)}, compute) +
                 storage({2 * longest_prompt * config.hidden + 2 * shape.slots * config.vocab +
-                         kernels::scan_forward_workspace(scan)},
+                         scan_workspace(config, longest_prompt)},
                         DType::f32);
   if (device == Device::cpu && compute != DType::f32) {  // operands of the largest product
     memory.work += storage({std::max(config.vocab, 2 * config.inner) * config.hidden}, DType::f32);

@@ -88,7 +88,7 @@ TEST(CudaScanSpeedTest, SelectiveScan) {
   for (const ScanShape& shape :
        {ScanShape{8, 2048, 4096, 16}, ScanShape{16, 2048, 4096, 16}, ScanShape{4, 2048, 4096, 16},
         ScanShape{16, 2048, 1536, 16}, ScanShape{4, 2048, 1536, 16}, ScanShape{1, 4096, 9728, 16},
-        ScanShape{1, 2048, 1536, 16}}) {
+        ScanShape{1, 2048, 4096, 16}, ScanShape{1, 2048, 1536, 16}}) {
     scan_at(shape);
   }
 }

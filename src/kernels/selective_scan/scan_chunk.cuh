@@ -40,7 +40,8 @@ struct Backward {
   Rows<T> grad_u, grad_delta, grad_z, y;  ///< grad_z and y may be null
   float* token_sums;
   float* channel_sums;
-  int chunks;
+  const float* carries;  ///< the adjoint after each segment of each row; null: zero
+  int chunks, segment;   ///< chunks of a row, of a segment
 };
 
 __device__ __forceinline__ std::uint32_t tf32_nearest(float value) {

@@ -131,6 +131,12 @@ __device__ __forceinline__ float softplus(float x) {
   return fmaf(2.0F * s, p, fmaxf(x, 0.0F));
 }
 
+/// The segment that a block works on, counted over all rows. Grids are blocks of channels x rows x
+/// segments.
+__device__ __forceinline__ std::int64_t part_of_block() {
+  return static_cast<std::int64_t>(blockIdx.y) * gridDim.z + blockIdx.z;
+}
+
 /// Where a thread stands in its block.
 template <int kStates, int kGroups>
 struct Place {

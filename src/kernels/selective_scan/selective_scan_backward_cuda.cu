@@ -1,5 +1,6 @@
 #include "kernels/column_sums.cuh"
 #include "kernels/selective_scan/scan_chunk.cuh"
+#include "kernels/selective_scan/scan_segments.cuh"
 
 namespace zt::kernels {
 namespace {
@@ -175,7 +176,7 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
   }
 }
 
-/// The block's sums over its tokens: [row][D*N | D | D].
+/// The block's sums over its tokens: [row, segment][D*N | D | D].
 template <typename T, int kStates, int kGroups>
 __device__ __forceinline__ void store_channel_sums(Shared<kStates, kGroups>& shared,
                                                    const Place<kStates, kGroups>& at,
@@ -183,7 +184,7 @@ __device__ __forceinline__ void store_channel_sums(Shared<kStates, kGroups>& sha
                                                    const Carried<kStates>& carried) {
   const std::int64_t channels = io.in.channels;
   const std::int64_t states = io.in.states;
-  float* to = io.channel_sums + blockIdx.y * channels * (states + 2);
+  float* to = io.channel_sums + part_of_block() * channels * (states + 2);
   if (channel < channels) {
 #pragma unroll
     for (int j = 0; j < kStates; ++j) {
@@ -209,8 +210,8 @@ __device__ __forceinline__ void store_channel_sums(Shared<kStates, kGroups>& sha
   }
 }
 
-/// Grid: blocks of channels x rows. Chunks from last to first: the states before each piece, from
-/// the chunk's saved one; then piece after piece from the last on.
+/// Grid: blocks of channels x rows x segments. Chunks of a segment from last to first: the states
+/// before each piece, from the chunk's saved one; then piece after piece from the last on.
 template <typename T, int kStates, int kGroups>
 __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 : 1)
     backward_kernel(Backward<T> io) {
@@ -229,7 +230,12 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
   const float bias = valid && in.bias.data != nullptr ? parameter_at(in.bias, column) : 0.0F;
   Carried<kStates> carried;
   load_decays(in.a_log, channel, in.channels, at.state, in.states, carried.a);
-  for (int chunk = io.chunks - 1; chunk >= 0; --chunk) {
+  if (io.carries != nullptr) {
+    load_saved(io.carries + part_of_block() * in.channels * in.states, channel, at.state,
+               in.channels, in.states, carried.state);
+  }
+  const int begin = static_cast<int>(blockIdx.z) * io.segment;
+  for (int chunk = min(begin + io.segment, io.chunks) - 1; chunk >= begin; --chunk) {
     const int token = row * in.sequence + chunk * kChunk;
     const int count = min(kChunk, in.sequence - chunk * kChunk);
     const float* saved =
@@ -291,14 +297,14 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename T, int kStates, int kGroups>
-void launch(const Backward<T>& io, const ScanShape& shape, void* stream) {
+void launch(const Backward<T>& io, const ScanShape& shape, const ScanPlan& plan, void* stream) {
   constexpr std::size_t kBytes = sizeof(Shared<kStates, kGroups>);
   const auto kernel = backward_kernel<T, kStates, kGroups>;
   allow_shared("selective_scan_backward", kernel, kBytes);
-  launch_kernel(
-      "selective_scan_backward", kernel,
-      dim3(static_cast<unsigned>(scan_plan(shape).blocks), static_cast<unsigned>(shape.batch)),
-      dim3(kThreads), kBytes, stream, io);
+  launch_kernel("selective_scan_backward", kernel,
+                dim3(static_cast<unsigned>(plan.blocks), static_cast<unsigned>(shape.batch),
+                     static_cast<unsigned>(plan.segments)),
+                dim3(kThreads), kBytes, stream, io);
 }
 
 /// grad += the column sums of `rows` rows that lie `stride` elements apart.
@@ -323,6 +329,11 @@ void selective_scan_backward_cuda(const ScanBackward& io, const ScanShape& shape
   const ScanScratch scratch = scan_scratch(shape);
   auto* workspace = io.workspace.as<float>();
   float* channel_sums = workspace + scratch.channel_sums;
+  float* carries = nullptr;
+  if (plan.segments > 1) {
+    carries = workspace + scratch.carries;
+    carry_adjoints(io.in, io.grad_y, shape, {carries, workspace + scratch.steps}, stream);
+  }
   dispatch_float(io.in.u.view.dtype, "selective_scan_backward", [&](auto tag) {
     using T = typename decltype(tag)::Type;
     const auto optional = [&](const TokenMatrix& matrix) {
@@ -337,9 +348,11 @@ void selective_scan_backward_cuda(const ScanBackward& io, const ScanShape& shape
                          optional(io.y),
                          workspace + scratch.token_sums,
                          channel_sums,
-                         static_cast<int>(plan.chunks)};
+                         carries,
+                         static_cast<int>(plan.chunks),
+                         static_cast<int>(plan.segment_chunks)};
     dispatch_states(shape, [&](auto states, auto groups) {
-      launch<T, states.value, groups.value>(at, shape, stream);
+      launch<T, states.value, groups.value>(at, shape, plan, stream);
     });
     const std::int64_t tokens = shape.batch * shape.sequence;
     launch_kernel("selective_scan_backward", token_sums_kernel<T>,
@@ -349,10 +362,11 @@ void selective_scan_backward_cuda(const ScanBackward& io, const ScanShape& shape
                   rows_of<T>(io.grads.c, shape.states));
   });
   const std::int64_t stride = shape.channels * (shape.states + 2);
-  add_rows(channel_sums, shape.batch, stride, io.grads.a_log, stream);
+  const std::int64_t parts = shape.batch * plan.segments;
+  add_rows(channel_sums, parts, stride, io.grads.a_log, stream);
   channel_sums += shape.channels * shape.states;
-  add_rows(channel_sums, shape.batch, stride, io.grads.skip, stream);
-  add_rows(channel_sums + shape.channels, shape.batch, stride, io.grads.delta_bias, stream);
+  add_rows(channel_sums, parts, stride, io.grads.skip, stream);
+  add_rows(channel_sums + shape.channels, parts, stride, io.grads.delta_bias, stream);
 }
 
 }  // namespace zt::kernels

@@ -60,6 +60,7 @@ int main(int argc, char** argv) {
   auto a_log = values(shape.channels * shape.states, 0, 2.7F), skip = values(shape.channels, 0, 1);
   auto states = values(zt::kernels::scan_states(shape), 0, 0), y = u;
   auto space = values(zt::kernels::scan_backward_workspace(shape), 0, 0);
+  auto forward_space = values(zt::kernels::scan_forward_workspace(shape), 0, 0);
   auto grad_u = u, grad_delta = u, grad_z = u, grad_b = b, grad_c = c, grad_a = a_log,
        grad_skip = skip;
   const zt::kernels::ScanInputs in{{view_of(u)},  {view_of(delta)}, {view_of(b)},
@@ -71,7 +72,7 @@ int main(int argc, char** argv) {
                             .states = view_of(states),
                             .initial_state = {},
                             .final_state = {},
-                            .workspace = {}},
+                            .workspace = view_of(forward_space)},
                            shape, {});
   });
   const double backward = median_ms(rounds, [&] {

@@ -1,4 +1,5 @@
 #include "kernels/selective_scan/scan_cuda.cuh"
+#include "kernels/selective_scan/scan_segments.cuh"
 
 namespace zt::kernels {
 namespace {
@@ -25,9 +26,10 @@ struct Forward {
   Inputs<T> in;
   Rows<T> y;
   float* states;         ///< may be null
-  const float* initial;  ///< may be null
+  const float* initial;  ///< of each segment of each row; may be null
   float* final_state;    ///< may be null
   std::int64_t chunks;
+  int segment;  ///< tokens of a segment
 };
 
 /// softplus(delta) and its product with u for `count` tokens from `token` on; zeros after them.
@@ -143,7 +145,7 @@ __device__ __forceinline__ void save_state(float* to, int channel, int state, in
   }
 }
 
-/// Grid: blocks of channels x rows. A block scans the whole sequence of its channels.
+/// Grid: blocks of channels x rows x segments. A block scans one segment of its channels.
 template <typename T, int kStates, int kGroups>
 __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel(Forward<T> io) {
   extern __shared__ float4 dynamic_shared[];
@@ -152,6 +154,8 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel
   const At at;
   const Inputs<T>& in = io.in;
   const int row = static_cast<int>(blockIdx.y);
+  const int begin = static_cast<int>(blockIdx.z) * io.segment;
+  const int end = begin + min(io.segment, in.sequence - begin);
   const int first_channel = static_cast<int>(blockIdx.x) * At::kChannels;
   const int channel = first_channel + at.channel;
   const int column = first_channel + static_cast<int>(threadIdx.x) % At::kChannels;
@@ -164,13 +168,13 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel
   const std::int64_t row_states = static_cast<std::int64_t>(in.channels) * in.states;
   if (io.initial != nullptr && channel < in.channels) {
     const float* from =
-        io.initial + row * row_states + static_cast<std::int64_t>(channel) * in.states;
+        io.initial + part_of_block() * row_states + static_cast<std::int64_t>(channel) * in.states;
 #pragma unroll
     for (int j = 0; j < kStates; ++j) {
       h[j] = at.state + j < in.states ? from[at.state + j] : 0.0F;
     }
   }
-  for (int first = 0; first < in.sequence; first += kTile) {
+  for (int first = begin; first < end; first += kTile) {
     const int token = row * in.sequence + first;
     const int count = min(kTile, in.sequence - first);
     if (io.states != nullptr && first % kScanChunk == 0) {
@@ -184,35 +188,47 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel
     __syncthreads();
     store_tile<T>(shared, io, token, count, column, skip);
   }
-  if (io.final_state != nullptr) {
+  if (io.final_state != nullptr && blockIdx.z + 1 == gridDim.z) {
     save_state(io.final_state + row * row_states, channel, at.state, in.channels, in.states, h);
   }
 }
 
 template <typename T, int kStates, int kGroups>
-void launch(const Forward<T>& io, const ScanShape& shape, void* stream) {
+void launch(const Forward<T>& io, const ScanShape& shape, const ScanPlan& plan, void* stream) {
   constexpr std::size_t kBytes = sizeof(Shared<kStates, kGroups>);
   const auto kernel = forward_kernel<T, kStates, kGroups>;
   allow_shared("selective_scan_forward", kernel, kBytes);
-  launch_kernel(
-      "selective_scan_forward", kernel,
-      dim3(static_cast<unsigned>(scan_plan(shape).blocks), static_cast<unsigned>(shape.batch)),
-      dim3(kThreads), kBytes, stream, io);
+  launch_kernel("selective_scan_forward", kernel,
+                dim3(static_cast<unsigned>(plan.blocks), static_cast<unsigned>(shape.batch),
+                     static_cast<unsigned>(plan.segments)),
+                dim3(kThreads), kBytes, stream, io);
 }
 
 }  // namespace
 
 void selective_scan_forward_cuda(const ScanForward& io, const ScanShape& shape, void* stream) {
+  const ScanPlan plan = scan_plan(shape);
+  float* carries = nullptr;
+  if (plan.segments > 1) {
+    carries = io.workspace.as<float>();
+    const auto size = shape.batch * plan.segments * shape.channels * shape.states;
+    carry_states(io.in, io.initial_state, shape, {carries, carries + size}, stream);
+  }
   dispatch_float(io.in.u.view.dtype, "selective_scan_forward", [&](auto tag) {
     using T = typename decltype(tag)::Type;
     const auto optional = [](const View& view) {
       return view.numel > 0 ? view.as<float>() : nullptr;
     };
-    const Forward<T> at{inputs_of<T>(io.in, shape), rows_of<T>(io.y, shape.channels),
-                        optional(io.states),        optional(io.initial_state),
-                        optional(io.final_state),   scan_plan(shape).chunks};
+    const Forward<T> at{
+        inputs_of<T>(io.in, shape),
+        rows_of<T>(io.y, shape.channels),
+        optional(io.states),
+        carries != nullptr ? carries : optional(io.initial_state),
+        optional(io.final_state),
+        plan.chunks,
+        static_cast<int>(std::min(plan.segment_chunks * kScanChunk, shape.sequence))};
     dispatch_states(shape, [&](auto states, auto groups) {
-      launch<T, states.value, groups.value>(at, shape, stream);
+      launch<T, states.value, groups.value>(at, shape, plan, stream);
     });
   });
 }

@@ -14,6 +14,7 @@ struct ScanPlan {
   std::int64_t blocks = 0;          ///< ceil(D / block_channels)
   std::int64_t chunks = 0;          ///< ceil(T / kScanChunk)
   std::int64_t segments = 1;        ///< parts of the sequence that a GPU scans side by side
+  std::int64_t segment_chunks = 0;  ///< chunks of a segment; the last segment may have fewer
 };
 ScanPlan scan_plan(const ScanShape& shape);
 
@@ -22,7 +23,7 @@ struct ScanScratch {
   std::int64_t token_sums = 0;    ///< [blocks x B*T x 2N]: shares of grad_b and grad_c
   std::int64_t channel_sums = 0;  ///< [B*segments x D*(N + 2)]: grad_a_log, then skip, then bias
   std::int64_t carries = 0;       ///< [B x segments x D x N]: the adjoint after each segment
-  std::int64_t steps = 0;         ///< [B x segments x D]: sums of delta, or -1 after a reset
+  std::int64_t steps = 0;         ///< [B x segments x D]: sums of delta, or -1 with a restart
   std::int64_t total = 0;
 };
 ScanScratch scan_scratch(const ScanShape& shape);

@@ -93,6 +93,8 @@ struct Problem {
   Values skip{normal(c.channels, 8), DType::f32};
   Values bias{normal(c.bias ? c.channels : 0, 9), dtype};
   Values positions{make_positions(), DType::i64};
+  Values space{zeros(scan_forward_workspace({c.batch, c.sequence, c.channels, c.states})),
+               DType::f32};
 
   [[nodiscard]] std::vector<double> make_positions() const {
     std::vector<double> result;
@@ -131,7 +133,7 @@ TEST(SelectiveScanTest, ForwardMatchesTheReference) {
                               .states = states.view(),
                               .initial_state = {},
                               .final_state = final_state.view(),
-                              .workspace = {}},
+                              .workspace = p.space.view()},
                              shape_of(c), {});
       const auto want = p.reference().forward(p.values());
       EXPECT_TRUE(close_inside(y, want.y, tolerance(dtype, 1, c.states) + 4e-6))
@@ -163,7 +165,7 @@ Gradients backward(Problem& p, DType grad_dtype) {
                           .states = states.view(),
                           .initial_state = {},
                           .final_state = {},
-                          .workspace = {}},
+                          .workspace = p.space.view()},
                          shape, {});
   const auto added = [&](std::int64_t count) {
     return Values(std::vector<double>(static_cast<std::size_t>(count), 0.5), grad_dtype);
@@ -381,6 +383,12 @@ TEST(SelectiveScanTest, RefusesSizesThatDoNotFit) {
   shape.sequence += 1;
   EXPECT_THROW(selective_scan_forward({.in = p.inputs(), .y = y.matrix()}, shape, {}),
                InternalError);
+  Problem cut{{1, 256, 3, 4, true, true, false}, DType::f32};
+  Inside long_y(zeros(cut.wide), 3, DType::f32);
+  EXPECT_THROW(
+      selective_scan_forward({.in = cut.inputs(), .y = long_y.matrix()}, shape_of(cut.c), {}),
+      InternalError)
+      << "no workspace";
 }
 
 }  // namespace
