@@ -174,6 +174,44 @@ TEST(CudaSelectiveScanTest, EveryGradientMatchesTheCpu) {
   }
 }
 
+/// Every gradient of a scan whose gradients of delta, b and c lie over their inputs, or beside
+/// them.
+std::vector<std::vector<std::byte>> gradients(const ScanCase& c, bool over_inputs) {
+  Scan scan{c, DType::bf16};
+  scan.forward(true);
+  Buffer grad_y(normal(scan.wide, 11), DType::bf16), grad_u(zeros(scan.wide), DType::bf16);
+  Buffer grad_delta(zeros(scan.wide), DType::bf16), grad_xz(zeros(2 * scan.wide), DType::bf16);
+  Buffer grad_bc(normal(scan.tokens * scan.columns, 3), DType::bf16);
+  Buffer grad_a(zeros(c.channels * c.states), DType::f32), grad_skip(zeros(c.channels), DType::f32);
+  Buffer space(Scan::unset(scan_backward_workspace(scan.shape)), DType::f32);
+  Buffer& delta = over_inputs ? scan.delta : grad_delta;
+  Buffer& bc = over_inputs ? scan.bc : grad_bc;
+  selective_scan_backward({.in = scan.inputs(true),
+                           .states = scan.states.device(),
+                           .grad_y = {grad_y.device()},
+                           .grads = {{grad_u.device()},
+                                     {delta.device()},
+                                     columns_of(bc.device(), scan.columns, 3),
+                                     columns_of(bc.device(), scan.columns, 3 + c.states),
+                                     columns_of(grad_xz.device(), 2 * c.channels, c.channels),
+                                     grad_a.device(),
+                                     grad_skip.device(),
+                                     View{}},
+                           .y = columns_of(grad_xz.device(), 2 * c.channels, 0),
+                           .workspace = space.device()},
+                          scan.shape, device_launch());
+  return {grad_u.device_bytes(),  delta.device_bytes(),  bc.device_bytes(),
+          grad_xz.device_bytes(), grad_a.device_bytes(), grad_skip.device_bytes()};
+}
+
+TEST(CudaSelectiveScanTest, GradientsMayLieOverTheirInputs) {
+  for (const ScanCase& c : {ScanCase{2, 130, 96, 16, 0, true, true, true},
+                            ScanCase{1, 450, 96, 16, 0, true, true, false},
+                            ScanCase{66, 700, 1, 16, 0, true, true, true}}) {
+    EXPECT_EQ(gradients(c, true), gradients(c, false)) << name_of(c);
+  }
+}
+
 TEST(CudaSelectiveScanTest, StepsContinueTheSequence) {
   const ScanCase c{2, 9, 40, 16, 0, true, true, false};
   Scan whole{c, DType::bf16};
