@@ -102,7 +102,7 @@ def seven(session, names):
         file = session.work / f"{name}.json"
         file.write_text(json.dumps(told))
         flags = ["--preset", "7b_mamba", "--num_gpus", ranks or 4, "--deepspeed_config", file, "--gradient_accumulation_steps", 2,
-                 "--learning_rate", 1e-4, "--warmup_steps", 5, "--max_steps", 20, "--logging_steps", 1, *more]
+                 "--learning_rate", 1e-4, "--warmup_steps", 200, "--max_steps", 20, "--logging_steps", 1, *more]
         session.program(f"{name} predicted", [session.bins / "zt", "train", *flags, "--dry_run", "--device", "H200"], 60,
                         "memory|fits|time |host")
         output = session.work / "out"

@@ -13,7 +13,7 @@ namespace {
 /// which ranks that have read their part take a silent peer for lost.
 constexpr std::chrono::seconds kPatience{120};
 /// The same while no checkpoint was found whole: nothing can be deleted before that.
-constexpr std::chrono::seconds kFirstPatience{30};
+constexpr std::chrono::seconds kFirstPatience{10};
 
 }  // namespace
 

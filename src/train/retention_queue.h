@@ -16,7 +16,7 @@ namespace zt::train {
 /// read back and found whole; the last one that was stays whatever the limit says, and so does the
 /// newest. The reading gives way to saves: a disk that is busy with saves alone reads back seldom,
 /// and holds up to two checkpoints more than the limit (before the first was found whole also those
-/// of half a minute). One per rank; all ranks post in the same
+/// of ten seconds). One per rank; all ranks post in the same
 /// order.
 class RetentionQueue {
  public:

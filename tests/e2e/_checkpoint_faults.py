@@ -18,6 +18,7 @@ SOURCE = Path(os.environ.get("ZT_SOURCE_DIR", Path(__file__).resolve().parents[2
 ZT = os.environ.get("ZT_BINARY", str(SOURCE / "zt"))
 SHIM = Path(os.environ.get("ZT_BUILD_DIR", SOURCE / "build")) / "tests" / "tools" / "libfault_shim.so"
 WORLD, DRY_STEPS, SAVES_TO_HIT = 4, 5, 2
+RUN_LIMIT_S = 240  # a run takes 4 s on idle processors
 KINDS = ["kill", "tear", "enospc", "eio"]
 Fault = collections.namedtuple("Fault", "kind rank at call")
 
@@ -41,9 +42,15 @@ class Chain:
         return [ZT, *map(str, flags)]
 
     def run(self, out, max_steps, *extra, **fault):
-        return subprocess.run(self.command(out, max_steps, *extra), capture_output=True, text=True, timeout=120, check=False,
-                              env=os.environ | {"OMP_NUM_THREADS": "1", "LD_PRELOAD": str(SHIM),
-                                                "FAULT_MATCH": "checkpoint-"} | fault)
+        """Exit status 124 when it did not end in time."""
+        command = self.command(out, max_steps, *extra)
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False,
+                                  env=os.environ | {"OMP_NUM_THREADS": "1", "LD_PRELOAD": str(SHIM),
+                                                    "FAULT_MATCH": "checkpoint-"} | fault)
+        except subprocess.TimeoutExpired as late:
+            text = (late.stderr or b"").decode(errors="replace")
+            return subprocess.CompletedProcess(command, 124, "", f"{text}\nno end after {RUN_LIMIT_S} s")
 
     def count_calls(self):
         """Calls of each rank in the last SAVES_TO_HIT saves of a run; each of these also deletes a checkpoint."""
@@ -91,6 +98,8 @@ class Chain:
         after = self.published()
         if after < before:
             wrong.append(f"checkpoint-{before} is gone, checkpoint-{after} is the newest")
+        if done.returncode == 124:
+            wrong.append(f"the run did not end within {RUN_LIMIT_S} s")
         if done.returncode == 0 and fault.kind in ("kill", "tear"):
             wrong.append("the run ended with success")
         if done.returncode == 0 and after != last:

@@ -65,14 +65,12 @@ def check_blocked(zt, work, model, data):
     saved = output / f"checkpoint-{steps - 1}"
     size = sum(p.stat().st_size for p in saved.rglob("*") if p.is_file())
     step_seconds = [r["tokens"] / r["tokens_per_second"] for r in records]
-    shares, waits, seconds = [], 0.0, 0.0
+    shares = []
     for first in range(every, steps - every, every):  # records behind one save up to the next
         span = range(first, first + every)
         waited = sum(records[i].get("save_blocked_seconds", 0.0) for i in span)
         # A step's own time holds the wait at its boundary; what a save held up before is on top.
         shares.append(waited / (sum(step_seconds[i] for i in span) + waited))
-        waits += waited
-        seconds += sum(step_seconds[i] for i in span) + waited
     # A step that waits for no save still asks, which takes microseconds.
     plain = statistics.median(step_seconds[i] for i in range(5, steps)
                               if records[i].get("save_blocked_seconds", 0.0) < 1e-3)
@@ -82,7 +80,8 @@ def check_blocked(zt, work, model, data):
     rate = disk_rate(work, size / 1e9)
     print(f"disk: direct writes {rate / 1e9:.2f} GB/s, so {size / rate:.1f} s for a checkpoint; time between saves "
           f"{every * plain:.1f} s")
-    share = waits / seconds
+    waits = [r.get("save_blocked_seconds", 0.0) for r in records[every:]]  # to where the last save but one began
+    share = sum(waits) / (sum(step_seconds[every:]) + sum(waits))
     print(f"waited for saves: {[f'{s:.2%}' for s in shares]}, median {statistics.median(shares):.2%}, of all time {share:.2%}")
     if size / rate > every * plain:
         print("the disk cannot write a checkpoint in the time between two saves: the wait is the disk's")

@@ -93,12 +93,12 @@ def tokens(zt, work, ranks):
     model = work / "tiny"
     run(zt, "train", "--model_name_or_path", EXAMPLE, "--from_scratch", "--train_file_dir", EXAMPLE / "train",
         "--output_dir", model, "--overwrite_output_dir", "--block_size", 128, "--per_device_train_batch_size", 16,
-        "--max_steps", 150, "--learning_rate", "1e-3", "--save_strategy", "no", "--logging_steps", 100, "--nproc", 1)
+        "--max_steps", 1200, "--learning_rate", "2e-3", "--save_strategy", "no", "--logging_steps", 100, "--nproc", 1)
     prompts = first_lines(work, 50)
     common = ("--max_new_tokens", NEW_TOKENS)
     base, _, _ = predict(zt, work, "cpu", model, prompts, "--use_cpu", "True", "--nproc", 1, *common)
     kinds = len({c for text in base for c in text})
-    check(kinds > 100, f"the texts are varied: {kinds} different characters in {len(base)} texts")
+    check(kinds > 60, f"the texts are varied: {kinds} different characters in {len(base)} texts")
     one = ("--nproc", 1, *common)
     many = ("--nproc", ranks, "--zero_stage", 3, *common)
     for name, flags in {"one GPU, one prompt at once": (*one, "--generation_batch_size", 1), "one GPU, all at once": one,
