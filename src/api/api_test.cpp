@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "examples/library/tiny_layers.h"
 
@@ -133,6 +135,68 @@ TEST_F(ApiTest, ACheckpointGoesOnWhereItWasSaved) {
   EXPECT_EQ(train(other), expected);
   EXPECT_EQ(zero::hash_params(engine_.core()), zero::hash_params(other.core()));
   std::filesystem::remove_all(root);
+}
+
+/// Variables of a launcher for as long as it lives.
+class Launched {
+ public:
+  explicit Launched(const std::map<std::string, std::string>& variables) {
+    for (const auto& [name, value] : variables) {
+      names_.push_back(name);
+      ::setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+  ~Launched() {
+    for (const auto& name : names_) ::unsetenv(name.c_str());
+  }
+  Launched(const Launched&) = delete;
+  Launched& operator=(const Launched&) = delete;
+
+ private:
+  std::vector<std::string> names_;
+};
+
+/// A rank that says of itself that it is on a GPU; nothing is ever sent.
+class GpuRank final : public comm::Communicator {
+ public:
+  GpuRank(int rank, int world) : rank_(rank), world_(world) {}
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int world() const override { return world_; }
+  [[nodiscard]] Device device() const override { return Device::cuda; }
+  void all_gather(const View&, const View&, const Launch&) override {}
+  void all_to_all(const View&, const View&, const Launch&) override {}
+  void reduce_scatter_sum(const View&, const View&, const Launch&) override {}
+  void broadcast(const View&, int, const Launch&) override {}
+  void barrier() override {}
+  void abort(const std::string&) override {}
+
+ private:
+  int rank_, world_;
+};
+
+TEST(ApiRanksTest, TheGpuIsTheLocalRankThatTheLauncherNames) {
+  GpuRank fifth(5, 8);
+  const Launched launched(
+      {{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "4"}});
+  const auto ranks = Ranks::of(fifth);
+  EXPECT_EQ(ranks.place().device_index, 1);
+  EXPECT_EQ(ranks.place().local_rank, 1);
+  EXPECT_EQ(ranks.place().local_world, 4);
+  const auto chosen = Ranks::of(fifth, {.device_index = 3, .local_rank = 0, .local_world = 2});
+  EXPECT_EQ(chosen.place().device_index, 3);
+}
+
+TEST(ApiRanksTest, TheGpuOfOneAmongSeveralIsNeverGuessed) {
+  GpuRank second(1, 2), alone(0, 1);
+  try {
+    (void)Ranks::of(second);
+    FAIL() << "rank 1 took a GPU nobody named";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("LOCAL_RANK"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(Ranks::of(alone).place().device_index, 0);
+  EXPECT_THROW((void)Ranks::of(second, {.device_index = 0, .local_rank = 2, .local_world = 2}),
+               ConfigError);
 }
 
 TEST(ApiConfigTest, WrongKeysOfDeepSpeedAreRefusedByName) {

@@ -20,13 +20,21 @@ std::int64_t count_targets(const Batch& batch) {
   return targets.numel() - std::count(begin, begin + targets.numel(), -100);
 }
 
+zero::RankContext context_of(Ranks& ranks) {
+  const auto& place = ranks.place();
+  return {.communicator = &ranks.communicator(),
+          .device = ranks.communicator().device(),
+          .device_index = place.device_index,
+          .local_rank = place.local_rank,
+          .local_world = place.local_world};
+}
+
 }  // namespace
 
 Engine::Impl::Impl(Model model, const Config& config_in, Ranks& ranks_in)
     : config(config_in),
       ranks(ranks_in),
-      engine(std::move(model.parts), zero::engine_options(config_in),
-             {&ranks_in.communicator(), ranks_in.communicator().device(), 0}) {
+      engine(std::move(model.parts), zero::engine_options(config_in), context_of(ranks_in)) {
   engine.load_params(model.values);
 }
 
