@@ -54,7 +54,8 @@ void resolve_resume(Context& context) {
   checkpoint.resume_from = word == "latest" || word == "true" ? word : trimmed(*text);
   context.set_origin_flag("checkpoint.resume_from", "resume_from_checkpoint");
   if (!checkpoint.init_from.empty()) {
-    context.refuse_flag("resume_from_checkpoint", " contradicts --init_from", "Keep one");
+    context.refuse_flag("resume_from_checkpoint",
+                        " contradicts " + context.flags.written("init_from"), "Keep one");
   }
 }
 
@@ -119,7 +120,8 @@ void check_format(Context& context) {
   CheckpointConfig& checkpoint = context.config.checkpoint;
   const bool deepspeed = checkpoint.format == CheckpointFormat::deepspeed;
   if (deepspeed && checkpoint.save_only_model) {
-    context.refuse_flag("checkpoint_format", " deepspeed contradicts --save_only_model",
+    context.refuse_flag("checkpoint_format",
+                        " deepspeed contradicts " + context.flags.written("save_only_model"),
                         "Keep one");
   }
   const std::string* text = context.flags.find("checkpoint_tag");

@@ -53,7 +53,7 @@ void resolve_auto(const DsKey& key, const DsEntry& entry, Context& context) {
                          "Give a value");
     return;
   }
-  const std::string source = key.flag.empty() ? "the run" : "--" + key.flag;
+  const std::string source = key.flag.empty() ? "the run" : context.flags.written(key.flag);
   context.set_origin(key.field, entry.written + " auto from " + source,
                      context.document->place(entry));
 }

@@ -25,7 +25,7 @@ void fill_missing(Context& context) {
   for (const AdamParameter& parameter : kParameters) {
     if (context.entry(parameter.key) != nullptr) continue;
     if (context.flags.find(parameter.flag) != nullptr) {
-      context.notice("--" + std::string(parameter.flag) + " fills " + parameter.key +
+      context.notice(context.flags.written(parameter.flag) + " fills " + parameter.key +
                      ", which the file leaves out (" + context.document->name() + ")");
       continue;
     }
@@ -46,8 +46,12 @@ void read_betas(Context& context) {
   const std::string place = context.document->place(*betas);
   if (betas->value->is_auto()) {
     if (context.has_flags) {
-      context.set_origin("optimizer.beta1", betas->written + " auto from --adam_beta1", place);
-      context.set_origin("optimizer.beta2", betas->written + " auto from --adam_beta2", place);
+      context.set_origin("optimizer.beta1",
+                         betas->written + " auto from " + context.flags.written("adam_beta1"),
+                         place);
+      context.set_origin("optimizer.beta2",
+                         betas->written + " auto from " + context.flags.written("adam_beta2"),
+                         place);
     } else {
       context.problems.add(place, betas->written + ": \"auto\" is not filled by anything here",
                            "Give a value");
@@ -123,7 +127,7 @@ void resolve_optimizer(Context& context) {
   context.config.optimizer.decay_all = true;  // one parameter group, as DeepSpeed is given one
   context.set_origin("optimizer.decay_all", *section);
   if (context.flags.find("optim") != nullptr) {
-    context.notice("--optim: no effect, optimizer.type decides (" +
+    context.notice(context.flags.written("optim") + ": no effect, optimizer.type decides (" +
                    context.document->place(*section) + ")");
   }
 }

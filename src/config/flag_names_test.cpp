@@ -22,7 +22,7 @@ TEST_F(FlagNamesTest, NamesOfOtherScriptsLeadToTheFlagAndFarOnesToTheList) {
       {"--gradual_unfreezing_of_layers", "zt help train lists all flags"}};
   for (const auto& [flag, text] : others) expect_error({flag, "1"}, text);
   EXPECT_TRUE(has_notice(resolved({"--token", "hf_x"}), "--token: no effect"));
-  EXPECT_TRUE(has_notice(resolved({"--dtype", "bfloat16"}), "--torch_dtype: no effect"));
+  EXPECT_TRUE(has_notice(resolved({"--dtype", "bfloat16"}), "--dtype: no effect"));
 }
 
 TEST_F(FlagNamesTest, TheHomeFolderIsWrittenAsATildeToo) {

@@ -130,7 +130,7 @@ class Parser {
     if (flag == nullptr) {
       take_no_form(name.substr(3), equals != std::string::npos);
     } else if (equals != std::string::npos) {
-      values_.set(flag->name, text.substr(equals + 1));
+      set(*flag, name, text.substr(equals + 1));
     } else {
       take_values(*flag, name);
     }
@@ -142,7 +142,12 @@ class Parser {
       skip_values();
       return;
     }
-    values_.set(positive, "false");
+    set(*find_flag(positive), "no_" + positive, "false");
+  }
+
+  /// `written`: the flag or its alias, completed.
+  void set(const Flag& flag, const std::string& written, std::string text) {
+    values_.set(flag.name, {std::move(text), "--" + written, kCommandLine});
   }
 
   void take_values(const Flag& flag, const std::string& written) {
@@ -150,13 +155,13 @@ class Parser {
       std::string joined;
       if (!next_is_value()) missing_value(written);
       while (next_is_value()) joined += (joined.empty() ? "" : " ") + args_[at_++];
-      values_.set(flag.name, joined);
+      set(flag, written, joined);
     } else if (next_is_value()) {
-      values_.set(flag.name, args_[at_++]);
+      set(flag, written, args_[at_++]);
     } else if (takes_optional_value(flag)) {
-      if (flag.name != "deepspeed") values_.set(flag.name, "true");
+      if (flag.name != "deepspeed") set(flag, written, "true");
       if (flag.name == "deepspeed" && values_.find("deepspeed") == nullptr) {
-        values_.set("deepspeed", "");  // a later --deepspeed_config fills it
+        set(flag, written, "");  // a later --deepspeed_config fills it
       }
     } else {
       missing_value(written);

@@ -36,6 +36,25 @@ TEST_F(FlagsTest, BooleansTakeTheWordsOfArgparse) {
   expect_error({"--no_do_eval"}, "unknown flag --no_do_eval");
 }
 
+TEST_F(FlagsTest, ProblemsAndOriginsNameTheSpellingThatWasWritten) {
+  expect_error({"--num_gpus", "abc"}, "--num_gpus: got 'abc', expected a whole number");
+  expect_error({"--gradient-clipping=x"}, "--gradient_clipping: got 'x', expected");
+  expect_error({"--evaluation_strategy", "often"}, "--evaluation_strategy: got 'often'");
+  expect_error({"--deepspeed_config", "/nope.json"}, "--deepspeed_config: no such file");
+  expect_error({"--load_checkpoint", "a", "--init_from", "b"},
+               "--load_checkpoint contradicts --init_from");
+  EXPECT_TRUE(has_notice(resolved({"--dtype", "float16"}), "--dtype: no effect"));
+  EXPECT_EQ(resolved({"--gpus", "3"}).origins.at("launch.nproc").key, "--gpus");
+  EXPECT_EQ(resolved({"--no_packing"}).origins.at("data.packing").key, "--no_packing");
+  for (const FlagAlias& alias : flag_aliases()) {
+    if (find_flag(alias.name)->type == FlagType::json) continue;
+    Problems problems("config.test");
+    std::vector<std::string> notices;
+    const auto flags = parse_flags({"--" + alias.alias, "x"}, problems, notices);
+    EXPECT_EQ(flags.written(alias.name), "--" + alias.alias);
+  }
+}
+
 TEST_F(FlagsTest, TheLastOfRepeatedFlagsWins) {
   EXPECT_EQ(resolved({"--seed", "1", "--seed", "7"}).run.seed, 7U);
   EXPECT_EQ(resolved({"--nproc", "1", "--gpus", "3"}).launch.nproc, 3);

@@ -55,12 +55,12 @@ void fill_warmup(Context& context) {
   for (const char* flag : {"warmup_steps", "warmup_ratio"}) {
     if (context.flags.find(flag) == nullptr || (is_given && !is_number)) continue;
     if (!is_given) {
-      context.notice("--" + std::string(flag) + " fills " + key + ", which the file leaves out" +
+      context.notice(context.flags.written(flag) + " fills " + key + ", which the file leaves out" +
                      in_file);
       return;
     }
     if (flag == std::string("warmup_ratio")) {
-      context.notice("--warmup_ratio: no effect, " + key + " is given" + in_file);
+      context.notice(context.flags.written(flag) + ": no effect, " + key + " is given" + in_file);
     }
   }
   if (is_given) return;
@@ -75,7 +75,8 @@ void fill_peak(Context& context) {
   if (context.entry(key) != nullptr) return;
   const std::string in_file = " (" + context.document->name() + ")";
   if (context.flags.find("learning_rate") != nullptr) {
-    context.notice("--learning_rate fills " + key + ", which the file leaves out" + in_file);
+    context.notice(context.flags.written("learning_rate") + " fills " + key +
+                   ", which the file leaves out" + in_file);
     return;
   }
   context.config.lr_schedule.warmup_max_lr = 1e-3;
@@ -145,7 +146,7 @@ void apply_scheduler_kwargs(Context& context) {
   if (text == nullptr || text->empty() || lower_case(*text) == "none") return;
   Value root;
   try {
-    root = read_json(*text, "--lr_scheduler_kwargs");
+    root = read_json(*text, context.flags.written("lr_scheduler_kwargs"));
   } catch (const JsonError& error) {
     context.problems.add(error.problems());
     return;
@@ -179,8 +180,8 @@ void apply_warmup_flags(Context& context) {
       context.refuse_flag("warmup_ratio",
                           ": got " + shown(*ratio) + ", expected a number >= 0 and < 1");
     } else if (schedule.warmup_steps > 0) {
-      context.notice(context.flags.written("warmup_ratio") +
-                     ": no effect, --warmup_steps is given (" +
+      context.notice(context.flags.written("warmup_ratio") + ": no effect, " +
+                     context.flags.written("warmup_steps") + " is given (" +
                      context.flags.place("warmup_ratio") + ")");
     } else {
       schedule.warmup_steps = share;

@@ -106,7 +106,9 @@ void resolve_data_order(Context& context) {
   if (!context.flags.boolean("group_by_length", false)) return;
   if (context.flags.find("train_sampling_strategy") != nullptr &&
       data.train_sampling_strategy != Sampling::group_by_length) {
-    context.refuse_flag("group_by_length", " contradicts --train_sampling_strategy", "Keep one");
+    context.refuse_flag("group_by_length",
+                        " contradicts " + context.flags.written("train_sampling_strategy"),
+                        "Keep one");
   }
   data.train_sampling_strategy = Sampling::group_by_length;
   context.set_origin_flag("data.train_sampling_strategy", "group_by_length");
@@ -119,8 +121,8 @@ void resolve_recompute(Context& context) {
   std::optional<Recompute>& recompute = context.config.zero.recompute;
   if (context.flags.find("recompute") != nullptr && recompute != wanted) {
     context.refuse_flag("gradient_checkpointing",
-                        " " + shown(*flag) + " contradicts --recompute " +
-                            field_at("zero.recompute").get(context.config),
+                        " " + shown(*flag) + " contradicts " + context.flags.written("recompute") +
+                            " " + field_at("zero.recompute").get(context.config),
                         "Keep one");
     return;
   }
