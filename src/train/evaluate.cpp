@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "train/not_finite.h"
 #include "train/window.h"
 #include "zero/rank_values.h"
 
@@ -41,7 +42,7 @@ EvalResult evaluate(zero::Engine& engine, const EvalData& data, const zero::Rank
         "--validation_file_dir and --max_eval_samples.");
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  EvalResult result{.loss = total / static_cast<double>(tokens),
+  EvalResult result{.loss = without_sign_of_nan(total / static_cast<double>(tokens)),
                     .tokens = tokens,
                     .samples = data.samples,
                     .batches = batches,

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "train/metrics_file.h"
+#include "train/not_finite.h"
 #include "train/progress.h"
 #include "train/results.h"
 
@@ -33,6 +34,25 @@ TEST(MetricsTest, LineHoldsEveryFieldInOrder) {
   EXPECT_EQ(to_json_line(record()),
             R"({"step":3,"epoch":0.75,"loss":2.5,"grad_norm":1.25,"learning_rate":0.0002,)"
             R"("tokens":4096,"tokens_per_second":12345.0,"peak_memory":3145728,"skipped":false})");
+}
+
+TEST(NotFiniteTest, LossesThatAreNoNumbersAreNamedWithTheStepAndWhatToDo) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  auto r = record();
+  EXPECT_EQ(loss_warning(r), "");
+  r.loss = -nan;
+  const auto applied = loss_warning(r);
+  EXPECT_EQ(applied.find("step 3: the loss is not finite: got nan, "), 0U) << applied;
+  EXPECT_NE(applied.find("--learning_rate"), std::string::npos);
+  r.skipped = true;
+  EXPECT_EQ(loss_warning(r), "") << "a skipped step has its own warning";
+
+  EXPECT_EQ(evaluation_warning(7, {.loss = 3}), "");
+  const auto evaluated = evaluation_warning(7, {.loss = -nan});
+  EXPECT_EQ(evaluated.find("step 7: the loss of the evaluation is not finite: got nan, "), 0U);
+  EXPECT_EQ(evaluation_warning(0, {.loss = HUGE_VAL}).find("the loss of"), 0U);
+  EXPECT_FALSE(std::signbit(without_sign_of_nan(-nan)));
+  EXPECT_EQ(without_sign_of_nan(-2.5), -2.5);
 }
 
 TEST(MetricsTest, TheLossScaleIsThereInFp16Only) {

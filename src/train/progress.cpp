@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "train/not_finite.h"
 
 namespace zt::train {
 namespace {
@@ -82,6 +83,8 @@ void Progress::on_evaluate(const StepRecord& step, const EvalResult& result) {
       fmt::format("{}eval_loss {:.6f}, perplexity {:.4f} over {} targets in {} blocks, {:.1f} s",
                   after, result.loss, perplexity(result.loss), result.tokens, result.samples,
                   result.seconds));
+  const auto warning = evaluation_warning(step.step, result);
+  if (!warning.empty()) log::warning("train", warning);
 }
 
 void Progress::on_save(std::int64_t step, const std::string& folder) {

@@ -12,6 +12,7 @@
 #include "optim/lr_schedule.h"
 #include "plan/choose.h"
 #include "plan/offload_report.h"
+#include "train/not_finite.h"
 #include "train/output_dir.h"
 #include "train/outputs.h"
 #include "train/prepare_data.h"
@@ -288,6 +289,8 @@ void RankRun::report_test(const data::Dataset& set) {
                                context_);
   if (rank() == 0) write_test_results(config_, result);
   say(describe_test(result, config_));
+  const auto warning = evaluation_warning(0, result);
+  if (rank() == 0 && !warning.empty()) log::warning("train", warning);
 }
 
 EvalResult RankRun::evaluate_once(const TrainResult& trained) {

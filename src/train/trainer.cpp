@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "train/not_finite.h"
 #include "zero/rank_values.h"
 
 namespace zt::train {
@@ -130,8 +131,8 @@ StepRecord Trainer::run_step(std::int64_t step) {
   const double seconds = ended - std::exchange(step_ended_, ended);
   return {.step = step,
           .epoch = step_batch.epoch,
-          .loss = outcome.loss,
-          .grad_norm = outcome.grad_norm,
+          .loss = without_sign_of_nan(outcome.loss),
+          .grad_norm = without_sign_of_nan(outcome.grad_norm),
           .learning_rate = learning_rate,
           .tokens = totals.tokens,
           .tokens_per_second = static_cast<double>(totals.tokens) / seconds,
@@ -146,8 +147,11 @@ StepRecord Trainer::run_step(std::int64_t step) {
 }
 
 void Trainer::check_finite(const StepRecord& record) {
+  const bool tells = parts_.rank.communicator->rank() == 0;  // all ranks know the same
   if (!record.skipped) {
     nonfinite_steps_ = 0;
+    const auto warning = loss_warning(record);
+    if (tells && !warning.empty()) log::warning("train", warning);
     return;
   }
   ++nonfinite_steps_;
@@ -157,7 +161,7 @@ void Trainer::check_finite(const StepRecord& record) {
   const auto scale = record.loss_scale > 0 ? fmt::format("; loss scale {:.10g} -> {:.10g}",
                                                          record.loss_scale, record.next_loss_scale)
                                            : std::string();
-  if (parts_.rank.communicator->rank() == 0) {  // all ranks know the same
+  if (tells) {
     log::warning("train",
                  fmt::format("step {} skipped, not finite: {}{} ({} in a row, {} in all)",
                              record.step, what, scale, nonfinite_steps_, result_.skipped_steps));
