@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "base/text_encoding.h"
 #include "config/json_scanner.h"
 #include "config/problems.h"
 #include "config/text_values.h"
@@ -152,6 +153,12 @@ Value read_json(std::string_view text, const std::string& name) {
     Problems problem("config.json");
     problem.add(name, "got " + std::to_string(text.size()) + " bytes, expected at most 1 MiB",
                 "This is not a configuration");
+    throw JsonError(problem);
+  }
+  if (const auto encoding = foreign_encoding(text); !encoding.empty()) {
+    Problems problem("config.json");
+    problem.add(name, "the text is " + std::string(encoding) + ", expected UTF-8",
+                "Convert it: iconv -f " + std::string(encoding) + " -t UTF-8");
     throw JsonError(problem);
   }
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";

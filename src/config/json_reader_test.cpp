@@ -29,6 +29,14 @@ TEST(JsonReaderTest, ReadsStrictJsonAndKeepsLines) {
   EXPECT_EQ(list.items[2].text, "x\xc3\xa9\xf0\x9f\x98\x80");
 }
 
+TEST(JsonReaderTest, Utf16IsNamedWithTheCommandThatConvertsIt) {
+  const std::string utf16("\xff\xfe{\0}\0", 6);
+  EXPECT_NE(error_of(utf16).find("the text is UTF-16LE, expected UTF-8 (a.json). Convert it: iconv "
+                                 "-f UTF-16LE -t UTF-8."),
+            std::string::npos)
+      << error_of(utf16);
+}
+
 TEST(JsonReaderTest, ReadsCommentsTrailingCommasAndUnquotedText) {
   const Value root = read_json(
       "# head\n{ // c\n  stage: 2,\n  /* two\n lines */ \"sizes\": [1, 2e8,],\n"

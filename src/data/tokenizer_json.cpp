@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/text_encoding.h"
 #include "data/tokenizer_parts.h"
 
 namespace zt::data {
@@ -17,6 +18,15 @@ using Json = nlohmann::json;
       "[data.tokenizer] unsupported {}: got {}, expected {}. Use a tokenizer of the Qwen, Llama-3, "
       "GPT-2 or GPT-NeoX kind.",
       what, got, expected));
+}
+
+Json parse(const std::string& text, const std::string& place) {
+  if (const auto encoding = foreign_encoding(text); !encoding.empty()) {
+    throw FileError(fmt::format(
+        "[data.tokenizer] {}: the text is {}, expected UTF-8. Convert it: iconv -f {} -t UTF-8.",
+        place, encoding, encoding));
+  }
+  return Json::parse(text);
 }
 
 std::string type_of(const Json& part) {
@@ -197,7 +207,7 @@ TokenizerFiles read_tokenizer_json(const std::string& text, const std::string& p
         place));
   }
   guarded(place, [&] {
-    const Json json = Json::parse(text);
+    const Json json = parse(text, place);
     const auto part = [&](const char* key) { return json.contains(key) ? json.at(key) : Json(); };
     read_model(json.at("model"), files);
     read_normalizer(part("normalizer"), files);
@@ -216,7 +226,7 @@ TokenizerFiles read_tokenizer_json(const std::string& text, const std::string& p
 void read_tokenizer_config(const std::string& text, const std::string& place,
                            TokenizerFiles& files) {
   guarded(place, [&] {
-    const Json config = Json::parse(text);
+    const Json config = parse(text, place);
     files.eos_token = token_text(config, "eos_token");
     files.pad_token = token_text(config, "pad_token");
     constexpr double kPlaceholder = 1e18;  // "no limit" is written as 1e30

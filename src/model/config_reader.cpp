@@ -6,10 +6,12 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
+#include "base/text_encoding.h"
 
 namespace zt::model {
 
@@ -34,10 +36,25 @@ json load_model_config(const std::string& folder) {
                     "model with its config.json.",
                     path));
   }
-  auto root = json::parse(file, nullptr, false);
-  if (root.is_discarded() || !root.is_object()) {
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (const auto encoding = foreign_encoding(text); !encoding.empty()) {
     throw FileError(
-        fmt::format("[model.config] {}: is not a JSON object. Restore the file.", path));
+        fmt::format("[model.config] {}: the text is {}, expected UTF-8. Convert it: iconv -f {} -t "
+                    "UTF-8.",
+                    path, encoding, encoding));
+  }
+  json root;
+  std::string problem = "its outermost value is no object";
+  try {
+    root = json::parse(text);
+  } catch (const json::exception& error) {
+    const std::string_view what = error.what();
+    const auto number = what.find("] ");  // its own
+    problem = what.substr(number == std::string_view::npos ? 0 : number + 2);
+  }
+  if (!root.is_object()) {
+    throw FileError(fmt::format("[model.config] {}: is not a JSON object: {}. Restore the file.",
+                                path, problem));
   }
   return root;
 }

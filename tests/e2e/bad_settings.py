@@ -157,6 +157,23 @@ def _(run):
     (run.model / "config.json").write_text("{ not json", encoding="utf-8")
 
 
+@case("a config.json in UTF-16", FILES, "config.json: the text is UTF-16LE, expected UTF-8. Convert it: iconv")
+def _(run):
+    path = run.model / "config.json"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
+
+
+@case("a config.json that ends early", FILES, "line 3, column")
+def _(run):
+    (run.model / "config.json").write_text('{\n "hidden_size": 64,\n', encoding="utf-8")
+
+
+@case("a tokenizer.json in UTF-16", FILES, "tokenizer.json: the text is UTF-16LE, expected UTF-8. Convert it: iconv")
+def _(run):
+    path = run.model / "tokenizer.json"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
+
+
 @case("NaN in config.json", EITHER, "rope_theta", "config.json")
 def _(run):
     (run.model / "config.json").write_text(json.dumps(tiny.CONFIG | {"rope_theta": float("nan")}), encoding="utf-8")
