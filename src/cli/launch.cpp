@@ -126,6 +126,7 @@ int launch_by_other(launch::LaunchCommand& command, const launch::LaunchPlan& pl
 int launch_here(launch::LaunchCommand& command, int num_devices) {
   launch::resolve_program(command);
   use_this_program(command.options);
+  launch::require_program(command.options);
   launch::choose_places(command, launch::read_topology(), num_devices, config::all_variables());
   std::optional<launch::PidFile> pid_file;
   if (command.save_pid) pid_file.emplace(getpid());
@@ -140,6 +141,7 @@ int launch_as_told(int num_devices) {
   hooks.num_devices = num_devices;
   hooks.prepare = [](launch::LaunchOptions& options) {
     use_this_program(options);
+    launch::require_program(options);
     if (options.pass_socket) check_ranks(options);
   };
   hooks.exit_code = [](const std::exception& error) { return exit_code(error); };

@@ -142,6 +142,7 @@ void resolve_program(LaunchCommand& command) {
   if (!command.program.module && (command.program.no_python || !is_script)) return;
   std::vector<std::string> words = {"-u"};
   if (command.program.module) words.emplace_back("-m");
+  if (!command.program.module) options.script = options.program;
   words.push_back(options.program);
   if (command.program.pass_local_rank) options.local_rank_at = static_cast<int>(words.size());
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());

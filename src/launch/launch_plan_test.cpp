@@ -105,6 +105,31 @@ TEST_F(LaunchPlanTest, PythonProgramsGetTheirInterpreter) {
   EXPECT_EQ(command_.options.program, "./train.py");
 }
 
+TEST_F(LaunchPlanTest, AProgramThatCannotBeStartedIsNamedBeforeAnyRankStarts) {
+  const auto refusal = [this](const Words& words) -> std::string {
+    (void)plan(words);
+    resolve_program(command_);
+    try {
+      require_program(command_.options);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string folder = file_.parent_path().string();
+  EXPECT_EQ(refusal({"no_such_program", "--flag"}),
+            "[launch.start] there is no program 'no_such_program' on PATH. Name one that is there, "
+            "or give its path, as ./no_such_program.");
+  EXPECT_NE(refusal({"train", "--bf16"}).find("Did you mean zt train?"), std::string::npos);
+  EXPECT_NE(refusal({"/no/such/program"}).find("does not exist"), std::string::npos);
+  EXPECT_NE(refusal({folder}).find("is no executable file"), std::string::npos);
+  EXPECT_NE(refusal({file_.string()}).find("chmod +x"), std::string::npos);
+  EXPECT_NE(refusal({folder + "/no_such_file.py"}).find("there is no file"), std::string::npos);
+  EXPECT_EQ(refusal({"sh", "-c", "true"}), "");
+  EXPECT_EQ(refusal({"/bin/sh"}), "");
+  EXPECT_EQ(refusal({"-m", "json.tool"}), "");
+}
+
 TEST_F(LaunchPlanTest, OtherLaunchersGetTheirOwnFlags) {
   EXPECT_EQ(plan({"--launcher", "openmpi", "--hostfile", "FILE", "--launcher_args", "--tag-output",
                   "zt", "train"})

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 
 #include "base/error.h"
@@ -20,6 +21,11 @@ void check_slots(const std::vector<Host>& hosts, const std::string& launcher) {
                         ". Filter by hosts, or use --launcher ssh.");
     }
   }
+}
+
+bool is_program(const std::string& path) {
+  std::error_code error;
+  return access(path.c_str(), X_OK) == 0 && !std::filesystem::is_directory(path, error);
 }
 
 int num_ranks(const LaunchCommand& command, const std::vector<Host>& hosts) {
@@ -117,9 +123,33 @@ bool is_on_path(const std::string& program) {
   if (path == variables.end()) return false;
   std::stringstream folders(path->second);
   for (std::string folder; std::getline(folders, folder, ':');) {
-    if (access((folder + "/" + program).c_str(), X_OK) == 0) return true;
+    if (is_program(folder + "/" + program)) return true;
   }
   return false;
+}
+
+void require_program(const LaunchOptions& options) {
+  const std::string& program = options.executable;
+  const bool is_path = program.find('/') != std::string::npos;
+  if (!is_path && !is_on_path(program)) {
+    const bool is_ours = program == "train" || program == "run" || program == "bench";
+    throw ConfigError("[launch.start] there is no program '" + program + "' on PATH. " +
+                      (is_ours
+                           ? "Did you mean zt " + program + "?"
+                           : "Name one that is there, or give its path, as ./" + program + "."));
+  }
+  std::error_code error;
+  if (is_path && !is_program(program)) {
+    const bool exists = std::filesystem::exists(program, error);
+    throw ConfigError("[launch.start] cannot run '" + program + "': it " +
+                      (exists ? "is no executable file. Make it one (chmod +x)"
+                              : "does not exist. Give the path of a program") +
+                      ".");
+  }
+  if (!options.script.empty() && !std::filesystem::is_regular_file(options.script, error)) {
+    throw ConfigError("[launch.start] there is no file '" + options.script +
+                      "'. Give the path of a Python program.");
+  }
 }
 
 }  // namespace zt::launch

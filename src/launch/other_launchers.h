@@ -34,4 +34,8 @@ struct OtherLauncher {
 /// True when PATH has a program of that name.
 [[nodiscard]] bool is_on_path(const std::string& program);
 
+/// Refuses a program, or a Python file, that cannot be started: what every rank would find out by
+/// itself. Errors: ConfigError.
+void require_program(const LaunchOptions& options);
+
 }  // namespace zt::launch

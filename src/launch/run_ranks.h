@@ -29,6 +29,7 @@ struct LaunchOptions {
   std::string program = "zt";          ///< as the rank sees its own name
   std::vector<std::string> arguments;  ///< of each rank, without the program's name
   std::string executable = "/proc/self/exe";  ///< path, or a name that PATH is searched for
+  std::string script;        ///< not empty: the file that the program, a Python, runs
   bool pass_socket = true;   ///< rank 0 takes over the listening socket; false: it opens its own
   int local_rank_at = -1;    ///< where --local_rank=N goes among the arguments; -1: nowhere
   std::vector<int> devices;  ///< not empty: CUDA_VISIBLE_DEVICES of the ranks
