@@ -9,8 +9,9 @@ namespace zt::config {
 [[nodiscard]] Layer read_accelerate_layer(const Value& root, const std::string& name,
                                           Problems& problems);
 
-/// What `accelerate launch` tells its workers: `ACCELERATE_*`, and `FSDP_*` when it says FSDP.
-[[nodiscard]] Layer read_accelerate_environment(const Variables& environment);
+/// What launchers of others tell their workers: `ACCELERATE_*`, `FSDP_*` when it says FSDP, and
+/// DEEPSPEED_TIMEOUT.
+[[nodiscard]] Layer read_launch_environment(const Variables& environment);
 
 /// Replaces accelerate's and FSDP's names by flags that say the same here: `mixed_precision`,
 /// `num_processes`, `use_deepspeed`, `fsdp_*`. The mapping of FSDP names is a notice; what cannot

@@ -217,11 +217,12 @@ Layer read_accelerate_layer(const Value& root, const std::string& name, Problems
   return AccelerateReader(name, problems).read(root);
 }
 
-Layer read_accelerate_environment(const Variables& environment) {
+Layer read_launch_environment(const Variables& environment) {
   struct Variable {
     const char* name;
     const char* flag;
   };
+  constexpr std::int64_t kMostMinutes = 1'000'000;
   constexpr Variable kDeepSpeed[] = {
       {"ACCELERATE_DEEPSPEED_ZERO_STAGE", "zero_stage"},
       {"ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", "offload_optimizer_device"},
@@ -261,6 +262,13 @@ Layer read_accelerate_environment(const Variables& environment) {
     const auto found = environment.find(name);
     return found != environment.end() && parse_bool(found->second).value_or(false);
   };
+  take(kTimeoutName, "ddp_timeout");
+  if (const FlagValue* minutes = layer.flags.find_value("ddp_timeout")) {
+    if (const auto count = parse_integer(minutes->text); count && *count <= kMostMinutes) {
+      layer.flags.set("ddp_timeout",
+                      {std::to_string(60 * *count), minutes->written, minutes->place});
+    }
+  }
   take("ACCELERATE_MIXED_PRECISION", "mixed_precision");
   take("ACCELERATE_DYNAMO_BACKEND", "dynamo_backend");
   if (is_on("ACCELERATE_USE_DEEPSPEED")) {

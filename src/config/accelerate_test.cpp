@@ -147,6 +147,34 @@ TEST_F(AccelerateTest, TheEnvironmentOfTheLauncherIsRead) {
   EXPECT_EQ(resolve(files_.args(), facts).zero.stage, 0);
 }
 
+TEST_F(AccelerateTest, DeepSpeedsTimeoutIsTheLimitOfEveryWaitUnlessAFlagNamesOne) {
+  Facts facts;
+  facts.environment = {{"DEEPSPEED_TIMEOUT", "45"}};
+  const Config config = resolve(files_.args(), facts);
+  EXPECT_EQ(config.run.ddp_timeout_seconds, 45 * 60);
+  EXPECT_EQ(config.run.hang_timeout_seconds, 45 * 60);
+  for (const char* field : {"run.ddp_timeout_seconds", "run.hang_timeout_seconds"}) {
+    EXPECT_EQ(config.origins.at(field).key, "DEEPSPEED_TIMEOUT") << field;
+    EXPECT_EQ(config.origins.at(field).place, "environment") << field;
+  }
+  const Config named = resolve(files_.args({"--ddp_timeout", "60"}), facts);
+  EXPECT_EQ(named.run.ddp_timeout_seconds, 60);
+  EXPECT_EQ(named.run.hang_timeout_seconds, Config{}.run.hang_timeout_seconds);
+  const Config hang = resolve(files_.args({"--hang_timeout", "0"}), facts);
+  EXPECT_EQ(hang.run.ddp_timeout_seconds, 45 * 60);
+  EXPECT_EQ(hang.run.hang_timeout_seconds, 0);
+  for (const char* wrong : {"soon", "0", "-3", "1.5", "99999999999"}) {
+    facts.environment = {{"DEEPSPEED_TIMEOUT", wrong}};
+    try {
+      (void)resolve(files_.args(), facts);
+      ADD_FAILURE() << wrong << " was taken";
+    } catch (const ConfigError& error) {
+      EXPECT_TRUE(contains(error.what(), "DEEPSPEED_TIMEOUT: got '")) << error.what();
+      EXPECT_TRUE(contains(error.what(), "(environment)")) << error.what();
+    }
+  }
+}
+
 TEST_F(AccelerateTest, EveryNameIsRead) {
   const auto with = [&](const std::vector<std::string>& more) {
     return resolve(files_.args(more));

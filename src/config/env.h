@@ -29,6 +29,9 @@ using Variables = std::map<std::string, std::string>;
 /// Where Hugging Face's Trainer (v5) writes event files.
 inline constexpr const char* kTensorboardDirName = "TENSORBOARD_LOGGING_DIR";
 
+/// Minutes that one of DeepSpeed's collectives may take.
+inline constexpr const char* kTimeoutName = "DEEPSPEED_TIMEOUT";
+
 /// Copies the variables this program reads (RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE,
 /// MASTER_ADDR, MASTER_PORT, TENSORBOARD_LOGGING_DIR, torchrun's TORCHELASTIC_*), those of Slurm
 /// and MPI runners, and every `ZT_*` variable. The only place that reads the environment.

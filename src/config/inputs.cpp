@@ -108,7 +108,7 @@ Layer read_inputs(const std::vector<std::string>& args, const Facts& facts, Prob
   if (!file.empty()) put_over(over, read_file_layer(file, facts, problems, notices));
   put_over(over, command);
 
-  Layer all = read_accelerate_environment(facts.environment);
+  Layer all = read_launch_environment(facts.environment);
   if (const std::string* accelerate = over.flags.find("config_file")) {
     const std::optional<Value> root = read_config_file(*accelerate, facts.environment, problems);
     if (root) put_over(all, read_accelerate_layer(*root, *accelerate, problems));

@@ -202,9 +202,19 @@ void resolve_device(Context& context) {
   }
 }
 
+/// DeepSpeed's variable limits its collectives, and with them every wait; here two flags do.
+void resolve_timeouts(Context& context) {
+  RunConfig& run = context.config.run;
+  if (context.flags.written("ddp_timeout") != kTimeoutName) return;
+  if (context.flags.find("hang_timeout") != nullptr) return;
+  run.hang_timeout_seconds = run.ddp_timeout_seconds;
+  context.set_origin_flag("run.hang_timeout_seconds", "ddp_timeout");
+}
+
 }  // namespace
 
 void resolve_run(Context& context) {
+  resolve_timeouts(context);
   resolve_evaluation(context);
   resolve_reports(context);
   check_whole_steps(context);

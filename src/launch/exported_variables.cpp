@@ -12,8 +12,17 @@
 namespace zt::launch {
 namespace {
 
-constexpr const char* kPrefixes[] = {
-    "NCCL", "PYTHON", "UCX", "MV2", "MLFLOW", "OMP_", "HF_", "TORCH_", "CUDA_DEVICE_MAX", "ZT_"};
+constexpr const char* kPrefixes[] = {"NCCL",
+                                     "PYTHON",
+                                     "UCX",
+                                     "MV2",
+                                     "MLFLOW",
+                                     "OMP_",
+                                     "HF_",
+                                     "TORCH_",
+                                     "CUDA_DEVICE_MAX",
+                                     "ZT_",
+                                     config::kTimeoutName};
 
 bool is_variable_name(const std::string& name) {
   return !name.empty() && std::isdigit(static_cast<unsigned char>(name.front())) == 0 &&

@@ -12,9 +12,9 @@ namespace zt::launch {
 [[nodiscard]] config::Variables parse_env_file(const std::string& text, const std::string& path);
 
 /// What the ranks of other machines get of this environment: names that begin with NCCL, PYTHON,
-/// UCX, MV2, MLFLOW, OMP_, HF_, TORCH_, CUDA_DEVICE_MAX or ZT_; then .deepspeed_env of the home
-/// directory, then that of `folder` (later wins); DS_ENV_FILE is another name for these files, or
-/// one path. PYTHONPATH gets `folder` in front. Errors: ConfigError.
+/// UCX, MV2, MLFLOW, OMP_, HF_, TORCH_, CUDA_DEVICE_MAX, ZT_ or DEEPSPEED_TIMEOUT; then
+/// .deepspeed_env of the home directory, then that of `folder` (later wins); DS_ENV_FILE is another
+/// name for these files, or one path. PYTHONPATH gets `folder` in front. Errors: ConfigError.
 [[nodiscard]] config::Variables exported_variables(const config::Variables& environment,
                                                    const std::string& folder);
 

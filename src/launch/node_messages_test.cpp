@@ -71,11 +71,15 @@ TEST(ExportedVariablesTest, FilesAndPrefixesDecide) {
   EXPECT_EQ(file, (config::Variables{{"A", "1"}, {"B", " x=y"}}));
   EXPECT_THROW((void)parse_env_file("A\n", "f"), ConfigError);
   EXPECT_THROW((void)parse_env_file("1A=2\n", "f"), ConfigError);
-  const auto exported = exported_variables(
-      {{"NCCL_DEBUG", "INFO"}, {"SECRET", "x"}, {"ZT_LISTEN_FD", "3"}, {"PYTHONPATH", "/lib"}},
-      "/no/such/folder");
-  EXPECT_EQ(exported,
-            (config::Variables{{"NCCL_DEBUG", "INFO"}, {"PYTHONPATH", "/no/such/folder:/lib"}}));
+  const auto exported = exported_variables({{"NCCL_DEBUG", "INFO"},
+                                            {"SECRET", "x"},
+                                            {"ZT_LISTEN_FD", "3"},
+                                            {"PYTHONPATH", "/lib"},
+                                            {"DEEPSPEED_TIMEOUT", "30"}},
+                                           "/no/such/folder");
+  EXPECT_EQ(exported, (config::Variables{{"DEEPSPEED_TIMEOUT", "30"},
+                                         {"NCCL_DEBUG", "INFO"},
+                                         {"PYTHONPATH", "/no/such/folder:/lib"}}));
 }
 
 TEST(SplitWordsTest, QuotesAndBackslashesGroup) {
