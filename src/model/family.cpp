@@ -101,8 +101,8 @@ EndsConfig Model::ends() const {
   return std::visit([](const auto& config) { return config.ends(); }, config_);
 }
 
-std::int64_t Model::max_position() const {
-  return std::visit([](const auto& config) { return config.max_position; }, config_);
+LengthLimit Model::length_limit() const {
+  return std::visit([](const auto& config) { return config.length_limit(); }, config_);
 }
 
 layer::ModelParts Model::make() const {

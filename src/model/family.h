@@ -28,8 +28,7 @@ class Model {
   [[nodiscard]] std::int64_t layers() const;
   /// What embedding and head are made of.
   [[nodiscard]] EndsConfig ends() const;
-  /// Longest sequence; 0: any.
-  [[nodiscard]] std::int64_t max_position() const;
+  [[nodiscard]] LengthLimit length_limit() const;
   [[nodiscard]] layer::ModelParts make() const;
   /// Parameters, a tied one counted once.
   [[nodiscard]] std::int64_t num_params() const;

@@ -7,6 +7,7 @@
 
 #include "layer/model_parts.h"
 #include "model/ends.h"
+#include "model/length_limit.h"
 
 namespace zt::model {
 
@@ -30,6 +31,9 @@ struct MambaConfig {
   std::int64_t max_position = 0;
 
   [[nodiscard]] EndsConfig ends() const { return {hidden, vocab, rms_epsilon, fp32_residual}; }
+  [[nodiscard]] LengthLimit length_limit() const {
+    return {max_position, "max_seq_length of the preset", /*holds_for_request=*/true};
+  }
 };
 
 /// ceil(hidden / 16), which "auto" stands for.

@@ -7,6 +7,7 @@
 
 #include "layer/model_parts.h"
 #include "model/ends.h"
+#include "model/length_limit.h"
 
 namespace zt::model {
 
@@ -21,6 +22,9 @@ struct Qwen3Config {
   bool tied = false;  ///< the head uses the embedding
 
   [[nodiscard]] EndsConfig ends() const { return {hidden, vocab, rms_epsilon}; }
+  [[nodiscard]] LengthLimit length_limit() const {
+    return {max_position, "max_position_embeddings", /*holds_for_request=*/false};
+  }
 };
 
 /// Reads `folder`/config.json (keys of transformers 4 and 5).

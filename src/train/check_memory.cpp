@@ -70,7 +70,7 @@ void show_preset(const char* name, const std::vector<Room>& rooms, std::ostream&
   const plan::Planner planner(parts, target);
   zero::EngineOptions options;
   options.precision.compute = DType::bf16;
-  options.shape = {1, preset.max_position(), false};
+  options.shape = {1, preset.length_limit().tokens, false};
   options.micro_steps = 8;
   const auto rows = plan::table(planner, options);
   const std::pair<int, Place> ways[] = {{0, Place::device},

@@ -105,14 +105,12 @@ OpenedModel open_model(const config::ModelConfig& options, std::uint64_t seed,
 }
 
 void require_length(const model::Model& model, std::int64_t tokens) {
-  const auto longest = model.max_position();
-  if (longest == 0 || tokens <= longest) return;
+  const auto limit = model.length_limit();
+  if (limit.tokens == 0 || tokens <= limit.tokens) return;
   throw ConfigError(fmt::format(
       "[train.model] --block_size is longer than the model's positions: got {}, expected at most "
       "{} ({}).",
-      tokens, longest,
-      model.as<model::MambaConfig>() != nullptr ? "max_seq_length of the preset"
-                                                : "max_position_embeddings"));
+      tokens, limit.tokens, limit.name));
 }
 
 data::Tokenizer load_tokenizer(const config::ModelConfig& model) {

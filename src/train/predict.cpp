@@ -139,7 +139,7 @@ void PredictRun::tokenize() {
     }
     const auto count = static_cast<std::int64_t>(prompt.tokens.size());
     const auto room = given_.settings.new_tokens(count);
-    const auto longest = given_.model.config.max_position();
+    const auto longest = given_.model.config.length_limit().tokens;
     const auto positions = longest > 0 ? longest : std::numeric_limits<std::int64_t>::max();
     if (count == 0 || room <= 0 || count + room > positions) {
       throw ConfigError(fmt::format(

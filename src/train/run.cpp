@@ -327,9 +327,9 @@ config::Config resolve_input(const RunInput& input, std::optional<std::int64_t> 
 
 config::Config resolve_with_model(const RunInput& input, const OpenedModel& model) {
   auto config = resolve_input(input, model.config.hidden());
-  // A preset's limit holds for what was asked for, also where the tokenizer's makes blocks shorter.
-  const bool preset = model.config.as<model::MambaConfig>() != nullptr;
-  if (preset) require_length(model.config, config.data.block_size);
+  if (model.config.length_limit().holds_for_request) {
+    require_length(model.config, config.data.block_size);
+  }
   return config;
 }
 
