@@ -51,7 +51,8 @@ class Engine {
   /// CheckpointError on all ranks; earlier checkpoints are untouched then.
   std::string save_checkpoint(const std::string& dir);
   /// Goes on from the newest whole checkpoint in `dir`, or from the checkpoint that `dir` is: one
-  /// of ours or one that DeepSpeed wrote. Returns its folder; empty: there is none, nothing
+  /// of ours or one that DeepSpeed wrote. Every byte is verified first; a line of rank 0's log per
+  /// checkpoint that was passed over says why. Returns its folder; empty: there is none, nothing
   /// changed. Collective, between steps. Errors: CheckpointError on all ranks for one that does not
   /// fit the model.
   std::string load_checkpoint(const std::string& dir);

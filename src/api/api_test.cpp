@@ -4,8 +4,10 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
+#include "base/log.h"
 #include "examples/library/tiny_layers.h"
 
 namespace zt {
@@ -173,6 +175,29 @@ class GpuRank final : public comm::Communicator {
  private:
   int rank_, world_;
 };
+
+TEST_F(ApiTest, ADamagedCheckpointIsPassedOverAndTheLogSaysWhy) {
+  const auto root =
+      std::filesystem::temp_directory_path() / ("zt_api_damaged_" + std::to_string(::getpid()));
+  std::string first, second;
+  for (auto* folder : {&first, &second}) {
+    for (const auto letter : {3, 5}) (void)engine_.micro_step(make_batch(letter));
+    (void)engine_.step();
+    *folder = engine_.save_checkpoint(root.string());
+  }
+  std::fstream states(second + "/zero/exp_avg.safetensors",
+                      std::ios::in | std::ios::out | std::ios::binary);
+  ASSERT_TRUE(states.seekp(-1, std::ios::end) << 'x');
+  states.close();
+  auto other = initialize(make_model(), make_config(), ranks_);
+  log::init(0, log::Level::info);
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(other.load_checkpoint(root.string()), first);
+  const auto text = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("skipped " + second), std::string::npos) << text;
+  EXPECT_NE(text.find("exp_avg.safetensors"), std::string::npos) << text;
+  std::filesystem::remove_all(root);
+}
 
 TEST(ApiRanksTest, TheGpuIsTheLocalRankThatTheLauncherNames) {
   GpuRank fifth(5, 8);

@@ -6,6 +6,7 @@
 
 #include "api/engine_impl.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "checkpoint/deepspeed.h"
 #include "checkpoint/native_checkpoint.h"
 #include "checkpoint/native_save.h"
@@ -78,8 +79,11 @@ Found find(const std::string& dir, const std::vector<layout::ParamSpec>& params,
     checkpoint::require_whole(dir, exchange);
     return open_native(dir, params);
   }
-  const auto newest = checkpoint::find_resumable(dir, exchange).folder;
-  if (!newest.empty()) return open_native(newest, params);
+  const auto found = checkpoint::find_resumable(dir, exchange);
+  if (exchange.rank == 0) {
+    for (const auto& line : found.skipped) log::info("api", "skipped " + line);
+  }
+  if (!found.folder.empty()) return open_native(found.folder, params);
   if (checkpoint::find_deepspeed(dir).folder.empty()) return {};
   auto source = std::make_unique<checkpoint::DeepSpeedCheckpoint>(dir);
   source->check(params);

@@ -39,6 +39,9 @@ class RankRun {
   RunEnd run() {
     checkpoints_.emplace(group_, config_, model_.parts.params,
                          [this](const std::string& line) { say(line); });
+    if (!config_.checkpoint.init_from.empty()) {
+      verify_weights(config_.checkpoint.init_from, checkpoints_->exchange());
+    }
     if (input_.task == config::Task::test) return test();
     open_data();
     build_engine();
@@ -263,7 +266,6 @@ std::optional<data::EvalLoader> RankRun::eval_loader() const {
 }
 
 RunEnd RankRun::test() {
-  verify_weights(config_.checkpoint.init_from, checkpoints_->exchange());
   open_data();
   build_engine();
   report_test(*data_.sets.eval);

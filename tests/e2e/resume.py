@@ -133,6 +133,12 @@ def check_best(checks, root):
                         0, "--max_train_time", "1h", batch=4, accumulation=1))
     checks.check(_resume.steps(fresh)[0][0] == 1 and
                  (fresh / "model.safetensors").read_bytes()[-1000:] == weights[-1000:], "--init_from starts at step 1")
+    damaged = output / f"checkpoint-{best}" / "model.safetensors"
+    damaged.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    done = _peer.run_zt(*flags(root, root / "refused", 1, 0, "--max_steps", 1, "--init_from", damaged.parent, batch=4,
+                               accumulation=1), expect=3)
+    checks.check("is damaged" in done.stderr and "model.safetensors" in done.stderr,
+                 "--init_from verifies a checkpoint before it trains from it")
 
 
 def main():
