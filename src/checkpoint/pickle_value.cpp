@@ -133,13 +133,6 @@ const std::string& PickleValue::text() const {
   return node().text;
 }
 
-const std::string& PickleValue::class_name() const {
-  if (kind() != NodeKind::record) {
-    fail(fmt::format("got {}, expected an object", to_string(kind())));
-  }
-  return node().text;
-}
-
 const TensorRef& PickleValue::tensor() const {
   if (kind() != NodeKind::tensor) fail(fmt::format("got {}, expected a tensor", to_string(kind())));
   return pickle_->tensors[static_cast<std::size_t>(node().integer)];

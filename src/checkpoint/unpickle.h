@@ -87,7 +87,6 @@ class PickleValue {
   [[nodiscard]] std::int64_t integer() const;  ///< also a boolean or a real without fraction
   [[nodiscard]] double number() const;
   [[nodiscard]] const std::string& text() const;
-  [[nodiscard]] const std::string& class_name() const;  ///< of a record
   [[nodiscard]] const TensorRef& tensor() const;
   [[nodiscard]] std::vector<std::int64_t> shape() const;  ///< tuple or list of sizes
   [[noreturn]] void fail(const std::string& what) const;

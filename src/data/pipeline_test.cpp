@@ -327,7 +327,6 @@ TEST_F(PipelineTest, EvaluationVisitsEverySampleOnceWithEqualBatchesPerRank) {
 TEST(SamplerTest, StepsOfAllRanksCoverAnEpochAndFillTheTailFromItsStart) {
   const Sampler sampler(
       {.num_samples = 21, .per_device_batch = 2, .world = 4, .accumulation = 2, .num_epochs = 2.0});
-  EXPECT_EQ(sampler.batches_per_epoch(), 3);
   EXPECT_EQ(sampler.updates_per_epoch(), 2);
   EXPECT_EQ(sampler.total_steps(), 4);
   EXPECT_DOUBLE_EQ(sampler.epoch_at(1), 2.0 / 3);
@@ -357,7 +356,7 @@ TEST(SamplerTest, OneRankHasAShortLastBatchAndDropLastDropsIt) {
       .num_samples = 5, .per_device_batch = 2, .strategy = config::Sampling::sequential};
   EXPECT_EQ(Sampler(options).plan_step(2, 0).micro[0], (Ids{4}));
   options.drop_last = true;
-  EXPECT_EQ(Sampler(options).batches_per_epoch(), 2);
+  EXPECT_EQ(Sampler(options).updates_per_epoch(), 2);
   options.per_device_batch = 6;
   EXPECT_THROW(Sampler{options}, ConfigError);
 }

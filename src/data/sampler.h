@@ -43,8 +43,7 @@ class Sampler {
   /// Errors: ConfigError when there is no batch in an epoch.
   explicit Sampler(const SamplerOptions& options, std::vector<std::int32_t> lengths = {});
 
-  /// Micro-batches of one rank in one epoch.
-  std::int64_t batches_per_epoch() const { return batches_; }
+  /// Optimizer steps of one epoch.
   std::int64_t updates_per_epoch() const { return updates_; }
   /// max_steps, or all steps of num_epochs.
   std::int64_t total_steps() const;

@@ -53,8 +53,6 @@ struct MambaConfig {
 /// d_conv, expand and max_seq_length. Errors: ConfigError for wrong sizes behind `mamba:`.
 [[nodiscard]] std::optional<MambaConfig> named_mamba(const std::string& name);
 [[nodiscard]] std::vector<std::string> mamba_names();
-/// The sizes written out, as named_mamba reads them.
-[[nodiscard]] std::string mamba_name(const MambaConfig& config);
 
 /// The model as a list of layers: embedding, blocks, and norm + head + loss. Units: the embedding;
 /// A_log, D and dt_proj.bias of all blocks, which stay fp32 in 16-bit runs; each block's other

@@ -120,14 +120,6 @@ std::optional<MambaConfig> named_mamba(const std::string& name) {
   return {};
 }
 
-std::string mamba_name(const MambaConfig& c) {
-  auto name = fmt::format("{}d_model={},n_layers={},vocab_size={},d_state={},d_conv={},expand={}",
-                          kPrefix, c.hidden, c.layers, c.vocab, c.state, c.conv,
-                          static_cast<double>(c.inner) / static_cast<double>(c.hidden));
-  if (c.max_position > 0) name += fmt::format(",max_seq_length={}", c.max_position);
-  return name;
-}
-
 std::vector<std::string> mamba_names() {
   std::vector<std::string> names;
   for (const auto& known : kNamed) names.emplace_back(known.name);

@@ -242,22 +242,6 @@ class Checker {
   std::vector<std::string> problems_;
 };
 
-std::vector<std::string> collectives(const Program& program) {
-  std::vector<std::string> result;
-  for (const auto& variant : program.variants) {
-    for (const auto& op : variant.operations) {
-      if (!is_collective(op.kind)) continue;
-      std::int64_t numel = op.numel.value;
-      if (numel == 0) {
-        for (const auto id : op.writes) numel += program.buffer(id).numel.value;
-      }
-      result.push_back(
-          fmt::format("{}: {} ({} elements)", to_string(variant.kind), to_string(op), numel));
-    }
-  }
-  return result;
-}
-
 }  // namespace
 
 std::vector<std::string> check(const Program& program, int micro_steps) {
@@ -280,20 +264,6 @@ std::vector<std::string> check(const Program& program, int micro_steps) {
     checker.run(VariantKind::evaluation);
   }
   return std::move(checker).take();
-}
-
-std::string compare_collectives(const Program& mine, const Program& theirs) {
-  const auto a = collectives(mine);
-  const auto b = collectives(theirs);
-  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    const auto& x = i < a.size() ? a[i] : std::string("nothing");
-    const auto& y = i < b.size() ? b[i] : std::string("nothing");
-    if (x != y) {
-      return fmt::format("[schedule.compare] collective {}: this rank issues '{}', the other '{}'",
-                         i, x, y);
-    }
-  }
-  return {};
 }
 
 }  // namespace zt::schedule

@@ -16,7 +16,4 @@ namespace zt::schedule {
 /// proven.
 std::vector<std::string> check(const Program& program, int micro_steps);
 
-/// Compares the collectives of two ranks; returns the first difference, or empty.
-std::string compare_collectives(const Program& mine, const Program& theirs);
-
 }  // namespace zt::schedule

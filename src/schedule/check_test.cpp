@@ -151,17 +151,16 @@ TEST(CheckTest, ParametersThatStayGatheredArePublishedBeforeTheyAreUsed) {
   EXPECT_NE(problems.front().find("before it is published"), std::string::npos) << problems.front();
 }
 
-TEST(CompareTest, ADifferentOrderOnOneRankIsFound) {
+TEST(CollectiveHashTest, ADifferentOrderOnOneRankIsFound) {
   const auto mine = good_program();
   auto theirs = good_program();
   auto& ops = first(theirs);
   std::swap(ops[find(ops, OpKind::gather, 0)], ops[find(ops, OpKind::gather, 1)]);
   EXPECT_NE(collective_hash(mine), collective_hash(theirs));
-  EXPECT_NE(compare_collectives(mine, theirs).find("collective 0"), std::string::npos);
-  EXPECT_EQ(compare_collectives(mine, good_program()), "");
+  EXPECT_EQ(collective_hash(mine), collective_hash(good_program()));
 }
 
-TEST(CompareTest, ADifferentBucketSizeOnOneRankIsFound) {
+TEST(CollectiveHashTest, ADifferentBucketSizeOnOneRankIsFound) {
   BuildOptions options;
   options.world = 4;
   options.residency.reduce_at = ReduceAt::micro_step;

@@ -34,17 +34,6 @@ void sum_of_squares(const View& grad, const View& out, std::int64_t index, const
   }
 }
 
-void accumulate_sum_of_squares(const View& part, const View& grad, bool accumulate, const View& out,
-                               std::int64_t index, const Launch& launch) {
-  check_float(part);
-  check_float(grad);
-  ZT_ASSERT(part.numel == grad.numel, "accumulated parts differ in length");
-  ZT_ASSERT(index >= 0, "negative index");
-  ZT_ASSERT(launch.device == Device::cpu, "gradients are accumulated with their norm on the host");
-  check_fp64(out, index + 1);
-  accumulate_sum_of_squares_cpu(part, grad, accumulate, out, index, launch.pool);
-}
-
 void clip_factor(const View& partials, double max_norm, const View& inverse_scale,
                  const View& result, const View& grad_factor, const Launch& launch) {
   check_fp64(partials, 0);

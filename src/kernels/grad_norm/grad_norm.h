@@ -13,14 +13,6 @@ namespace zt::kernels {
 void sum_of_squares(const View& grad, const View& out, std::int64_t index, const View& workspace,
                     const Launch& launch);
 
-/// A gradient that arrives on the host in parts, in one pass over memory: grad[i] =
-/// (accumulate ? grad[i] : 0) + part[i] in fp32, rounded once, and the sum of squares of the new
-/// grad into out[index]. The same bits as ordered_sum(part, 1, grad, accumulate) and then
-/// sum_of_squares(grad). Shapes: part, grad [n], each fp32, bf16 or fp16. On the CPU only, on
-/// launch.pool.
-void accumulate_sum_of_squares(const View& part, const View& grad, bool accumulate, const View& out,
-                               std::int64_t index, const Launch& launch);
-
 /// Combines all partial sums in index order into norm = sqrt(sum) * inverse_scale and the clip
 /// factor. Shapes: partials fp64 [n]; inverse_scale fp64 [1] on the launch device: 1 / the loss
 /// scale of these gradients; result fp64 [2] = {norm, factor}; grad_factor fp32 [1] = factor.

@@ -51,29 +51,6 @@ struct ChunkSums {
   }
 };
 
-/// The same over gradients that it forms first: grad = (kAdd ? grad : 0) + part.
-template <typename Part, typename Grad, bool kAdd>
-struct AddedChunkSums {
-  const Part* part;
-  ChunkSums<Grad> chunks;
-  Grad* grad;
-
-  [[gnu::always_inline]] void operator()(std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-      const std::int64_t first = chunk * kNormChunk;
-      const std::int64_t count = std::min(chunks.numel - first, kNormChunk);
-      const Part* __restrict from = part + first;
-      Grad* __restrict to = grad + first;
-      for (std::int64_t i = 0; i < count; ++i) {
-        float value = cpu::to_float(from[i]);
-        if constexpr (kAdd) value = cpu::to_float(to[i]) + value;
-        to[i] = cpu::from_float<Grad>(value);
-      }
-      chunks(chunk, chunk + 1);  // the chunk is in the nearest cache
-    }
-  }
-};
-
 /// Runs `body` over all chunks and adds their sums.
 template <typename MakeBody>
 double sum_chunks(std::int64_t numel, memory::HostPool* pool, const MakeBody& make_body) {
@@ -108,24 +85,6 @@ void sum_of_squares_cpu(const View& grad, const View& out, std::int64_t index,
     using Grad = decltype(kind);
     return sum_chunks(grad.numel, pool, [&](float* sums) {
       return ChunkSums<Grad>{grad.as<Grad>(), sums, grad.numel};
-    });
-  });
-}
-
-void accumulate_sum_of_squares_cpu(const View& part, const View& grad, bool accumulate,
-                                   const View& out, std::int64_t index, memory::HostPool* pool) {
-  const auto sum = [&]<typename Part, typename Grad, bool kAdd>() {
-    return sum_chunks(grad.numel, pool, [&](float* sums) {
-      return AddedChunkSums<Part, Grad, kAdd>{
-          part.as<Part>(), {grad.as<Grad>(), sums, grad.numel}, grad.as<Grad>()};
-    });
-  };
-  out.as<double>()[index] = with_float(part.dtype, [&](auto part_kind) {
-    return with_float(grad.dtype, [&](auto grad_kind) {
-      using Part = decltype(part_kind);
-      using Grad = decltype(grad_kind);
-      return accumulate ? sum.template operator()<Part, Grad, true>()
-                        : sum.template operator()<Part, Grad, false>();
     });
   });
 }

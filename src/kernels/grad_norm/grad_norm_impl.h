@@ -11,8 +11,6 @@ inline constexpr std::int64_t kNormLanes = 256;
 /// Launchers; arguments were checked by the functions of grad_norm.h. An empty `grad` writes 0.
 void sum_of_squares_cpu(const View& grad, const View& out, std::int64_t index,
                         memory::HostPool* pool);
-void accumulate_sum_of_squares_cpu(const View& part, const View& grad, bool accumulate,
-                                   const View& out, std::int64_t index, memory::HostPool* pool);
 void sum_of_squares_cuda(const View& grad, const View& out, std::int64_t index,
                          const View& workspace, void* stream);
 

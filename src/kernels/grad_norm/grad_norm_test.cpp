@@ -126,34 +126,6 @@ TEST(ClipFactorTest, NonFiniteNormGivesNaN) {
   }
 }
 
-template <typename Part, typename Grad>
-void expect_fused(std::size_t numel, bool accumulate, memory::HostPool* pool) {
-  std::vector<Part> part = random_values<Part>(numel);
-  std::vector<Grad> grad = random_values<Grad>(numel);
-  std::vector<Grad> expected = grad;
-  std::vector<double> sums(2);
-  ordered_sum(view_of(part), 1, view_of(expected), accumulate, {});
-  sum_of_squares(view_of(expected), fp64(sums), 0, {}, {});
-  accumulate_sum_of_squares(view_of(part), view_of(grad), accumulate, fp64(sums), 1,
-                            Launch{.pool = pool});
-  EXPECT_EQ(sums[1], sums[0]);
-  for (std::size_t i = 0; i < numel; ++i) {
-    ASSERT_EQ(cpu::to_float(grad[i]), cpu::to_float(expected[i])) << i;
-  }
-}
-
-TEST(AccumulateSumOfSquaresTest, HasTheBitsOfTheSumAndThenTheNorm) {
-  memory::HostPool pool(memory::host_topology(), 3);
-  for (const std::size_t numel : {0U, 1U, 1023U, 1025U, 300'007U}) {
-    for (const bool accumulate : {false, true}) {
-      expect_fused<float, float>(numel, accumulate, &pool);
-      expect_fused<Bf16, float>(numel, accumulate, nullptr);
-      expect_fused<Bf16, Bf16>(numel, accumulate, &pool);
-      expect_fused<F16, float>(numel, accumulate, &pool);
-    }
-  }
-}
-
 TEST(SumOfSquaresTest, ThreadsOfAPoolGiveTheSameBits) {
   memory::HostPool pool(memory::host_topology(), 3);
   std::vector<Bf16> grad = random_values<Bf16>(1'000'003);

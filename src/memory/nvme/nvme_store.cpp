@@ -234,14 +234,4 @@ Bytes free_disk(const std::string& path) {
   return {static_cast<std::int64_t>(disk.f_bavail) * static_cast<std::int64_t>(disk.f_frsize)};
 }
 
-void check_nvme_space(const std::string& path, Bytes needed) {
-  const NvmeFolder writable(path, 0);  // removes what crashed runs left before the space is counted
-  const Bytes free = free_disk(path);
-  if (free >= needed) return;
-  throw ConfigError(fmt::format(
-      "[memory.nvme] the disk of nvme_path {} is too small: got {} free, expected {} for all ranks "
-      "of this host. Free space, use another disk, or offload less.",
-      path, format_bytes(free), format_bytes(needed)));
-}
-
 }  // namespace zt::memory

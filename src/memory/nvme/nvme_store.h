@@ -98,9 +98,4 @@ class NvmeStore {
 /// Errors: FileError when it cannot be asked.
 Bytes free_disk(const std::string& path);
 
-/// Refuses before a run begins: `needed` bytes of all ranks of this host under `path`.
-/// Errors: ConfigError with both sizes when the disk has less; FileError where `path` cannot be
-/// made or written.
-void check_nvme_space(const std::string& path, Bytes needed);
-
 }  // namespace zt::memory
