@@ -78,25 +78,31 @@ std::string read_object(const Json& json, CorpusRow& row) {
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-/// Adds a file of a known kind; a name that promises text and holds none is an error.
-void take_file(const fs::directory_entry& entry, std::vector<fs::path>& text,
-               std::vector<fs::path>& json) {
+/// What lies below a folder.
+struct Found {
+  std::vector<fs::path> text, json, other;
+};
+
+/// Adds a file by its kind; a name that promises text and holds none is an error.
+void take_file(const fs::directory_entry& entry, Found& found) {
   const std::string extension = entry.path().extension().string();
   const bool is_text = extension == ".txt";
-  if (!is_text && extension != ".json" && extension != ".jsonl") return;
+  if (!is_text && extension != ".json" && extension != ".jsonl") {
+    found.other.push_back(entry.path());
+    return;
+  }
   std::error_code error;
   if (!entry.is_regular_file(error)) {
     throw FileError(fmt::format(
         "[data.corpus] cannot read {}: got {}, expected a file. Remove it.", entry.path().string(),
         entry.is_symlink(error) ? "a link that leads nowhere" : "something that is no file"));
   }
-  (is_text ? text : json).push_back(entry.path());
+  (is_text ? found.text : found.json).push_back(entry.path());
 }
 
 /// Files below a folder, links followed; `above` are the folders on the way, as links may lead
 /// back.
-void collect_files(const fs::path& directory, std::vector<fs::path>& above,
-                   std::vector<fs::path>& text, std::vector<fs::path>& json) {
+void collect_files(const fs::path& directory, std::vector<fs::path>& above, Found& found) {
   std::error_code error;
   const fs::path real = fs::canonical(directory, error);
   if (std::find(above.begin(), above.end(), real) != above.end()) {
@@ -110,9 +116,9 @@ void collect_files(const fs::path& directory, std::vector<fs::path>& above,
     if (is_hidden(it->path())) continue;
     std::error_code unknown;
     if (it->is_directory(unknown)) {
-      collect_files(it->path(), above, text, json);
+      collect_files(it->path(), above, found);
     } else {
-      take_file(*it, text, json);
+      take_file(*it, found);
     }
   }
   above.pop_back();
@@ -121,6 +127,17 @@ void collect_files(const fs::path& directory, std::vector<fs::path>& above,
         fmt::format("[data.corpus] cannot read the folder {}: {}. Check its permissions.",
                     directory.string(), error.message()));
   }
+}
+
+/// `b.csv, c.parquet and 3 more`.
+std::string some_names(std::vector<fs::path> paths) {
+  constexpr std::size_t kMost = 3;
+  std::sort(paths.begin(), paths.end());
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMost, paths.size()); ++i) {
+    text += (i == 0 ? "" : ", ") + paths[i].filename().string();
+  }
+  return paths.size() > kMost ? fmt::format("{} and {} more", text, paths.size() - kMost) : text;
 }
 
 /// What an encoding other than UTF-8 begins with.
@@ -135,15 +152,17 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 CorpusFiles find_corpus_files(const fs::path& directory, const std::string& flag) {
   if (fs::is_regular_file(directory)) {
     const bool is_text = directory.extension() == ".txt";
-    return {is_text ? CorpusKind::text : CorpusKind::json, {directory}};
+    return {is_text ? CorpusKind::text : CorpusKind::json, {directory}, ""};
   }
   if (!fs::is_directory(directory)) {
     throw FileError(
         fmt::format("[data.corpus] {} is not a folder: got {}. Name a folder or a file.", flag,
                     directory.string()));
   }
-  std::vector<fs::path> text, json, above;
-  collect_files(directory, above, text, json);
+  std::vector<fs::path> above;
+  Found found;
+  collect_files(directory, above, found);
+  auto& [text, json, other] = found;
   if (!text.empty() && !json.empty()) {
     throw ConfigError(fmt::format(
         "[data.corpus] {} mixes two kinds of data: got {} and {}, expected only .txt or only .json "
@@ -151,11 +170,11 @@ CorpusFiles find_corpus_files(const fs::path& directory, const std::string& flag
         flag, text.front().string(), json.front().string()));
   }
   CorpusFiles files{text.empty() ? CorpusKind::json : CorpusKind::text,
-                    text.empty() ? std::move(json) : std::move(text)};
+                    text.empty() ? std::move(json) : std::move(text), some_names(other)};
   if (files.paths.empty()) {
     throw ConfigError(fmt::format(
-        "[data.corpus] {} has no data: {} holds no .txt, .json or .jsonl file. Put some there.",
-        flag, directory.string()));
+        "[data.corpus] {} has no data: {} holds no .txt, .json or .jsonl file{}. Put some there.",
+        flag, directory.string(), other.empty() ? "" : ", but " + files.not_read));
   }
   std::sort(files.paths.begin(), files.paths.end(), [](const fs::path& a, const fs::path& b) {
     return a.generic_string() < b.generic_string();

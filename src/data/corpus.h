@@ -16,6 +16,7 @@ enum class CorpusKind : std::uint8_t { text, json };
 struct CorpusFiles {
   CorpusKind kind = CorpusKind::text;
   std::vector<std::filesystem::path> paths;
+  std::string not_read;  ///< names of some files of other kinds; empty: there are none
 };
 
 /// Searches `directory` and its subfolders; names that start with a dot are left out. It may be one

@@ -30,7 +30,12 @@ std::int32_t pad_id(const Tokenizer* tokenizer) {
 std::shared_ptr<const TokenCache> open_cache(const fs::path& directory, const std::string& flag,
                                              const DataConfig& options,
                                              const DatasetRequest& request) {
-  const Corpus corpus(find_corpus_files(directory, flag), options.keep_linebreaks);
+  auto files = find_corpus_files(directory, flag);
+  if (!files.not_read.empty()) {
+    log::info("data", fmt::format("{}: not read, as only .txt, .json and .jsonl files are: {}",
+                                  directory.string(), files.not_read));
+  }
+  const Corpus corpus(std::move(files), options.keep_linebreaks);
   if (corpus.size() == 0) {
     throw ConfigError(
         fmt::format("[data.corpus] {} has no rows: the files of {} are empty. Put text "

@@ -79,6 +79,22 @@ TEST_F(PipelineTest, PreTokenisedRowsAreTakenAsTheyAre) {
   EXPECT_EQ(sets.train->max_id(), 9) << "a label beyond the vocabulary has to be found";
 }
 
+TEST_F(PipelineTest, FilesOfOtherKindsAreNamed) {
+  write("train/a.jsonl", "{\"input_ids\": [1, 2]}\n");
+  EXPECT_EQ(find_corpus_files(root_ / "train", "flag").not_read, "");
+  for (const char* name : {"e.JSONL", "sub/b.parquet", "c.csv", "d.jsonl.gz", ".hidden"}) {
+    write(std::string("train/") + name, "x");
+  }
+  const auto files = find_corpus_files(root_ / "train", "flag");
+  EXPECT_EQ(files.paths.size(), 1U);
+  EXPECT_EQ(files.not_read, "c.csv, d.jsonl.gz, e.JSONL and 1 more");
+  write("tables/b.parquet", "x");
+  const auto error =
+      message([&] { (void)find_corpus_files(root_ / "tables", "--train_file_dir"); });
+  EXPECT_NE(error.find("holds no .txt, .json or .jsonl file, but b.parquet."), std::string::npos)
+      << error;
+}
+
 TEST_F(PipelineTest, BuildersWithOneProcessNumberDoNotMeetInOneFile) {
   // Machines that share a disk build the same cache, in containers with the same process number.
   std::string rows;
