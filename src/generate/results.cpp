@@ -13,6 +13,19 @@ namespace {
 
 std::string partial(const std::string& path) { return path + ".partial"; }
 
+/// The file that a rename may replace: what a link leads to, and never a device, pipe or folder.
+std::string replaceable(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return path;
+  if (!std::filesystem::is_regular_file(path, error)) {
+    throw FileError(fmt::format(
+        "[generate.results] {} is no regular file, and the finished results take its place. Name a "
+        "file.",
+        path));
+  }
+  return std::filesystem::canonical(path).string();
+}
+
 }  // namespace
 
 std::string result_line(const PromptLine& prompt, std::int64_t prompt_tokens,
@@ -29,8 +42,8 @@ std::string result_line(const PromptLine& prompt, std::int64_t prompt_tokens,
                    nlohmann::ordered_json::error_handler_t::replace);
 }
 
-ResultFile::ResultFile(std::string path, std::int64_t count)
-    : path_(std::move(path)), count_(count) {
+ResultFile::ResultFile(const std::string& path, std::int64_t count)
+    : path_(replaceable(path)), count_(count) {
   const auto folder = std::filesystem::path(path_).parent_path();
   std::error_code error;
   if (!folder.empty()) std::filesystem::create_directories(folder, error);

@@ -19,11 +19,11 @@ namespace zt::generate {
 
 /// Writes result lines in the order of the input, each as soon as all before it are there, to
 /// `<path>.partial`, which becomes `path` when all are written. A file of that name stays whole
-/// until then; a run that is stopped leaves the partial one.
-/// Errors: FileError.
+/// until then; a run that is stopped leaves the partial one. A link keeps leading to its file.
+/// Errors: FileError, also where `path` is a device, a pipe or a folder.
 class ResultFile {
  public:
-  ResultFile(std::string path, std::int64_t count);
+  ResultFile(const std::string& path, std::int64_t count);
   /// The line of prompt `index`; each index comes once.
   void add(std::int64_t index, std::string line);
   /// The first index that is missing; `count` when all are there.

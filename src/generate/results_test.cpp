@@ -1,6 +1,7 @@
 #include "generate/results.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -54,6 +55,24 @@ TEST_F(ResultsTest, PromptsComeFromEitherKeyOrFromPlainLines) {
   ASSERT_EQ(plain.size(), 2U);
   EXPECT_EQ(plain[0].text, "first ");
   EXPECT_EQ(plain[1].text, "{\"prompt\": 1}");
+}
+
+TEST_F(ResultsTest, DevicesPipesAndFoldersAreNeverReplacedAndLinksStay) {
+  const auto pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const auto& path : {pipe, folder_}) {
+    EXPECT_THROW(ResultFile(path.string(), 0), FileError);
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  EXPECT_FALSE(std::filesystem::exists(pipe.string() + ".partial"));
+
+  (void)write("real.jsonl", "before");
+  std::filesystem::create_symlink("real.jsonl", folder_ / "link");
+  ResultFile file((folder_ / "link").string(), 1);
+  file.add(0, "after");
+  file.finish();
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "link"));
+  EXPECT_EQ(read(folder_ / "real.jsonl"), "after\n");
 }
 
 TEST_F(ResultsTest, EveryBadLineIsNamedWithItsPlace) {
