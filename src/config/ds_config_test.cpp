@@ -35,6 +35,24 @@ TEST(DsConfigTest, ABooleanZeroSectionIsTheOldForm) {
   expect_error("\"zero_optimization\": 7", "zero_optimization: got 7, expected an object");
 }
 
+TEST(DsConfigTest, AFileOfSomethingElseIsRefusedAndCommentsAreNot) {
+  const auto refusal = [](const std::string& text) {
+    return config_error([&] {
+      const TestFiles files;
+      (void)resolve(files.args({"--deepspeed", text}));
+    });
+  };
+  for (const char* other : {R"({"architectures": ["Qwen3ForCausalLM"], "vocab_size": 64})",
+                            R"({"runs": {"zero_optimization": {"stage": 3}}, "global": 1})"}) {
+    EXPECT_TRUE(contains(refusal(other), "this is no DeepSpeed configuration")) << other;
+  }
+  for (const char* ours :
+       {"{}", R"({"_comment": "later"})", R"({"comment": 1, "comms_logger": {}})",
+        R"({"bfloat16": {"enabled": false}, "wandb_project": "x"})"}) {
+    EXPECT_EQ(refusal(ours), "") << ours;
+  }
+}
+
 TEST(DsConfigTest, NumbersAreReadAsTheyAreWritten) {
   const Config config = loaded(
       "\"zero_optimization\": {\"reduce_bucket_size\": 5E8, \"allgather_bucket_size\": \"200\","

@@ -50,6 +50,14 @@ std::string join(const std::string& path, const std::string& name) {
   return path.empty() ? name : path + "." + name;
 }
 
+/// The path that an alias stands for, else `path`.
+std::string canonical_path(const std::string& path) {
+  for (const DsAlias& alias : ds_aliases()) {
+    if (alias.alias == path) return alias.path;
+  }
+  return path;
+}
+
 }  // namespace
 
 std::string ds_type_error(const DsKey& key, const Value& value) {
@@ -84,6 +92,23 @@ DsDocument::DsDocument(Value root, std::string name, Problems& problems,
     return;
   }
   check_members("", DsEntry{&root_, "", root_.line, ""});
+  require_known_key();
+}
+
+void DsDocument::require_known_key() {
+  const Member* first = nullptr;
+  for (const Member& member : root_.members) {
+    const std::string path = canonical_path(member.key);
+    if (find_ds_section(path) != nullptr || find_ds_key(path) != nullptr) return;
+    const bool is_comment = member.key.rfind('_', 0) == 0 || member.key.rfind("comment", 0) == 0;
+    if (first == nullptr && !is_comment) first = &member;
+  }
+  if (first == nullptr) return;
+  problems_.add(place(first->line),
+                "this is no DeepSpeed configuration: none of its keys is one of DeepSpeed's, the "
+                "first is " +
+                    shown(first->key),
+                "Name the file with zero_optimization, train_batch_size and the like");
 }
 
 const DsEntry* DsDocument::find(const std::string& path) const {

@@ -42,6 +42,8 @@ class DsDocument {
  private:
   [[nodiscard]] std::string place(int line) const { return name_ + ":" + std::to_string(line); }
   void check_members(const std::string& path, const DsEntry& object);
+  /// A file of something else would mean a run without ZeRO.
+  void require_known_key();
   void check_member(const Member& member, const std::string& path, const DsEntry& object);
   void check_section(const DsSection& section, const DsEntry& entry);
   void check_key(const DsKey& key, const DsEntry& entry);
