@@ -29,13 +29,12 @@ int num_ranks(const config::Config& config, int num_gpus) {
 
 /// Ranks that need a GPU each, on a machine that has fewer.
 /// Errors: ConfigError. GPUs that were asked for by that name are not replaced by CPU ranks.
-void require_gpus(const config::Config& config, const Arguments& flags, int ranks, int num_gpus) {
-  const bool asked = std::any_of(flags.begin(), flags.end(), [](const std::string& flag) {
-    return flag == "--num_gpus" || flag.starts_with("--num_gpus=");
-  });
+void require_gpus(const config::Config& config, int ranks, int num_gpus) {
+  const std::string& written = config.origins.at("launch.nproc").key;
+  const bool asked = written == "--num_gpus" || written == "--gpus";
   const bool cuda = config.launch.device == config::DeviceKind::cuda;
   if (config.launch.use_cpu || !(cuda || asked) || ranks <= num_gpus) return;
-  throw ConfigError("[cli.train] --" + std::string(asked ? "num_gpus" : "nproc") + ": got " +
+  throw ConfigError("[cli.train] " + (written.empty() ? "--nproc" : written) + ": got " +
                     std::to_string(ranks) + ", expected at most the " + std::to_string(num_gpus) +
                     " GPUs of this machine. Give a smaller number, or --use_cpu True for CPU "
                     "ranks.");
@@ -114,7 +113,7 @@ int run_task(config::Task task, const Arguments& flags, const Arguments& words) 
   log::init(0, log::parse_level(config.run.log_level));
   launch::LaunchOptions options;
   options.nproc = num_ranks(config, num_gpus);
-  require_gpus(config, flags, options.nproc, num_gpus);
+  require_gpus(config, options.nproc, num_gpus);
   if (options.nproc > 1) {
     options.arguments = words;
     options.stop_grace = kSaveGrace;
