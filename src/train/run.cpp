@@ -315,6 +315,16 @@ RunEnd run_in_group(const RunInput& input, config::Config config, OpenedModel mo
   return end;
 }
 
+/// A number of ranks that the launcher decided otherwise.
+void note_ranks(const RunInput& input, config::Config& config) {
+  const int ranks = input.rank.local_world_size;
+  if (config.launch.nproc == 0 || config.launch.nproc == ranks) return;
+  const auto& said = config.origins.at("launch.nproc");
+  config.notices.push_back(fmt::format(
+      "{} {}: no effect: {} started by the launcher ({})", said.key, config.launch.nproc,
+      ranks == 1 ? "one rank was" : fmt::format("{} ranks were", ranks), said.place));
+}
+
 config::Config resolve_input(const RunInput& input, std::optional<std::int64_t> hidden_size) {
   config::Facts facts;
   facts.world_size = input.rank.world_size;
@@ -323,6 +333,7 @@ config::Config resolve_input(const RunInput& input, std::optional<std::int64_t> 
   facts.task = input.task;
   facts.hidden_size = hidden_size;
   auto config = config::resolve(input.arguments, facts);
+  note_ranks(input, config);
   if (input.task == config::Task::test) use_trained_weights(config);
   return config;
 }

@@ -27,13 +27,15 @@ def check_torchrun(checks, root):
     _peer.run_zt(*flags(root / "model", root / "own"), "--nproc", 2)
     command = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2",
                "--master-addr", "127.0.0.1", "--master-port", "29571", _peer.ZT,
-               *map(str, flags(root / "model", root / "torchrun"))]
+               *map(str, flags(root / "model", root / "torchrun", "--num_gpus", 4))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode != 0:
         print(done.stdout, done.stderr, sep="\n")
     checks.check(done.returncode == 0, "torchrun --no-python zt train ends with 0")
     checks.check(losses(root / "torchrun") == losses(root / "own"), "its losses are those of zt train --nproc 2")
+    checks.check("--num_gpus 4: no effect: 2 ranks were started by the launcher" in done.stdout + done.stderr,
+                 "a number of ranks that the launcher decided otherwise is noted")
 
 
 def check_coalesce(checks, root):
@@ -90,6 +92,9 @@ def check_not_finite(checks, root):
     records = _peer.metrics(root / "stopped")
     checks.check([r["skipped"] for r in records] == [True, True], "both skips are in metrics.jsonl")
     checks.check(not (root / "stopped" / "model.safetensors").exists(), "no model is saved")
+    done = _peer.run_zt(*flags(root / "broken", root / "evaluated"), "--nproc", 1, "--do_train", "False", "--do_eval", "True",
+                        "--validation_file_dir", _peer.EXAMPLE / "valid", "--max_eval_samples", 4)
+    checks.check("the loss of the evaluation is not finite: got nan" in done.stderr, "an evaluation without a loss says so")
 
 
 def main():
