@@ -77,11 +77,13 @@ std::unique_ptr<Resume> open_named(const std::string& given,
     return open_deepspeed(path, params, exchange);
   }
   throw CheckpointError(fmt::format(
-      "[train.resume] --resume_from_checkpoint {}: got a folder without a whole checkpoint, "
+      "[train.resume] --resume_from_checkpoint {}: got {}, "
       "expected a checkpoint-N folder, an output folder with some, or a DeepSpeed checkpoint, also "
       "in step_N, checkpoints/step_N or final. To "
       "take weights alone, use --init_from.",
-      path));
+      path,
+      std::filesystem::is_directory(path) ? "a folder without a whole checkpoint"
+                                          : "no such folder"));
 }
 
 void keep_global_batch(config::Config& config, std::int64_t wanted, int world, const Say& say) {

@@ -157,6 +157,22 @@ def _(run):
     (run.model / "config.json").write_text("{ not json", encoding="utf-8")
 
 
+@case("more GPUs than there are, by their name and with a hyphen", CONFIGURATION, "--num_gpus: got 64")
+def _(run):
+    del run.flags["nproc"], run.flags["use_cpu"]
+    run.flags["num-gpus"] = "64"
+
+
+@case("a checkpoint folder that is not there", FILES, "checkpoint-99: got no such folder")
+def _(run):
+    run.flags["resume_from_checkpoint"] = str(run.output / "checkpoint-99")
+
+
+@case("another JSON file as DeepSpeed's", CONFIGURATION, "this is no DeepSpeed configuration")
+def _(run):
+    run.flags["deepspeed"] = str(run.model / "config.json")
+
+
 @case("a config.json in UTF-16", FILES, "config.json: the text is UTF-16LE, expected UTF-8. Convert it: iconv")
 def _(run):
     path = run.model / "config.json"
