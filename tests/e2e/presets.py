@@ -64,8 +64,8 @@ def errors(checks, root):
     cases = (
         ("an unknown preset", [*train, "--preset", "9b_mamba"], 2, ("9b_mamba", "7b_mamba")),
         ("a sequence beyond the preset's", [*train, "--preset", "1b_mamba", "--block_size", 4096], 2, ("2048", "block_size")),
-        ("no ranks", ["train", "--num_gpus", -1, "--dry_run", "--preset", "1b_mamba"], 2, ("nproc",)),
-        ("an impossible number of GPUs", ["train", "--num_gpus", 100000, "--dry_run", "--preset", "1b_mamba"], 2, ("nproc",)),
+        ("no ranks", ["train", "--num_gpus", -1, "--dry_run", "--preset", "1b_mamba"], 2, ("--num_gpus: got '-1'",)),
+        ("an impossible number of GPUs", ["train", "--num_gpus", 100000, "--dry_run", "--preset", "1b_mamba"], 2, ("--num_gpus",)),
         ("an unknown device", [*train, "--preset", "1b_mamba", "--device", "GTX999"], 2, ("GTX999", "H200")),
         ("sizes that are no numbers", [*train, "--model_name_or_path", "mamba:d_model=x", "--from_scratch"], 2, ("d_model",)),
     )
