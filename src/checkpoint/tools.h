@@ -46,17 +46,21 @@ struct Difference {
 
 /// What `zt ckpt convert` writes.
 struct ConvertOptions {
-  std::string target;          ///< folder; must not exist, or be empty
+  std::string target;          ///< folder; what is written there must not exist, or be empty
   std::string model;           ///< config.json and tokenizer; empty: the checkpoint's own
   std::optional<DType> dtype;  ///< of the weights; absent: as they are
   Bytes shard_bytes{5'000'000'000};
 };
+/// Nothing that is there is replaced. Errors: ConfigError when `target` exists and is not an empty
+/// folder.
+void require_free_target(const std::string& target);
 /// Writes a Hugging Face folder. The target appears when it is complete. Values are rounded once,
 /// from the fp32 masters where there are any. Memory: a few MiB.
 /// Errors: CheckpointError, FileError, ConfigError.
 void convert_to_huggingface(const OpenedCheckpoint& from, const ConvertOptions& options,
                             const ToolProgress& progress);
-/// Writes `<target>/checkpoint-<step>` in the native format. Returns that folder.
+/// Writes `<target>/checkpoint-<step>` in the native format, with the settings of the run where
+/// `from` is native too. Returns that folder.
 std::string convert_to_native(const OpenedCheckpoint& from, const ConvertOptions& options,
                               const ToolProgress& progress);
 

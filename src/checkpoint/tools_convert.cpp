@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "checkpoint/file_io.h"
 #include "checkpoint/model_folder.h"
+#include "checkpoint/names.h"
+#include "checkpoint/native_checkpoint.h"
 #include "checkpoint/native_layout.h"
 #include "checkpoint/native_save.h"
 #include "checkpoint/piece_writer.h"
@@ -81,12 +83,8 @@ class NewFolder {
  public:
   explicit NewFolder(const std::string& target) : target_(fs::path(target).lexically_normal()) {
     if (!target_.has_filename()) target_ = target_.parent_path();
+    require_free_target(target_.string());
     std::error_code error;
-    if (fs::exists(target_) && !fs::is_empty(target_, error)) {
-      throw ConfigError(fmt::format(
-          "[checkpoint.convert] {}: is there already and not empty. Choose another folder.",
-          target));
-    }
     const auto parent = target_.has_parent_path() ? target_.parent_path() : fs::path(".");
     partial_ = parent / ("." + target_.filename().string() + ".partial");
     fs::create_directories(parent, error);
@@ -139,6 +137,13 @@ void check_space(const NewFolder& folder, std::int64_t need) {
 
 }  // namespace
 
+void require_free_target(const std::string& target) {
+  std::error_code error;
+  if (!fs::exists(target) || fs::is_empty(target, error)) return;
+  throw ConfigError(fmt::format(
+      "[checkpoint.convert] {}: is there already and not empty. Choose another folder.", target));
+}
+
 void convert_to_huggingface(const OpenedCheckpoint& from, const ConvertOptions& options,
                             const ToolProgress& progress) {
   const auto dtype = options.dtype.value_or(from.dtype);
@@ -180,6 +185,12 @@ std::string convert_to_native(const OpenedCheckpoint& from, const ConvertOptions
   save.output_dir = options.target;
   save.source = save.tokenizer_source = model_folder(from, options);
   save.run_state = from.source->run_state();
+  require_free_target(
+      (fs::path(options.target) / checkpoint_name(save.run_state.global_step)).string());
+  // Without it a run that goes on would not keep the seeds of the one that saved.
+  if (const auto* native = dynamic_cast<const NativeCheckpoint*>(from.source.get())) {
+    save.config = native->config();
+  }
   save.tensors = {options.dtype.value_or(from.dtype), from.source->has(StateKind::exp_avg),
                   options.shard_bytes};
   NativeSave native(save, from.params, exchange_alone());

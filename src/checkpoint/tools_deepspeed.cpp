@@ -84,7 +84,10 @@ std::string convert_to_deepspeed(const OpenedCheckpoint& from, const ConvertOpti
   }
   DeepSpeedSave save;
   save.folder = options.target;
-  save.tag = target.tag;
+  save.tag = !target.tag.empty()
+                 ? target.tag
+                 : fmt::format("global_step{}", from.source->run_state().global_step);
+  require_free_target(options.target + "/" + save.tag);
   save.layout = target.layout;
   save.world = target.world;
   save.dtype = options.dtype.value_or(from.dtype);

@@ -153,6 +153,30 @@ TEST(ToolsTest, DeepSpeedLayoutHoldsTheSameStateAndComesBack) {
   }
 }
 
+TEST(ToolsTest, NoCheckpointIsReplacedAndTheRunsSettingsGoAlong) {
+  const TestFolder folder;
+  auto options = small_save(folder, 5);
+  options.config = R"({"run.seed": "7"})";
+  const auto saved = save_on(2, options);
+  const auto native =
+      convert_to_native(open_checkpoint(saved), {.target = folder.path("again")}, {});
+  EXPECT_EQ(NativeCheckpoint(native).config(), NativeCheckpoint(saved).config());
+  EXPECT_EQ(NativeCheckpoint(native).config(), R"({"run.seed":"7"})");
+  const auto before = read_file(saved + "/zt_run_state.json");
+  EXPECT_THROW(convert_to_native(open_checkpoint(saved),
+                                 {.target = fs::path(saved).parent_path().string()}, {}),
+               ConfigError)
+      << "a checkpoint replaced itself";
+  EXPECT_EQ(read_file(saved + "/zt_run_state.json"), before);
+  const ConvertOptions to{.target = folder.path("ds")};
+  const auto tag = convert_to_deepspeed(open_checkpoint(saved), to, {}, {});
+  EXPECT_THROW(
+      convert_to_deepspeed(open_checkpoint(saved), to, {DeepSpeedLayout::stage3, 2, ""}, {}),
+      ConfigError);
+  EXPECT_TRUE(fs::exists(tag + "/mp_rank_00_model_states.pt")) << "that of stage 1";
+  EXPECT_NO_THROW(convert_to_deepspeed(open_checkpoint(saved), to, {{}, 1, "other"}, {}));
+}
+
 TEST(ToolsTest, AnOccupiedOrFailedTargetIsLeftAlone) {
   const TestFolder folder;
   const auto saved = save_on(2, small_save(folder, 5));
