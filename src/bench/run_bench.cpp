@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/policy_names.h"
 #include "bench/calibrate.h"
@@ -36,6 +37,24 @@ constexpr int kMeasuredSteps =
 
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Adds text to a file, or finds out that it could. Errors: FileError.
+void append(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::app | std::ios::binary);
+  if (!(file << text).flush()) {
+    throw FileError(fmt::format(
+        "[bench.output] {}: cannot be written. Name a file in a folder that is there, on a disk "
+        "with space.",
+        path));
+  }
+}
+
+/// Before minutes of measuring, not after them.
+void require_writable(const BenchFlags& flags) {
+  for (const auto* path : {&flags.json, &flags.trace}) {
+    if (!path->empty()) append(*path, "");
+  }
 }
 
 model::Model model_of(const std::string& folder_or_shape) {
@@ -176,7 +195,8 @@ class Row {
       result.busy.length += busy.length / kMeasuredSteps;
     }
     if (flags_.trace.empty() || context_.communicator->rank() != 0) return;
-    std::ofstream(flags_.trace) << train::chrome_trace(events, 0);
+    std::ofstream(flags_.trace, std::ios::trunc).close();
+    append(flags_.trace, train::chrome_trace(events, 0));
   }
 
   void add_ceiling(const model::Qwen3Config& model, RowResult& result) const {
@@ -201,14 +221,14 @@ class Row {
 
 void report(const BenchFlags& flags, const RowSetup& setup, const RowResult& result) {
   std::cout << text_row(setup, result) << std::flush;
-  if (!flags.json.empty())
-    std::ofstream(flags.json, std::ios::app) << json_row(setup, result) << '\n';
+  if (!flags.json.empty()) append(flags.json, json_row(setup, result) + "\n");
 }
 
 void run_in_group(const BenchFlags& flags, const config::Config& config,
                   const config::RankEnvironment& rank, Device device) {
   const auto group = comm::rendezvous(train::rendezvous_options(rank), device);
   comm::run_part(*group, [&] {
+    if (rank.rank == 0) require_writable(flags);
     const zero::RankContext context{&group->communicator(), device,
                                     rank.local_rank,        nullptr,
                                     rank.local_rank,        rank.local_world_size};

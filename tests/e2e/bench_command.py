@@ -40,6 +40,10 @@ with tempfile.TemporaryDirectory() as folder:
     names = {event["name"].split()[0] for event in events}
     expect("the trace has compute and communication", {"forward", "backward", "gather", "reduce", "step"} <= names, done)
     expect("operations have a length", all(event["dur"] >= 0 for event in events), done)
+refused = bench(*RUN, "--nproc", "1", "--json", "/no/such/folder/rows.jsonl")
+expect("a file that cannot be written ends the run before it measures",
+       refused.returncode == 3 and "/no/such/folder/rows.jsonl: cannot be written" in refused.stderr and
+       "tokens/s" not in refused.stdout, refused)
 refused = bench("--model", "Qwen9", "--use_cpu")
 expect("an unknown shape is refused by name", refused.returncode == 2 and "Qwen9" in refused.stderr, refused)
 refused = bench("--model", "Qwen3-0.6B", "--steps", "0")
