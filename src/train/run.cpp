@@ -134,9 +134,15 @@ void RankRun::open_data() {
   plan_ =
       make_step_plan(config_.run, data_.sampler->total_steps(), data_.sampler->updates_per_epoch());
   plan_saves(plan_, config_.checkpoint);
-  if (checkpoints_->resume() == nullptr || rank() != 0) return;
-  const auto warning = place_warning(*checkpoints_->resume(), *data_.sampler);
-  if (!warning.empty()) log::warning("train", warning);
+  if (rank() != 0) return;
+  std::vector<std::string> warnings{
+      short_epoch_warning(*data_.sampler, config_.run.gradient_accumulation_steps)};
+  if (checkpoints_->resume() != nullptr) {
+    warnings.push_back(place_warning(*checkpoints_->resume(), *data_.sampler));
+  }
+  for (const auto& warning : warnings) {
+    if (!warning.empty()) log::warning("train", warning);
+  }
 }
 
 void RankRun::check_data() const {

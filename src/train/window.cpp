@@ -7,12 +7,25 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
+#include <fmt/format.h>
+
 #include <cstring>
+#include <iterator>
 #include <numeric>
 
 #include "base/error.h"
 
 namespace zt::train {
+
+std::string short_epoch_warning(const data::Sampler& sampler, std::int64_t accumulation) {
+  const auto batches = std::ssize(sampler.plan_step(0, 0).micro);
+  if (sampler.updates_per_epoch() > 1 || batches >= accumulation) return "";
+  return fmt::format(
+      "an epoch has {} batches per rank and a step takes --gradient_accumulation_steps {}: every "
+      "step runs {} empty ones. Lower it to {}, or give more data.",
+      batches, accumulation, accumulation - batches, batches);
+}
+
 layer::Batch to_batch(const data::MicroBatch& micro, bool document_mask) {
   const auto options = at::TensorOptions().dtype(at::kLong);
   layer::Batch batch;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "data/loader.h"
+#include "data/sampler.h"
 #include "layer/layer.h"
 #include "memory/view.h"
 
@@ -26,6 +28,11 @@ struct Window {
 /// Stacks the micro-batches of a step. A short step is filled with batches without targets, which
 /// leave loss and gradients unchanged.
 [[nodiscard]] Window make_window(const data::StepBatch& step, const WindowShape& shape);
+
+/// What to tell when a whole epoch is shorter than a step, which is then mostly such batches;
+/// empty: nothing.
+[[nodiscard]] std::string short_epoch_warning(const data::Sampler& sampler,
+                                              std::int64_t accumulation);
 
 /// The loader's batch as tensors of its own. With a document mask positions restart at each
 /// document and cu_seqlens are set, else positions run 0..T-1.

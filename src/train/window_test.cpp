@@ -82,6 +82,21 @@ TEST(WindowTest, StackedDocumentStartsStayIncreasing) {
   EXPECT_TRUE(at::equal(joined.cu_seqlens, expected));
 }
 
+TEST(WindowTest, AStepLongerThanAnEpochIsNamedWithWhatToDo) {
+  const data::Sampler sampler({.num_samples = 8, .per_device_batch = 1, .max_steps = 2});
+  EXPECT_EQ(short_epoch_warning(sampler, 8), "");
+  const data::Sampler longer({.num_samples = 8, .per_device_batch = 1, .accumulation = 5});
+  EXPECT_EQ(short_epoch_warning(longer, 5), "") << "the tail of an epoch may be short";
+  const data::Sampler shorter(
+      {.num_samples = 8, .per_device_batch = 1, .world = 2, .accumulation = 64});
+  const auto text = short_epoch_warning(shorter, 64);
+  EXPECT_EQ(text.find("an epoch has 4 batches per rank and a step takes "
+                      "--gradient_accumulation_steps 64: every step runs 60 empty ones. Lower it "
+                      "to 4"),
+            0U)
+      << text;
+}
+
 TEST(WindowTest, MoreBatchesThanTheEngineRunsIsABug) {
   EXPECT_THROW((void)make_window(step_of(3), shape_of(2, 1)), InternalError);
 }
