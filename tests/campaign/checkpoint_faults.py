@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""300 faults (kill, torn write, ENOSPC, EIO) at random file operations of 4-rank saves, in chains of 30 runs.
+"""300 faults (kill, torn write, ENOSPC, EIO) at random file operations of 4-rank saves, in chains of 30 runs, some of them
+beside each other: a run waits for its disk most of the time.
 
 Writes the table of results to the path in ZT_RESULT (default: nowhere). ZT_TEST_SEED repeats a campaign.
 """
 
 import collections
+import concurrent.futures
 import os
 import random
 import sys
@@ -16,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 import _checkpoint_faults
 
-CHAINS, FAULTS = 10, 30
+CHAINS, FAULTS, AT_ONCE = 10, 30, 3
 
 
 def write(path, seed, results):
@@ -35,12 +37,15 @@ def write(path, seed, results):
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def one_chain(seed, index):
+    with tempfile.TemporaryDirectory(prefix="zt-faults-") as folder:
+        return _checkpoint_faults.run_chain(Path(folder) / "run", random.Random(f"{seed}/{index}"), FAULTS)
+
+
 def main():
     seed = int(os.environ.get("ZT_TEST_SEED", time.time_ns() % 1000000))
-    source, results = random.Random(seed), []
-    for _ in range(CHAINS):
-        with tempfile.TemporaryDirectory(prefix="zt-faults-") as folder:
-            results += _checkpoint_faults.run_chain(Path(folder) / "run", source, FAULTS)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        results = [result for chain in pool.map(lambda index: one_chain(seed, index), range(CHAINS)) for result in chain]
     if os.environ.get("ZT_RESULT"):
         write(os.environ["ZT_RESULT"], seed, results)
     failed = sum(bool(r[2]) for r in results)
