@@ -26,6 +26,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -109,14 +110,15 @@ class Session:
         return self.deadline - time.monotonic()
 
     def call(self, command, limit, variables=None):
-        """Exit status and output; 124 when it ran past its limit."""
-        try:
-            done = subprocess.run([str(x) for x in command], env={**self.env, **(variables or {})}, capture_output=True, text=True,
-                                  timeout=max(1, min(limit, self.left())))
-            return done.returncode, done.stdout, done.stderr
-        except subprocess.TimeoutExpired as late:
-            text = [x.decode(errors="replace") if isinstance(x, bytes) else x or "" for x in (late.stdout, late.stderr)]
-            return 124, *text
+        """Exit status and output; 124 when it ran past its limit. Nothing that it started is left on a GPU then."""
+        with subprocess.Popen([str(x) for x in command], env={**self.env, **(variables or {})}, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            try:
+                out, errors = process.communicate(timeout=max(1, min(limit, self.left())))
+                return process.returncode, out, errors
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                return 124, *process.communicate()
 
     def test(self, name, limit):
         program = self.bins / name
