@@ -157,6 +157,7 @@ TEST_F(AccelerateTest, DeepSpeedsTimeoutIsTheLimitOfEveryWaitUnlessAFlagNamesOne
     EXPECT_EQ(config.origins.at(field).key, "DEEPSPEED_TIMEOUT") << field;
     EXPECT_EQ(config.origins.at(field).place, "environment") << field;
   }
+  EXPECT_TRUE(has_notice(config, "DEEPSPEED_TIMEOUT: a hang is noticed after 2700 s"));
   const Config named = resolve(files_.args({"--ddp_timeout", "60"}), facts);
   EXPECT_EQ(named.run.ddp_timeout_seconds, 60);
   EXPECT_EQ(named.run.hang_timeout_seconds, Config{}.run.hang_timeout_seconds);

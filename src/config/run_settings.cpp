@@ -209,6 +209,9 @@ void resolve_timeouts(Context& context) {
   if (context.flags.find("hang_timeout") != nullptr) return;
   run.hang_timeout_seconds = run.ddp_timeout_seconds;
   context.set_origin_flag("run.hang_timeout_seconds", "ddp_timeout");
+  context.notice(std::string(kTimeoutName) + ": a hang is noticed after " +
+                 std::to_string(run.hang_timeout_seconds) +
+                 " s, --hang_timeout names another limit (environment)");
 }
 
 }  // namespace
