@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -27,6 +28,19 @@ Json parse(const std::string& text, const std::string& place) {
         place, encoding, encoding));
   }
   return Json::parse(text);
+}
+
+/// Why a file is no tokenizer's.
+struct Damaged {
+  std::string reason;
+};
+
+std::int32_t token_id(const Json& id) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() > kMost) {
+    throw Damaged{fmt::format("got {} as the id of a token, expected 0 to {}", id.dump(), kMost)};
+  }
+  return id.get<std::int32_t>();
 }
 
 std::string type_of(const Json& part) {
@@ -91,7 +105,7 @@ void read_template(const Json& part, TokenizerFiles& files) {
     }
     const std::string name = item.at("SpecialToken").at("id").get<std::string>();
     for (const Json& id : part.at("special_tokens").at(name).at("ids")) {
-      (after_sequence ? files.suffix : files.prefix).push_back(id.get<std::int32_t>());
+      (after_sequence ? files.suffix : files.prefix).push_back(token_id(id));
     }
     files.template_tokens.push_back(name);
   }
@@ -165,7 +179,7 @@ void read_model(const Json& part, TokenizerFiles& files) {
   BpeParts& model = files.model;
   const Json::object_t& vocab = part.at("vocab").get_ref<const Json::object_t&>();
   model.vocab.reserve(vocab.size());
-  for (const auto& [token, id] : vocab) model.vocab.emplace(token, id.get<std::int32_t>());
+  for (const auto& [token, id] : vocab) model.vocab.emplace(token, token_id(id));
   for (const Json& item : part.at("merges")) model.merges.push_back(read_merge(item));
   if (const auto found = part.find("unk_token"); found != part.end() && found->is_string()) {
     model.unk_token = found->get<std::string>();
@@ -177,15 +191,18 @@ void read_model(const Json& part, TokenizerFiles& files) {
 /// Runs `read` and turns what the JSON library throws into a FileError naming the file.
 template <typename Read>
 void guarded(const std::string& place, Read&& read) {
+  std::string reason;
   try {
-    read();
+    return read();
   } catch (const Json::exception& error) {
-    std::string reason = error.what();  // begins with the library's own `[json.exception...] `
+    reason = error.what();  // begins with the library's own `[json.exception...] `
     reason.erase(0, reason.find("] ") == std::string::npos ? 0 : reason.find("] ") + 2);
-    throw FileError(fmt::format(
-        "[data.tokenizer] {} is damaged or not a tokenizer file: {}. Copy the file again.", place,
-        reason));
+  } catch (const Damaged& damaged) {
+    reason = damaged.reason;
   }
+  throw FileError(fmt::format(
+      "[data.tokenizer] {} is damaged or not a tokenizer file: {}. Copy the file again.", place,
+      reason));
 }
 
 /// A token as text, or as an object with `content`; nothing for null.
@@ -217,7 +234,7 @@ TokenizerFiles read_tokenizer_json(const std::string& text, const std::string& p
     read_post_processor(part("post_processor"), files);
     check_decoder(part("decoder"));
     for (const Json& item : part("added_tokens")) {
-      files.added.push_back(read_added(item, item.at("id").get<std::int32_t>()));
+      files.added.push_back(read_added(item, token_id(item.at("id"))));
     }
   });
   return files;
@@ -231,7 +248,8 @@ void read_tokenizer_config(const std::string& text, const std::string& place,
     files.pad_token = token_text(config, "pad_token");
     constexpr double kPlaceholder = 1e18;  // "no limit" is written as 1e30
     if (const auto found = config.find("model_max_length");
-        found != config.end() && found->is_number() && found->get<double>() < kPlaceholder) {
+        found != config.end() && found->is_number() && found->get<double>() >= 0 &&
+        found->get<double>() < kPlaceholder) {
       files.model_max_length = found->get<std::int64_t>();
     }
     if (!config.contains("added_tokens_decoder")) return;

@@ -144,6 +144,29 @@ TEST(TokenizerTest, DamagedFilesGiveErrorsAndNeverCrash) {
   EXPECT_GT(refused, 200);
 }
 
+TEST(TokenizerTest, AnIdIsAWholeNumberOfInt32) {
+  for (const char* id : {"5.9e66", "-1", "2147483648", "18446744073709551615", "1.0", "\"1\""}) {
+    Json bad = tiny_tokenizer();
+    bad["model"]["vocab"]["a"] = Json::parse(id);
+    std::string said = "accepted";
+    try {
+      Tokenizer::parse(bad.dump(), "", "t");
+    } catch (const FileError& error) {
+      said = error.what();
+    }
+    EXPECT_NE(said.find("as the id of a token, expected 0 to 2147483647"), said.npos) << said;
+  }
+}
+
+TEST(TokenizerTest, ALengthThatIsNoneSetsNoLimit) {
+  const auto length = [](const std::string& text) {
+    return Tokenizer::parse(tiny_tokenizer().dump(), "{\"model_max_length\": " + text + "}", "t")
+        .model_max_length();
+  };
+  EXPECT_EQ(length("128"), 128);
+  for (const char* none : {"1e30", "-1e300", "-5"}) EXPECT_FALSE(length(none)) << none;
+}
+
 TEST(TokenizerTest, LongPiecesTakeNearLinearTime) {
   const Tokenizer tokenizer = load_tiny();
   std::string text;

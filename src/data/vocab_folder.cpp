@@ -84,7 +84,8 @@ Json special_tokens(const Json& config, const Json& vocab, bool neox) {
     if (token.empty() || std::find(seen.begin(), seen.end(), token) != seen.end()) continue;
     seen.push_back(token);
     const auto known = vocab.find(token);
-    const std::int64_t id = known != vocab.end() ? known->get<std::int64_t>() : next++;
+    const std::int64_t id =
+        known != vocab.end() && known->is_number_integer() ? known->get<std::int64_t>() : next++;
     added.push_back({{"id", id}, {"content", token}, {"special", true}, {"normalized", false}});
   }
   return added;

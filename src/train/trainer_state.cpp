@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/error.h"
 #include "train/python_json.h"
 
@@ -34,10 +36,14 @@ json initial_values(const TrainerStateFacts& facts) {
           {"trial_params", nullptr}};
 }
 
+using Is = bool (json::*)() const noexcept;
+
 /// What goes on from a checkpoint; the other keys follow from the run's own flags.
-constexpr const char* kRestored[] = {
-    "best_global_step", "best_metric", "best_model_checkpoint", "epoch",
-    "global_step",      "log_history", "num_input_tokens_seen", "total_flos"};
+constexpr std::pair<const char*, Is> kRestored[] = {
+    {"best_global_step", &json::is_number_integer},      {"best_metric", &json::is_number},
+    {"best_model_checkpoint", &json::is_string},         {"epoch", &json::is_number},
+    {"global_step", &json::is_number_integer},           {"log_history", &json::is_array},
+    {"num_input_tokens_seen", &json::is_number_integer}, {"total_flos", &json::is_number}};
 
 }  // namespace
 
@@ -47,14 +53,21 @@ TrainerState::TrainerState(TrainerStateFacts facts, std::string path)
 void TrainerState::restore(const std::string& text) {
   constexpr const char* kName = "trainer_state.json";
   const auto saved = from_python_json(text, kName);
-  if (!saved.is_object() || !saved.contains("log_history") || !saved["log_history"].is_array()) {
+  if (!saved.is_object() || !saved.contains("log_history")) {
     throw FileError(fmt::format(
         "[train.state] {} is not the state of a Trainer: expected an object with a log_history. "
         "Resume from another checkpoint.",
         kName));
   }
-  for (const auto* key : kRestored) {
-    if (saved.contains(key) && !saved[key].is_null()) values_[key] = saved[key];
+  for (const auto& [key, is] : kRestored) {
+    if (!saved.contains(key) || saved[key].is_null()) continue;
+    if (!(saved[key].*is)()) {
+      throw FileError(fmt::format(
+          "[train.state] {} is not the state of a Trainer: got {} as {}. Resume from another "
+          "checkpoint.",
+          kName, saved[key].dump(), key));
+    }
+    values_[key] = saved[key];
   }
 }
 

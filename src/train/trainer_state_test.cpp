@@ -73,6 +73,8 @@ TEST(TrainerStateTest, TextThatIsNoStateIsRefused) {
   EXPECT_THROW(state.restore("{"), FileError);
   EXPECT_THROW(state.restore("[]"), FileError);
   EXPECT_THROW(state.restore("{\"log_history\": 3}"), FileError);
+  EXPECT_THROW(state.restore(R"({"log_history": [], "num_input_tokens_seen": 5.9e66})"), FileError);
+  EXPECT_THROW(state.restore(R"({"log_history": [], "best_metric": "0.1"})"), FileError);
 }
 
 TEST(TrainerStateTest, EndOfTheRunWritesTheFileAndTheLastEvaluationRewritesIt) {

@@ -74,6 +74,9 @@ def make_tokenizers():
         root = json.loads(model)
         root["model"]["merges"] = [["a", "b"], "he llo", ["x"]]
         put(f"tokenizer/{name}_bad_merges", b"\xff".join([json.dumps(root).encode(), config.encode(), text]))
+    huge = json.loads(model)
+    huge["model"]["vocab"][next(iter(huge["model"]["vocab"]))] = 5.9e66
+    put("tokenizer/huge_id", b"\xff".join([json.dumps(huge).encode(), config.encode(), text]))
     put("tokenizer/other_model", b'{"model":{"type":"Unigram"}}\xff\xff')
     put("tokenizer/not_json", b'{"model":\xff{\xfftext')
 
