@@ -211,6 +211,12 @@ TEST_F(ResolveTest, RequiredFlagsAndFoldersAreChecked) {
   EXPECT_TRUE(contains(missing, "no such folder: 'Qwen/Qwen3-0.6B'")) << missing;
 }
 
+TEST_F(ResolveTest, AMaskOfDocumentsWithoutPackingIsNoted) {
+  EXPECT_TRUE(has_notice(resolved({"--document_mask", "--packing", "False"}),
+                         "--document_mask: no effect without packing"));
+  EXPECT_FALSE(has_notice(resolved({"--document_mask"}), "--document_mask"));
+}
+
 TEST_F(ResolveTest, DeviceFollowsTheMachineUnlessToldOtherwise) {
   EXPECT_EQ(resolved({}).launch.device, DeviceKind::cpu);
   EXPECT_EQ(resolved({}, Facts{.has_gpu = true}).launch.device, DeviceKind::cuda);

@@ -103,6 +103,11 @@ void resolve_data_order(Context& context) {
       context.set_origin_flag("data.data_seed", "seed");
     }
   }
+  if (data.document_mask && !data.packing) {
+    context.notice(context.flags.written("document_mask") +
+                   ": no effect without packing: each block holds one text (" +
+                   context.flags.place("document_mask") + ")");
+  }
   if (!context.flags.boolean("group_by_length", false)) return;
   if (context.flags.find("train_sampling_strategy") != nullptr &&
       data.train_sampling_strategy != Sampling::group_by_length) {

@@ -6,25 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/replaceable_file.h"
 #include "checkpoint/file_io.h"
 
 namespace zt::generate {
 namespace {
 
 std::string partial(const std::string& path) { return path + ".partial"; }
-
-/// The file that a rename may replace: what a link leads to, and never a device, pipe or folder.
-std::string replaceable(const std::string& path) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return path;
-  if (!std::filesystem::is_regular_file(path, error)) {
-    throw FileError(fmt::format(
-        "[generate.results] {} is no regular file, and the finished results take its place. Name a "
-        "file.",
-        path));
-  }
-  return std::filesystem::canonical(path).string();
-}
 
 }  // namespace
 
@@ -43,7 +31,7 @@ std::string result_line(const PromptLine& prompt, std::int64_t prompt_tokens,
 }
 
 ResultFile::ResultFile(const std::string& path, std::int64_t count)
-    : path_(replaceable(path)), count_(count) {
+    : path_(replaceable_file(path, "generate.results")), count_(count) {
   const auto folder = std::filesystem::path(path_).parent_path();
   std::error_code error;
   if (!folder.empty()) std::filesystem::create_directories(folder, error);

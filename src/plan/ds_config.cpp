@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/replaceable_file.h"
 #include "zero/residency.h"
 
 namespace zt::plan {
@@ -61,11 +62,12 @@ void write_new_file(const std::string& path, const std::string& text, bool overw
     throw ConfigError("[plan.output] '" + path +
                       "' exists. Name another file or give --overwrite.");
   }
-  const auto part = path + ".part";
+  const auto target = replaceable_file(path, "plan.output");
+  const auto part = target + ".part";
   std::ofstream file(part, std::ios::binary | std::ios::trunc);
   file << text;
   file.close();
-  if (file) std::filesystem::rename(part, path, error);
+  if (file) std::filesystem::rename(part, target, error);
   if (!file || error) {
     std::error_code ignored;
     std::filesystem::remove(part, ignored);

@@ -11,8 +11,9 @@ namespace zt::plan {
 /// that of `options`, which must not be coalesced yet.
 std::string ds_config_json(const zero::EngineOptions& options);
 
-/// Writes a new file by rename. Errors: ConfigError when it exists and `overwrite` is false, or
-/// cannot be written.
+/// Writes a new file by rename; a link stays and its file is replaced. Errors: FileError for a
+/// device, a pipe or a folder; ConfigError when the file exists and `overwrite` is false, or cannot
+/// be written.
 void write_new_file(const std::string& path, const std::string& text, bool overwrite);
 
 }  // namespace zt::plan

@@ -1,6 +1,7 @@
 #include "plan/run_plan.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -29,7 +30,7 @@ Outcome plan(std::vector<std::string> args) {
   Outcome outcome;
   try {
     outcome.code = run_plan(args, small_model, out);
-  } catch (const ConfigError& error) {
+  } catch (const Error& error) {
     outcome.error = error.what();
   }
   outcome.text = out.str();
@@ -120,6 +121,18 @@ TEST_F(RunPlanTest, WritesAConfigurationOnceAndNeverOverItUnasked) {
   EXPECT_EQ(plan(args({"--gpu_memory", "24GB", "--output", file, "--overwrite"})).code, 0);
   EXPECT_TRUE(
       contains(plan(args({"--output", path("no/such/folder.json")})).error, "cannot be written"));
+}
+
+TEST_F(RunPlanTest, AFolderOrPipeIsNeverReplacedAndALinkStays) {
+  const auto pipe = path("pipe"), link = path("link.json");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const auto over = plan(args({"--gpu_memory", "24GB", "--output", pipe, "--overwrite"}));
+  EXPECT_TRUE(contains(over.error, "is no regular file")) << over.error;
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  std::ofstream(path("real.json")) << "before";
+  std::filesystem::create_symlink("real.json", link);
+  EXPECT_EQ(plan(args({"--gpu_memory", "24GB", "--output", link, "--overwrite"})).code, 0);
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
 }
 
 TEST_F(RunPlanTest, TheFp16SectionReadsBackAsTheSameLossScale) {
