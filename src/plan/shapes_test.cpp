@@ -45,7 +45,7 @@ TEST(ShapesTest, ThirtyTwoBillionOn64RanksIsPlannedInSeconds) {
       find_model, out);
   const auto taken = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   EXPECT_EQ(code, 0) << out.str();
-  EXPECT_LT(taken, 5.0);
+  EXPECT_LT(taken, 30.0);  // about 4 s: the limit finds an explosion, not a slow machine
 }
 
 // What must be there whatever the layers need: 18 bytes per parameter on one rank.
