@@ -10,18 +10,6 @@
 namespace zt::plan {
 namespace {
 
-/// What the file does not say (disks, or all of it in an older file), by the sheet.
-void fill_missing(OffloadRates& rates, const OffloadRates& sheet) {
-  const auto fill = [](double& rate, double other) {
-    if (rate <= 0) rate = other;
-  };
-  fill(rates.download, sheet.download);
-  fill(rates.upload, sheet.upload);
-  fill(rates.optimizer, sheet.optimizer);
-  fill(rates.disk_read, sheet.disk_read);
-  fill(rates.disk_write, sheet.disk_write);
-}
-
 std::string gb_per_s(double rate) { return fmt::format("{:.0f} GB/s", rate / 1e9); }
 
 }  // namespace
@@ -38,7 +26,7 @@ PlanTimes plan_times(const PlanFlags& flags, const NamedModel& model, const Targ
   const auto& sheet = *target.sheet;
   if (!flags.device_file.empty() && sizes != nullptr) {
     auto device = read_device_file(flags.device_file);
-    fill_missing(device.host, sheet_host(sheet, target.local_world));
+    device.host = known_or(device.host, sheet_host(sheet, target.local_world));
     const int world = target.world;
     return {[sizes, device, world](const Candidate& candidate, const schedule::Program& program) {
               return predict_step(*sizes, candidate.options, program, world, device).total();

@@ -106,17 +106,22 @@ MachineRates sheet_rates(const DeviceLimits& device, const Candidate& candidate,
   return rates;
 }
 
+OffloadRates known_or(OffloadRates rates, const OffloadRates& others) {
+  const auto fill = [](double& rate, double other) {
+    if (rate <= 0) rate = other;
+  };
+  fill(rates.download, others.download);
+  fill(rates.upload, others.upload);
+  fill(rates.optimizer, others.optimizer);
+  fill(rates.disk_read, others.disk_read);
+  fill(rates.disk_write, others.disk_write);
+  return rates;
+}
+
 double target_seconds(const Planner& planner, const Candidate& candidate) {
   const auto& target = planner.target();
   auto rates = sheet_rates(*target.sheet, candidate, nullptr, target.local_world);
-  const auto take = [](double measured, double& rate) {
-    if (measured > 0) rate = measured;
-  };
-  take(target.measured.download, rates.host.download);
-  take(target.measured.upload, rates.host.upload);
-  take(target.measured.optimizer, rates.host.optimizer);
-  take(target.measured.disk_read, rates.host.disk_read);
-  take(target.measured.disk_write, rates.host.disk_write);
+  rates.host = known_or(target.measured, rates.host);
   return estimate_step(candidate, planner.program(candidate.options), target.world, rates).length;
 }
 

@@ -24,6 +24,10 @@ namespace zt::plan {
 
 /// The part of `sheet_rates` that is the host's. `local_world`: ranks that share it.
 [[nodiscard]] OffloadRates sheet_host(const DeviceLimits& device, int local_world);
+
+/// `rates`, and what they do not say (0) by the others.
+[[nodiscard]] OffloadRates known_or(OffloadRates rates, const OffloadRates& others);
+
 /// A step of the candidate on its target: the sheet's rates, or those measured there. The target
 /// has a sheet.
 [[nodiscard]] double target_seconds(const Planner& planner, const Candidate& candidate);
