@@ -14,6 +14,7 @@
 #include "config/told.h"
 #include "launch/job_port.h"
 #include "memory/arena.h"
+#include "model/family.h"
 #include "train/dry_run.h"
 #include "train/predict.h"
 #include "train/run.h"
@@ -109,6 +110,7 @@ int run_task(config::Task task, const Arguments& flags, const Arguments& words) 
   facts.has_gpu = input.has_gpu;
   facts.environment = input.environment;
   facts.task = task;
+  facts.model_names = model::model_names();
   const auto config = config::resolve(flags, facts);
   log::init(0, log::parse_level(config.run.log_level));
   launch::LaunchOptions options;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 
 #include "config/resolve_parts.h"
@@ -27,6 +28,14 @@ void require_file(Context& context, const char* flag, const std::string& path, c
 void require_flag(Context& context, const char* flag, const std::string& value,
                   const char* remedy) {
   if (value.empty()) context.refuse_flag(flag, " is missing", remedy);
+}
+
+/// The name of a size, where no folder is called so.
+bool is_known_size(const Facts& facts, const std::string& model) {
+  std::error_code error;
+  return std::find(facts.model_names.begin(), facts.model_names.end(), model) !=
+             facts.model_names.end() &&
+         !fs::is_directory(model, error);
 }
 
 /// Flags that another task reads, given on a command line.
@@ -71,10 +80,13 @@ void check_paths(Context& context) {
     require_flag(context, "model_name_or_path", config.model.model_name_or_path,
                  "Give the folder of a Hugging Face model");
   }
-  const bool is_folder = !is_model_name(config.model.model_name_or_path);
-  if (context.facts.reads_model && !config.model.model_name_or_path.empty() && is_folder) {
-    require_folder(context, "model_name_or_path", config.model.model_name_or_path,
-                   "Models are not downloaded: give a local folder");
+  const auto& model = config.model.model_name_or_path;
+  const bool is_size = is_known_size(context.facts, model);
+  const bool is_folder = !is_model_name(model) && !(is_size && config.model.from_scratch);
+  if (context.facts.reads_model && !model.empty() && is_folder) {
+    require_folder(context, "model_name_or_path", model,
+                   is_size ? "Give a local folder with weights, or --from_scratch for new ones"
+                           : "Models are not downloaded: give a local folder");
   }
   if (!is_folder && context.facts.reads_data) {
     require_flag(context, "tokenizer_name_or_path", config.model.tokenizer_name_or_path,

@@ -21,6 +21,7 @@ struct Facts {
       true;  ///< false (`zt plan`): data and output folders are neither required nor checked
   bool reads_model = true;  ///< false (`zt plan`): the model may be a name instead of a folder
   Task task = Task::train;  ///< what `zt run` does; it decides which folders have to be there
+  std::vector<std::string> model_names;  ///< sizes that --from_scratch trains without a folder
   Variables environment;    ///< for `${NAME}` in files and the variables of a launcher
 };
 

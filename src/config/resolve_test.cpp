@@ -211,6 +211,26 @@ TEST_F(ResolveTest, RequiredFlagsAndFoldersAreChecked) {
   EXPECT_TRUE(contains(missing, "no such folder: 'Qwen/Qwen3-0.6B'")) << missing;
 }
 
+TEST_F(ResolveTest, ASizeByNameNeedsNoFolderWhereWeightsAreNew) {
+  const Facts facts{.model_names = {"mamba-1.4b"}};
+  const std::vector<std::string> flags{"--model_name_or_path", "mamba-1.4b",   "--train_file_dir",
+                                       files_.path("data"),    "--output_dir", files_.path("out")};
+  const auto error = [&](const std::vector<std::string>& more) {
+    auto all = flags;
+    all.insert(all.end(), more.begin(), more.end());
+    return config_error([&] { (void)resolve(all, facts); });
+  };
+  const std::string with_weights = error({});
+  EXPECT_TRUE(contains(with_weights, "no such folder: 'mamba-1.4b'")) << with_weights;
+  EXPECT_TRUE(contains(with_weights, "or --from_scratch for new ones")) << with_weights;
+  const std::string without_tokenizer = error({"--from_scratch"});
+  EXPECT_FALSE(contains(without_tokenizer, "no such folder")) << without_tokenizer;
+  EXPECT_TRUE(contains(without_tokenizer, "--tokenizer_name_or_path is missing"));
+  auto whole = flags;
+  whole.insert(whole.end(), {"--from_scratch", "--tokenizer_name_or_path", files_.path("model")});
+  EXPECT_TRUE(resolve(whole, facts).model.from_scratch);
+}
+
 TEST_F(ResolveTest, AMaskOfDocumentsWithoutPackingIsNoted) {
   EXPECT_TRUE(has_notice(resolved({"--document_mask", "--packing", "False"}),
                          "--document_mask: no effect without packing"));

@@ -164,6 +164,8 @@ Model read_model(const std::string& folder) {
 }
 
 std::optional<Model> named_model(const std::string& name) {
+  std::error_code error;
+  if (std::filesystem::exists(model_config_path(name), error)) return {};
   for (const auto& family : kFamilies) {
     if (auto model = family.named(name)) return model;
   }

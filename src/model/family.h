@@ -54,7 +54,8 @@ class Model {
 /// ConfigError for an unknown `model_type`, and listing every missing, wrong or unsupported value.
 [[nodiscard]] Model read_model(const std::string& folder);
 
-/// A published size or preset by name, e.g. `Qwen3-0.6B`, `7b_mamba`; empty when there is none.
+/// A published size or preset by name, e.g. `Qwen3-0.6B`, `7b_mamba`; empty when there is none, or
+/// when `name` is a folder with a config.json: what lies there is meant, as in `transformers`.
 [[nodiscard]] std::optional<Model> named_model(const std::string& name);
 /// Names that named_model knows, family by family, smallest first.
 [[nodiscard]] std::vector<std::string> model_names();

@@ -59,6 +59,22 @@ TEST(MambaTest, PresetsAreCountedTrulyNotByTheirLabels) {
   EXPECT_EQ(num_params(*named_mamba("1b_mamba")), 737'529'856);
 }
 
+TEST(MambaTest, AFolderCalledLikeASizeIsThatFolder) {
+  namespace fs = std::filesystem;
+  const auto before = fs::current_path();
+  std::string pattern = (fs::temp_directory_path() / "zt_named_XXXXXX").string();
+  const fs::path root = mkdtemp(pattern.data());
+  fs::current_path(root);
+  fs::create_directory("mamba-130m");
+  EXPECT_EQ(find_model("mamba-130m", "").num_params(), 129'135'360);  // nothing in it yet
+  auto small = *named_mamba("mamba:d_model=32,n_layers=2,vocab_size=100");
+  std::ofstream("mamba-130m/config.json") << Model(small).config_json();
+  EXPECT_FALSE(named_model("mamba-130m"));
+  EXPECT_EQ(find_model("mamba-130m", "").num_params(), num_params(small));
+  fs::current_path(before);
+  fs::remove_all(root);
+}
+
 TEST(MambaTest, TheLayersDeclareAsManyParametersAsTheFormulaCounts) {
   for (const bool tied : {true, false}) {
     MambaConfig config;

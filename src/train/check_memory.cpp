@@ -59,8 +59,8 @@ Bytes least(const std::vector<plan::Candidate>& rows, int stage, Place optimizer
   return best;
 }
 
-void show_preset(const char* name, const std::vector<Room>& rooms, std::ostream& out) {
-  const auto preset = *model::named_model(name);
+void show_preset(const char* name, int ranks, const std::vector<Room>& rooms, std::ostream& out) {
+  const auto preset = model::find_model(name, std::string("[train.check_memory] ") + name);
   const auto parts = preset.make();
   const plan::Target target{.device = Device::cuda,
                             .world = kRanks,

@@ -38,6 +38,12 @@ void require_finite(const layout::ParamSpec& param, const std::string& folder, s
 
 zero::ParamSource folder_values(const std::vector<layout::ParamSpec>& params,
                                 const std::string& folder) {
+  if (model::named_model(folder)) {
+    throw ConfigError(fmt::format(
+        "[train.model] --model_name_or_path: {} is a size, which has no weights. Pass "
+        "--from_scratch to initialise them, --init_from to take some, or name a folder.",
+        folder));
+  }
   if (!std::filesystem::is_directory(folder)) {
     throw FileError(
         fmt::format("[train.model] no such folder: {}. Name one with weights.", folder));

@@ -14,6 +14,7 @@
 #include "generate/prompts.h"
 #include "generate/results.h"
 #include "memory/arena.h"
+#include "model/family.h"
 #include "train/generation_settings.h"
 #include "train/model_source.h"
 #include "train/prediction_exchange.h"
@@ -47,6 +48,7 @@ config::Config resolve_predict(const RunInput& input) {
   facts.has_gpu = input.has_gpu;
   facts.task = config::Task::predict;
   facts.environment = input.environment;
+  facts.model_names = model::model_names();
   return config::resolve(input.arguments, facts);
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/resolve.h"
 #include "memory/arena.h"
+#include "model/family.h"
 #include "optim/lr_schedule.h"
 #include "plan/choose.h"
 #include "plan/offload_report.h"
@@ -337,6 +338,7 @@ config::Config resolve_input(const RunInput& input, std::optional<std::int64_t> 
   facts.has_gpu = input.has_gpu;
   facts.environment = input.environment;
   facts.task = input.task;
+  facts.model_names = model::model_names();
   facts.hidden_size = hidden_size;
   auto config = config::resolve(input.arguments, facts);
   note_ranks(input, config);

@@ -117,6 +117,29 @@ def own_sizes(checks, root):
     checks.check("layers.1.mixer.A_log" in text and "not finite" in text, "also where it lies in pytorch_model.bin")
 
 
+def names_of_sizes(checks, root):
+    """A size needs no folder with --from_scratch; a folder that is called like one is that folder."""
+    home = root / "names"
+    (home / "mamba-130m").mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(_peer.EXAMPLE / name, home / "mamba-130m")
+    run = [_peer.ZT, "train", "--use_cpu", "--do_train", "--train_file_dir", str(_peer.EXAMPLE / "valid"), "--max_steps", "1",
+           "--validation_split_percentage", "0", "--per_device_train_batch_size", "1", "--output_dir", "out", "--overwrite_output_dir"]
+    done = subprocess.run([*run, "--block_size", "32", "--model_name_or_path", "mamba-130m", "--from_scratch"],
+                          capture_output=True, text=True, cwd=home, check=False, timeout=120)
+    saved = home / "out" / "config.json"
+    checks.check(done.returncode == 0 and json.loads(saved.read_text())["model_type"] == "qwen3",
+                 "a folder called mamba-130m is trained as its config.json says")
+    done = subprocess.run([*run, "--block_size", "4096", "--model_name_or_path", "1b_mamba", "--from_scratch",
+                           "--tokenizer_name_or_path", str(_peer.EXAMPLE)],
+                          capture_output=True, text=True, cwd=home, check=False, timeout=120)
+    checks.check(done.returncode == 2 and "at most 2048 (max_seq_length" in done.stderr,
+                 f"a size is found by zt train without a folder {done.stderr}")
+    done = subprocess.run([*run, "--model_name_or_path", "1b_mamba", "--tokenizer_name_or_path", str(_peer.EXAMPLE)],
+                          capture_output=True, text=True, cwd=home, check=False, timeout=120)
+    checks.check(done.returncode == 2 and "--from_scratch for new ones" in done.stderr, "without it weights are asked for")
+
+
 def main():
     checks = _peer.Checks()
     root = Path(tempfile.mkdtemp(prefix="zt_presets_"))
@@ -125,6 +148,7 @@ def main():
         memory(checks)
         errors(checks, root)
         own_sizes(checks, root)
+        names_of_sizes(checks, root)
     finally:
         shutil.rmtree(root)
     checks.finish()
