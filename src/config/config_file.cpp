@@ -92,6 +92,11 @@ bool is_json(const std::string& path, const std::string& text) {
 
 }  // namespace
 
+void replace_variables(Value& root, const Variables& environment, const std::string& name,
+                       Problems& problems) {
+  Substitution(environment, name, problems).apply(root);
+}
+
 std::optional<Value> read_config_file(const std::string& path, const Variables& environment,
                                       Problems& problems) {
   std::error_code error;
@@ -116,7 +121,7 @@ std::optional<Value> read_config_file(const std::string& path, const Variables& 
   const std::string text = content.str();
   try {
     Value root = is_json(path, text) ? read_json(text, path) : read_yaml(text, path);
-    Substitution(environment, path, problems).apply(root);
+    replace_variables(root, environment, path, problems);
     return root;
   } catch (const JsonError& refused) {
     problems.add(refused.problems());

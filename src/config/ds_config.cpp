@@ -85,6 +85,8 @@ void apply_legacy_zero(Context& context) {
                  context.document->place(*entry) + ")");
 }
 
+bool has_text(const DsEntry* entry) { return entry != nullptr && !entry->value->text.empty(); }
+
 /// Reads one offload section: where it puts things.
 Place offload_place(Context& context, const std::string& section, int lowest_stage) {
   const DsEntry* device = context.entry(section + ".device");
@@ -105,7 +107,7 @@ Place offload_place(Context& context, const std::string& section, int lowest_sta
     context.problems.add(
         place, got + ", which needs zero_optimization.stage >= " + std::to_string(lowest_stage) +
                    ", the stage is " + std::to_string(context.config.zero.stage));
-  } else if (text == "nvme" && context.entry(section + ".nvme_path") == nullptr) {
+  } else if (text == "nvme" && !has_text(context.entry(section + ".nvme_path"))) {
     context.problems.add(place, got + ", which needs " + section + ".nvme_path");
   } else {
     return text == "nvme" ? Place::nvme : Place::host;

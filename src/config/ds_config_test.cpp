@@ -95,7 +95,22 @@ TEST(DsConfigTest, OffloadToDiskNamesItsFolderAndReadsTheAioSection) {
   EXPECT_EQ(config.zero.aio_queue_depth, 32);
 }
 
+TEST(DsConfigTest, VariablesInValuesAreReplacedAsInOtherFiles) {
+  const char* text = R"({"train_batch_size": 1, "zero_optimization": {"stage": "${ZT_STAGE:-2}",
+      "offload_optimizer": {"device": "nvme", "nvme_path": "${SCRATCH}/states"}}})";
+  const Facts facts{.world_size = 1, .environment = {{"SCRATCH", "/scratch/me"}}};
+  const Config config = from_deepspeed(text, facts);
+  EXPECT_EQ(config.zero.optimizer_nvme_path, "/scratch/me/states");
+  EXPECT_EQ(config.zero.stage, 2);
+  EXPECT_TRUE(contains(config_error([&] { (void)from_deepspeed(text, {.world_size = 1}); }),
+                       "the environment variable SCRATCH is not set"));
+}
+
 TEST(DsConfigTest, OffloadThatCannotWorkIsRefused) {
+  expect_error(
+      "\"zero_optimization\": {\"stage\": 2, \"offload_optimizer\": "
+      "{\"device\": \"nvme\", \"nvme_path\": \"\"}}",
+      "which needs zero_optimization.offload_optimizer.nvme_path");
   expect_error("\"zero_optimization\": {\"stage\": 3, \"offload_param\": {\"device\": \"nvme\"}}",
                "which needs zero_optimization.offload_param.nvme_path");
   expect_error("\"zero_optimization\": {\"stage\": 2, \"offload_param\": {\"device\": \"cpu\"}}",

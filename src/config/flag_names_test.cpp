@@ -40,6 +40,13 @@ TEST_F(FlagNamesTest, TheHomeFolderIsWrittenAsATildeToo) {
             home + "/from_file");
   EXPECT_EQ(resolve(files_.args({"--output_dir", "~other/out"}), facts).run.output_dir,
             "~other/out");
+  const std::string disk =
+      files_.write("ds.json", R"({"train_batch_size": 1, "zero_optimization": {"stage": 2,
+                 "offload_optimizer": {"device": "nvme", "nvme_path": "~/disk"}}})");
+  EXPECT_EQ(resolve(files_.args({"--deepspeed", disk}), facts).zero.optimizer_nvme_path,
+            home + "/disk");
+  facts.world_size = 1;
+  EXPECT_EQ(from_deepspeed(disk, facts).zero.optimizer_nvme_path, home + "/disk");
 }
 
 TEST_F(FlagNamesTest, NumbersOfRanksAndMachinesBelowOneAreRefused) {

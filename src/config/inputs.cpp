@@ -37,16 +37,13 @@ constexpr const char* kPaths[] = {"cache_dir",
                                   "train_file_dir",
                                   "validation_file_dir"};
 
-/// `~` and `~/x` with the home folder: no shell replaces it in `--flag=~/x` or in a file.
 void expand_home(FlagValues& flags, const Variables& environment) {
-  const auto home = environment.find("HOME");
-  if (home == environment.end() || home->second.empty()) return;
   for (const char* name : kPaths) {
     const FlagValue* given = flags.find_value(name);
-    if (given == nullptr || (given->text != "~" && given->text.rfind("~/", 0) != 0)) continue;
+    if (given == nullptr) continue;
     FlagValue expanded = *given;
-    expanded.text = home->second + given->text.substr(1);
-    flags.set(name, expanded);
+    expanded.text = with_home(given->text, environment);
+    if (expanded.text != given->text) flags.set(name, expanded);
   }
 }
 
@@ -86,6 +83,13 @@ void check_agreement(const Layer& accelerate, const Layer& over, Problems& probl
 }
 
 }  // namespace
+
+std::string with_home(const std::string& path, const Variables& environment) {
+  const auto home = environment.find("HOME");
+  const bool is_home = path == "~" || path.rfind("~/", 0) == 0;
+  if (!is_home || home == environment.end() || home->second.empty()) return path;
+  return home->second + path.substr(1);
+}
 
 Layer read_inputs(const std::vector<std::string>& args, const Facts& facts, Problems& problems,
                   std::vector<std::string>& notices) {

@@ -14,4 +14,7 @@ namespace zt::config {
 [[nodiscard]] Layer read_inputs(const std::vector<std::string>& args, const Facts& facts,
                                 Problems& problems, std::vector<std::string>& notices);
 
+/// `~` and `~/x` with the home folder: no shell replaces it in `--flag=~/x` or in a file.
+[[nodiscard]] std::string with_home(const std::string& path, const Variables& environment);
+
 }  // namespace zt::config

@@ -36,6 +36,11 @@ enum class FileKind : std::uint8_t { deepspeed, accelerate, task };
                                                     const Variables& environment,
                                                     Problems& problems);
 
+/// Replaces `${NAME}`, `${NAME:-default}` and `$$` in the texts of a document that was read from
+/// `name`.
+void replace_variables(Value& root, const Variables& environment, const std::string& name,
+                       Problems& problems);
+
 /// A task file, a preset, or a file of flags (HfArgumentParser's JSON or YAML) in the words of
 /// flags. Unknown keys are problems that name the nearest key.
 [[nodiscard]] Layer read_task_layer(const Value& root, const std::string& name, Task task,

@@ -71,9 +71,12 @@ std::optional<Source> read_source(const FlagValue& said, Problems& problems) {
   return std::nullopt;
 }
 
-std::optional<Value> parse_source(const Source& source, Problems& problems) {
+std::optional<Value> parse_source(const Source& source, const Variables& environment,
+                                  Problems& problems) {
   try {
-    return read_json(source.text, source.name);
+    Value root = read_json(source.text, source.name);
+    replace_variables(root, environment, source.name, problems);
+    return root;
   } catch (const JsonError& error) {
     problems.add(error.problems());
     return std::nullopt;
@@ -81,27 +84,47 @@ std::optional<Value> parse_source(const Source& source, Problems& problems) {
 }
 
 /// The DeepSpeed document of a run: the file that a flag names, or what a task file holds, with the
-/// settings that flags add. Null when nothing speaks of DeepSpeed.
-std::unique_ptr<DsDocument> open_document(const Layer& inputs, Problems& problems,
-                                          std::vector<std::string>& notices) {
+/// settings that flags add. Empty when nothing speaks of DeepSpeed. `name`: for messages.
+std::optional<Value> read_document(const Layer& inputs, const Variables& environment,
+                                   std::string& name, Problems& problems) {
   const FlagValue* said = inputs.flags.find_value("deepspeed");
   const std::vector<DsSetting> settings = ds_settings(inputs.flags);
   Value root;
   root.kind = Value::Kind::object;
-  std::string name = inputs.name;
+  name = inputs.name;
   if (inputs.deepspeed) {
     root = *inputs.deepspeed;
   } else if (said != nullptr && lower_case(said->text) != "none") {
     const std::optional<Source> source = read_source(*said, problems);
-    std::optional<Value> parsed = source ? parse_source(*source, problems) : std::nullopt;
-    if (!parsed) return nullptr;
+    std::optional<Value> parsed =
+        source ? parse_source(*source, environment, problems) : std::nullopt;
+    if (!parsed) return std::nullopt;
     root = std::move(*parsed);
     name = source->name;
   } else if (settings.empty()) {
-    return nullptr;
+    return std::nullopt;
   }
   if (root.is(Value::Kind::object)) add_settings(root, name, settings, problems);
-  return std::make_unique<DsDocument>(std::move(root), name, problems, notices);
+  return root;
+}
+
+/// Null when nothing speaks of DeepSpeed.
+std::unique_ptr<DsDocument> open_document(const Layer& inputs, const Variables& environment,
+                                          Problems& problems, std::vector<std::string>& notices) {
+  std::string name;
+  auto root = read_document(inputs, environment, name, problems);
+  if (!root) return nullptr;
+  return std::make_unique<DsDocument>(std::move(*root), name, problems, notices);
+}
+
+/// Older names of keys become the ones that this program writes. `path`: of `object`, with a dot.
+void rename_aliases(Value& object, const std::string& path) {
+  for (Member& member : object.members) {
+    for (const DsAlias& alias : ds_aliases()) {
+      if (path + member.key == alias.alias) member.key = alias.path.substr(path.size());
+    }
+    rename_aliases(member.value, path + member.key + ".");
+  }
 }
 
 /// Fields that files name and flags do not.
@@ -133,6 +156,10 @@ void open_choices(Config& config) {
 /// The parts in the order in which they depend on each other.
 void resolve_parts(Context& context) {
   apply_document(context);
+  for (auto* path :
+       {&context.config.zero.optimizer_nvme_path, &context.config.zero.param_nvme_path}) {
+    *path = with_home(*path, context.facts.environment);
+  }
   resolve_optimizer(context);
   resolve_precision(context);
   resolve_schedule(context);
@@ -149,7 +176,7 @@ Config resolve(const std::vector<std::string>& args, const Facts& facts) {
   const Layer inputs = read_inputs(args, facts, problems, config.notices);
   apply_flags(inputs.flags, config, problems);
   apply_fields(inputs, config, problems);
-  const auto document = open_document(inputs, problems, config.notices);
+  const auto document = open_document(inputs, facts.environment, problems, config.notices);
   Context context{inputs.flags, true, document.get(), facts, config, problems};
   resolve_parts(context);
   resolve_task(context);
@@ -161,13 +188,24 @@ Config resolve(const std::vector<std::string>& args, const Facts& facts) {
   return config;
 }
 
+std::optional<Value> deepspeed_document(const std::vector<std::string>& args, const Facts& facts) {
+  Problems problems("config.resolve");
+  std::vector<std::string> notices;
+  std::string name;
+  const Layer inputs = read_inputs(args, facts, problems, notices);
+  auto root = read_document(inputs, facts.environment, name, problems);
+  problems.throw_if_any();
+  if (root) rename_aliases(*root, "");
+  return root;
+}
+
 Config from_deepspeed(const std::string& source, const Facts& facts) {
   Config config;
   Problems problems("config.from_deepspeed");
   const FlagValues no_flags;
   std::unique_ptr<DsDocument> document;
   const auto read = read_source({source, "--deepspeed", kCommandLine}, problems);
-  if (auto root = read ? parse_source(*read, problems) : std::nullopt) {
+  if (auto root = read ? parse_source(*read, facts.environment, problems) : std::nullopt) {
     document = std::make_unique<DsDocument>(std::move(*root), read->name, problems, config.notices);
   }
   Context context{no_flags, false, document.get(), facts, config, problems};

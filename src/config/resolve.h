@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "config/env.h"
+#include "config/json_reader.h"
 
 namespace zt::config {
 
@@ -20,8 +21,8 @@ struct Facts {
   bool reads_data =
       true;  ///< false (`zt plan`): data and output folders are neither required nor checked
   bool reads_model = true;  ///< false (`zt plan`): the model may be a name instead of a folder
-  Task task = Task::train;  ///< what `zt run` does; it decides which folders have to be there
   std::vector<std::string> model_names;  ///< sizes that --from_scratch trains without a folder
+  Task task = Task::train;  ///< what `zt run` does; it decides which folders have to be there
   Variables environment;    ///< for `${NAME}` in files and the variables of a launcher
 };
 
@@ -31,6 +32,11 @@ struct Facts {
 /// Errors: ConfigError listing every problem, one line each, with its place and what is valid.
 /// Touches no device; checks that the paths exist.
 [[nodiscard]] Config resolve(const std::vector<std::string>& args, const Facts& facts = {});
+
+/// The DeepSpeed document that `args` give, as a file or by flags, its keys under the names of
+/// docs/config.md; empty when they give none. Errors: ConfigError when it cannot be read.
+[[nodiscard]] std::optional<Value> deepspeed_document(const std::vector<std::string>& args,
+                                                      const Facts& facts = {});
 
 /// Builds a configuration from DeepSpeed JSON alone, for `zt::initialize`: there are no training
 /// arguments, so `"auto"` outside strict sections and a missing batch size are errors.
