@@ -35,14 +35,18 @@ struct Request {
   zero::EngineOptions options;
 };
 
-config::Config resolve_flags(const PlanFlags& flags, std::int64_t hidden_size) {
+config::Facts facts_of(std::int64_t hidden_size) {
   config::Facts facts;
   facts.hidden_size = hidden_size;
   facts.has_gpu = true;  // of the machine that is planned for
   facts.reads_data = false;
   facts.reads_model = false;
   facts.environment = config::all_variables();
-  return config::resolve(flags.rest, facts);
+  return facts;
+}
+
+config::Config resolve_flags(const PlanFlags& flags, std::int64_t hidden_size) {
+  return config::resolve(flags.rest, facts_of(hidden_size));
 }
 
 Request read_request(const PlanFlags& flags, const ModelSource& source) {
@@ -185,7 +189,9 @@ void show_choice(const Request& request, const Planner& planner, const Settings&
     out << arithmetic_line(taken.asked.zero, planner.num_params(), request.target.world);
   }
   if (request.flags.output.empty()) return;
-  write_new_file(request.flags.output, ds_config_json(taken.asked), request.flags.overwrite);
+  const auto given =
+      config::deepspeed_document(request.flags.rest, facts_of(request.model.hidden_size));
+  write_new_file(request.flags.output, ds_config_json(taken.asked, given), request.flags.overwrite);
   out << fmt::format("wrote {}\n", request.flags.output);
 }
 

@@ -201,6 +201,40 @@ TEST_F(RunPlanTest, BucketSizesComeFromTheDeepspeedFileWhenThereIsOne) {
   EXPECT_TRUE(contains(text.str(), "\"reduce_bucket_size\": 1048576")) << text.str();
 }
 
+TEST_F(RunPlanTest, WhatTheGivenFileSaysOfOtherThingsIsKept) {
+  std::ofstream(path("ds.json")) << R"({"bfloat16": {"enabled": true}, "gradient_clipping": 0.25,
+      "data_types": {"grad_accum_dtype": "bf16"}, "aio": {"block_size": 8388608},
+      "optimizer": {"type": "AdamW", "params": {"lr": 2e-4, "betas": [0.8, 0.9]}},
+      "zero_optimization": {"stage": 3, "max_live_parameters": 3e8, "sub_group_size": 1e8,
+        "offload_optimizer": {"device": "nvme", "nvme_path": "/disk", "buffer_count": 7}}})";
+  const auto file = path("out.json");
+  const auto outcome = plan(args({"--deepspeed", path("ds.json"), "--output", file}));
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  const auto read = config::from_deepspeed(text.str(), {.world_size = 4, .hidden_size = 1024});
+  EXPECT_EQ(read.optimizer.max_grad_norm, 0.25);
+  EXPECT_EQ(read.precision.grad_accum, DType::bf16);
+  EXPECT_EQ(read.zero.aio_block_size, 8388608);
+  EXPECT_EQ(read.zero.optimizer_nvme_path, "/disk");
+  EXPECT_EQ(read.zero.optimizer_buffers, 7);
+  EXPECT_EQ(read.optimizer.learning_rate, 2e-4);
+  EXPECT_EQ(read.optimizer.beta1, 0.8);
+  EXPECT_TRUE(contains(text.str(), "\"bf16\": {")) << text.str();
+  EXPECT_FALSE(contains(text.str(), "\"max_live_parameters\"")) << text.str();
+}
+
+TEST_F(RunPlanTest, AnOldOffloadKeyGivesWayToTheChoice) {
+  const auto file = path("out.json");
+  const char* given = R"({"zero_optimization": {"stage": 2, "cpu_offload": true}})";
+  EXPECT_EQ(plan(args({"--deepspeed", given, "--output", file})).code, 0);
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  EXPECT_FALSE(contains(text.str(), "\"cpu_offload\"")) << text.str();
+  EXPECT_EQ(config::from_deepspeed(text.str(), {.world_size = 4}).zero.optimizer_place,
+            Place::host);
+}
+
 TEST_F(RunPlanTest, SaysWhetherTheGivenConfigurationFits) {
   std::ofstream(path("ds.json")) << R"({"zero_optimization": {"stage": 0}})";
   const auto fitting = plan(args({"--deepspeed", path("ds.json"), "--gpu_memory", "40GB"}));
