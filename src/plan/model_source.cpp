@@ -8,8 +8,9 @@
 namespace zt::plan {
 NamedModel find_model(const std::string& folder_or_shape) {
   if (is_size(folder_or_shape)) return model_of_size(folder_or_shape);
-  const auto model = model::find_model(
-      folder_or_shape, "[plan.model] --model: got '" + config::shown(folder_or_shape) + "'");
+  const auto model = model::find_model(folder_or_shape, "[plan.model] --model: got '" +
+                                                            config::shown(folder_or_shape) +
+                                                            "' (7B 13B 32B 65B 70B are known too)");
   return {folder_or_shape, model.hidden(), model.make(), model};
 }
 

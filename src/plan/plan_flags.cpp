@@ -1,5 +1,7 @@
 #include "plan/plan_flags.h"
 
+#include <algorithm>
+
 #include "config/flag_splitter.h"
 #include "config/text_values.h"
 #include "zero/residency.h"
@@ -21,6 +23,16 @@ void take_stage(config::FlagSplitter& splitter, PlanFlags& flags, config::Proble
     flags.zero_stage = zero.stage;
   } catch (const Error&) {
     problems.add(kCommandLine, name + ": got '" + config::shown(text) + "', expected 0, 1, 2 or 3");
+  }
+}
+
+/// Offload by flags (`--offload_optimizer_device cpu`) is checked against the stage.
+void take_stage_for_offload(PlanFlags& flags) {
+  const bool offloads = std::any_of(flags.rest.begin(), flags.rest.end(), [](const auto& word) {
+    return word.rfind("--offload_", 0) == 0;
+  });
+  if (offloads && flags.zero_stage) {
+    flags.rest.push_back("--zero_stage=" + std::to_string(*flags.zero_stage));
   }
 }
 
@@ -61,7 +73,11 @@ PlanFlags parse_plan_flags(const std::vector<std::string>& args) {
   while (splitter.next()) {
     if (!take(splitter, flags, problems)) flags.rest.push_back(splitter.argument());
   }
+  if (!flags.output.empty() && flags.model.empty()) {
+    problems.add(kCommandLine, "--output: there is nothing to write without --model");
+  }
   problems.throw_if_any();
+  take_stage_for_offload(flags);
   return flags;
 }
 
@@ -76,8 +92,9 @@ std::string plan_flags_help() {
          "  --model FOLDER|SHAPE  folder with config.json, or a shape as Qwen3-0.6B\n"
          "  --host_memory SIZE    host memory of the machine, shared by its --nproc ranks\n"
          "  --zero_stage N        consider this stage only\n"
-         "  --device NAME         predict times by this GPU's data sheet (default: one with as "
-         "much memory)\n"
+         "  --device NAME         this GPU's data sheet: its memory, where --gpu_memory gives no "
+         "other, and times\n"
+         "                        (default: times of one with as much memory)\n"
          "  --device_file FILE    predict times from what zt bench --calibrate measured\n"
          "  --details             kinds of memory of the marked row at its peak\n"
          "  --schedule            operations of the marked row as zt train runs it\n"

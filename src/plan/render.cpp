@@ -24,6 +24,7 @@ std::string render(const std::vector<Candidate>& rows, const Target& target,
   auto text =
       fmt::format("  {:<5} {:<16} {:<9} {:>10} {:>9} {:>10} {:>10}  {}\n", "stage", "offload",
                   "recompute", "device GiB", "host GiB", "sent GB", "host GB", "fits");
+  const bool memory_known = target.device_memory.value > 0 || target.device == Device::cpu;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto& row = rows[i];
     const auto& zero = row.options.zero;
@@ -33,7 +34,9 @@ std::string render(const std::vector<Candidate>& rows, const Target& target,
                         gib(row.memory.device_total()), gib(row.memory.host_total()),
                         static_cast<double>(row.costs.sent.value) / 1e9,
                         static_cast<double>(row.costs.host_link.value) / 1e9,
-                        fits(row, target, kUsableShare) ? "yes" : "no");
+                        !fits(row, target, kUsableShare) ? "no"
+                        : memory_known                   ? "yes"
+                                                         : "?");
   }
   return text;
 }

@@ -71,6 +71,8 @@ Request read_request(const PlanFlags& flags, const ModelSource& source) {
                     .measured = {}};
   if (request.target.device == Device::cuda) {
     request.target.sheet = &plan_sheet(flags, request.target.device_memory);
+    const bool named = !flags.device.empty() && !config.launch.gpu_memory;
+    if (named) request.target.device_memory = request.target.sheet->memory;
   }
   request.options = zero::engine_options(config);
   if (config.origins.at("zero.reduce_bucket_size").place == "default") {

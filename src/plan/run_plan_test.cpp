@@ -235,6 +235,27 @@ TEST_F(RunPlanTest, AnOldOffloadKeyGivesWayToTheChoice) {
             Place::host);
 }
 
+TEST_F(RunPlanTest, ANamedDeviceHasItsMemoryAndWithoutAnyNothingIsSaidToFit) {
+  const auto h100 = plan(args({"--device", "H100"}));
+  EXPECT_TRUE(contains(h100.text, "fits: at most 90 % of 80.0 GiB per rank")) << h100.text;
+  const auto over = plan(args({"--device", "H100", "--gpu_memory", "24GiB"}));
+  EXPECT_TRUE(contains(over.text, "of 24.0 GiB per rank")) << over.text;
+  const auto none = plan(args({}));
+  EXPECT_FALSE(contains(none.text, "  yes\n")) << none.text;
+  EXPECT_TRUE(contains(none.text, "  ?\n")) << none.text;
+}
+
+TEST_F(RunPlanTest, OffloadByFlagsIsCheckedAgainstTheStageThatIsNamed) {
+  const auto outcome = plan(args({"--zero_stage", "3", "--offload_optimizer_device", "cpu"}));
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_TRUE(contains(outcome.text, "given (command line): stage 3, offload optimizer"))
+      << outcome.text;
+  EXPECT_TRUE(contains(plan(args({"--zero_stage", "2", "--offload_param_device", "cpu"})).error,
+                       "the stage is 2"));
+  EXPECT_TRUE(contains(plan({"--tables", "--output", path("none.json")}).error,
+                       "--output: there is nothing to write without --model"));
+}
+
 TEST_F(RunPlanTest, SaysWhetherTheGivenConfigurationFits) {
   std::ofstream(path("ds.json")) << R"({"zero_optimization": {"stage": 0}})";
   const auto fitting = plan(args({"--deepspeed", path("ds.json"), "--gpu_memory", "40GB"}));

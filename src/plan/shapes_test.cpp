@@ -23,7 +23,12 @@ TEST(FindModelTest, KnowsThePublishedShapesAndNamesThemOtherwise) {
     FAIL() << "no such shape";
   } catch (const ConfigError& error) {
     EXPECT_NE(std::string(error.what()).find("Qwen3-8B"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("7B 13B"), std::string::npos) << error.what();
   }
+}
+
+TEST(FindModelTest, TakesSizesAsTheyAreWrittenInEitherCase) {
+  EXPECT_EQ(find_model("7b").hidden_size, find_model("7B").hidden_size);
 }
 
 TEST(ShapesTest, ParametersAreThePublishedCounts) {

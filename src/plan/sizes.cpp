@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "config/text_values.h"
 #include "model/qwen3.h"
 
 namespace zt::plan {
@@ -25,7 +26,7 @@ constexpr std::array<Size, 5> kSizes{{{"7B", 4096, 32, 32, 32, 11008, 32000},
 
 NamedModel model_of_size(const std::string& size) {
   for (const auto& known : kSizes) {
-    if (size != known.name) continue;
+    if (config::lower_case(size) != config::lower_case(known.name)) continue;
     model::Qwen3Config config;
     config.hidden = known.hidden;
     config.layers = known.layers;
@@ -39,8 +40,9 @@ NamedModel model_of_size(const std::string& size) {
 }
 
 bool is_size(const std::string& name) {
-  return std::any_of(kSizes.begin(), kSizes.end(),
-                     [&](const Size& size) { return name == size.name; });
+  return std::any_of(kSizes.begin(), kSizes.end(), [&](const Size& size) {
+    return config::lower_case(name) == config::lower_case(size.name);
+  });
 }
 
 std::vector<std::string> size_names() {
