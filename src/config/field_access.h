@@ -66,7 +66,11 @@ bool read_into(T& target, const std::string& text) {
 }
 inline bool read_into(Bytes& target, const std::string& text) {
   try {
-    target = parse_bytes(text, "size");
+    const Bytes size = parse_bytes(text, "size");
+    // 24 means 24 GB to its user, not 24 bytes.
+    const bool has_unit = std::isalpha(static_cast<unsigned char>(text.back())) != 0;
+    if (!has_unit && size.value < (1 << 20)) return false;
+    target = size;
     return true;
   } catch (const ConfigError&) {
     return false;

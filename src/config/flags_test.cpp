@@ -82,6 +82,7 @@ TEST_F(FlagsTest, WrongValuesNameFlagValueAndWhatIsValid) {
       {"--num_train_epochs", "0", "expected a finite number > 0"},
       {"--nproc", "-2", "expected a whole number >= 0"},
       {"--gpu_memory", "0GB", "expected a size as 24GB or 24GiB"},
+      {"--gpu_memory", "24", "expected a size as 24GB or 24GiB"},
       {"--reduce_at", "never", "expected one of auto|boundary|micro_step"},
       {"--recompute", "some", "expected one of auto|none|selective|full"},
       {"--reduce", "Ordered", "expected one of ordered|native"},
@@ -187,8 +188,8 @@ TEST_F(FlagsTest, EveryFlagWithAFieldReachesIt) {
     const Field& field = field_at(flag.field);
     const std::string before = field.get(Config{});
     std::string value;
-    for (const char* text : {"3", "8", "0.25", "false", "true", "full", "native", "hf", "boundary",
-                             "sequential", "epoch", "deepspeed"}) {
+    for (const char* text : {"3", "8", "0.25", "24GB", "false", "true", "full", "native", "hf",
+                             "boundary", "sequential", "epoch", "deepspeed"}) {
       Config config;
       if (set_field(config, field, text).empty() && field.get(config) != before && value.empty()) {
         value = text;
