@@ -19,6 +19,10 @@ std::unique_ptr<memory::NvmeStore> make_store(const std::string& path,
   return std::make_unique<memory::NvmeStore>(options);
 }
 
+bool is_param(const schedule::Buffer& buffer) {
+  return buffer.kind == schedule::BufferKind::param_shard;
+}
+
 std::span<std::byte> bytes_of(const View& view) {
   return {view.as<std::byte>(), static_cast<std::size_t>(view.bytes().value)};
 }
@@ -35,19 +39,46 @@ memory::AioOptions aio_options(const config::ZeroConfig& config) {
   return aio;
 }
 
-Disk::Disk(const schedule::Program& program, const config::ZeroConfig& config, int rank,
+Disk::Disk(const schedule::Program& program, const config::ZeroConfig& config, Owner owner,
            const std::function<void()>& on_progress)
-    : program_(program), config_(config), versions_(program.buffers.size()) {
-  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
-    const auto& buffer = program.buffers[b];
+    : program_(program), config_(config), owner_(owner), versions_(program.buffers.size()) {
+  for (const auto& buffer : program.buffers) {
     if (buffer.where != Place::nvme) continue;
-    const bool param = buffer.kind == schedule::BufferKind::param_shard;
-    auto& store = param ? params_ : states_;
-    if (!store) {
-      store = make_store(param ? config.param_nvme_path : config.optimizer_nvme_path, config, rank,
-                         on_progress);
-    }
-    versions_[b].ranges[0] = store->add(name_of(b), buffer.bytes());
+    auto& store = is_param(buffer) ? params_ : states_;
+    if (!store) store = make_store(path_of(buffer), config, owner.rank, on_progress);
+  }
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    if (program.buffers[b].where == Place::nvme) versions_[b].ranges[0] = reserve(b, "");
+  }
+}
+
+const std::string& Disk::path_of(const schedule::Buffer& buffer) const {
+  return is_param(buffer) ? config_.param_nvme_path : config_.optimizer_nvme_path;
+}
+
+std::string Disk::needs(const std::string& path) const {
+  Bytes bytes;
+  for (const auto& buffer : program_.buffers) {
+    const bool there = buffer.where == Place::nvme && path_of(buffer) == path;
+    if (there) bytes += memory::on_disk(buffer.bytes());
+  }
+  auto text = fmt::format("{} for rank {}", format_bytes(bytes), owner_.rank);
+  if (owner_.ranks > 1) {
+    text += fmt::format(", about {} for the {} ranks of this machine",
+                        format_bytes(bytes * owner_.ranks), owner_.ranks);
+  }
+  return text;
+}
+
+memory::NvmeRange Disk::reserve(std::size_t b, const std::string& suffix) const {
+  const auto& buffer = program_.buffers[b];
+  auto& store = store_of({static_cast<int>(b)});
+  try {
+    return store.add(name_of(b) + suffix, buffer.bytes());
+  } catch (const FileError& error) {
+    throw FileError(fmt::format("{} nvme_path {} needs room for {}{}.", error.what(),
+                                path_of(buffer), needs(path_of(buffer)),
+                                suffix.empty() ? "" : ", and as much again for --async_save"));
   }
 }
 
@@ -61,10 +92,7 @@ memory::NvmeStats Disk::stats() const { return (states_ ? states_ : params_)->st
 void Disk::reserve_versions() {
   if (std::exchange(two_versions_, true)) return;
   for (std::size_t b = 0; b < versions_.size(); ++b) {
-    const auto& buffer = program_.buffers[b];
-    if (buffer.where != Place::nvme) continue;
-    const schedule::BufferId id{static_cast<int>(b)};
-    versions_[b].ranges[1] = store_of(id).add(name_of(b) + ".b", buffer.bytes());
+    if (program_.buffers[b].where == Place::nvme) versions_[b].ranges[1] = reserve(b, ".b");
   }
 }
 
@@ -80,8 +108,7 @@ void Disk::thaw() {
 }
 
 memory::NvmeStore& Disk::store_of(schedule::BufferId id) const {
-  const bool param = program_.buffer(id).kind == schedule::BufferKind::param_shard;
-  return param ? *params_ : *states_;
+  return is_param(program_.buffer(id)) ? *params_ : *states_;
 }
 
 memory::NvmeRange Disk::current(schedule::BufferId id) {

@@ -21,9 +21,15 @@ namespace zt::zero {
 /// copying them: what is written afterwards goes to a second range.
 class Disk {
  public:
+  /// Of `ranks` on this machine that use the same paths.
+  struct Owner {
+    int rank = 0;
+    int ranks = 1;
+  };
+
   /// Reserves room for all of them. `on_progress`: see memory::NvmeOptions; may be empty.
-  /// Errors: FileError when a disk is full or cannot be written.
-  Disk(const schedule::Program& program, const config::ZeroConfig& config, int rank,
+  /// Errors: FileError when a disk cannot be written or is too small, with what all of them need.
+  Disk(const schedule::Program& program, const config::ZeroConfig& config, Owner owner,
        const std::function<void()>& on_progress = {});
 
   /// Elements from `begin` of a buffer into host memory, or from there. Blocks; any thread.
@@ -59,11 +65,16 @@ class Disk {
   [[nodiscard]] memory::NvmeRange current(schedule::BufferId id);
   [[nodiscard]] memory::NvmeRange to_write(schedule::BufferId id);
   [[nodiscard]] std::string name_of(std::size_t buffer) const;
+  [[nodiscard]] const std::string& path_of(const schedule::Buffer& buffer) const;
+  /// What all buffers under a path take there, for messages.
+  [[nodiscard]] std::string needs(const std::string& path) const;
+  [[nodiscard]] memory::NvmeRange reserve(std::size_t buffer, const std::string& suffix) const;
   void read_range(schedule::BufferId id, const memory::NvmeRange& range, std::int64_t begin,
                   const View& to);
 
   const schedule::Program& program_;
   config::ZeroConfig config_;
+  Owner owner_;
   std::unique_ptr<memory::NvmeStore> states_, params_;
   struct Versions {
     std::array<memory::NvmeRange, 2> ranges;

@@ -103,10 +103,11 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
   machine.host_arena = std::make_unique<memory::Arena>(Place::host, context.device,
                                                        program.host_arena, host_memory());
   if (program.on_disk.value > 0) {
-    machine.disk =
-        std::make_unique<Disk>(program, options.zero, machine.rank(), [writer = machine.position] {
-          if (writer != nullptr) writer->mark_host();
-        });
+    machine.disk = std::make_unique<Disk>(program, options.zero,
+                                          Disk::Owner{machine.rank(), machine.local_world},
+                                          [writer = machine.position] {
+                                            if (writer != nullptr) writer->mark_host();
+                                          });
   }
   memory::reset_library_peak(context.device);
   if (options.device_limit.value > 0 && context.device == Device::cuda) limit_library();

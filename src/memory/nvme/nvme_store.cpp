@@ -142,23 +142,23 @@ NvmeRange NvmeStore::add(const std::string& name, Bytes size) {
   ZT_ASSERT(is_name(name), "names of NVMe ranges are letters, digits, '.', '_' and '-'");
   ZT_ASSERT(size.value >= 0, "negative NVMe range");
   const std::string path = impl_->folder.path() + "/" + name;
-  const std::int64_t on_disk = round_up(size.value, kDiskBlock);
+  const Bytes reserved = on_disk(size);
   const std::lock_guard lock(impl_->mutex);
   bool direct = impl_->options.direct;
   IoFile file{.path = path, .file = -1, .size = size.value, .hashes = {}, .written = {}};
   // Asked first: a reservation that fails half-way would fill the disk for everybody.
   const Bytes free = free_disk(impl_->options.path);
-  if (free.value < on_disk) impl_->refuse_size(path, ENOSPC, {on_disk});
+  if (free < reserved) impl_->refuse_size(path, ENOSPC, reserved);
   file.file = open_file(path, direct);
   if (file.file < 0) {
     throw FileError(fmt::format("[memory.nvme] {} cannot be made: {} (rank {}).", path,
                                 std::strerror(errno), impl_->options.rank));
   }
-  const int refused = reserve(file.file, on_disk);
+  const int refused = reserve(file.file, reserved.value);
   if (refused != 0) {
     ::close(file.file);
     ::unlink(path.c_str());
-    impl_->refuse_size(path, refused, {on_disk});
+    impl_->refuse_size(path, refused, reserved);
   }
   if (!direct && impl_->options.direct && impl_->stats.direct) {
     log::warning("memory", fmt::format("{} has no direct I/O: files go through the page cache",
@@ -169,7 +169,7 @@ NvmeRange NvmeStore::add(const std::string& name, Bytes size) {
                                                impl_->options.aio.block_size);
   file.hashes.resize(blocks);
   file.written.resize(blocks);
-  impl_->stats.reserved += Bytes{on_disk};
+  impl_->stats.reserved += reserved;
   impl_->files.push_back(std::move(file));
   return {static_cast<int>(impl_->files.size()) - 1, size};
 }
@@ -218,6 +218,8 @@ NvmeStats NvmeStore::stats() const {
   result.engine = impl_->engine;
   return result;
 }
+
+Bytes on_disk(Bytes size) { return {round_up(size.value, kDiskBlock)}; }
 
 Bytes free_disk(const std::string& path) {
   fs::path at(path.empty() ? "." : path);

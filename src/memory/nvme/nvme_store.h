@@ -94,6 +94,9 @@ class NvmeStore {
   std::unique_ptr<Impl> impl_;
 };
 
+/// What a range of that size takes on a disk.
+Bytes on_disk(Bytes size);
+
 /// Free bytes of the file system that holds `path` (or its nearest parent that exists).
 /// Errors: FileError when it cannot be asked.
 Bytes free_disk(const std::string& path);
