@@ -34,7 +34,8 @@ class Engine {
   /// Without it each micro-batch of a rank must have as many targets as its first one of the step.
   void begin_step(std::int64_t target_tokens);
   /// Forward and backward of one micro-batch. Returns its mean token loss on this rank; blocks the
-  /// host to read it. Errors: ConfigError when targets are as uneven as begin_step's comment says.
+  /// host to read it. Errors: ConfigError when targets are as uneven as begin_step's comment says,
+  /// and for a batch of another shape or dtype than planned (nothing has run then).
   double micro_step(const Batch& batch);
   /// The same in two calls. Errors: InternalError when `loss` is not the one forward returned.
   double forward(const Batch& batch);

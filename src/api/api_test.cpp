@@ -84,6 +84,46 @@ TEST_F(ApiTest, UnevenMicroBatchesAreRefusedUnlessTheStepWasAnnounced) {
   EXPECT_NEAR(announced.step().loss, (8 * first + 6 * second) / 14, 1e-12);
 }
 
+TEST_F(ApiTest, BatchesOfAnotherShapeOrDtypeAreRefusedBeforeAnythingRuns) {
+  const auto wrong = [](std::int64_t rows, std::int64_t length, at::ScalarType dtype) {
+    const auto ids = at::full({rows, length}, 3, at::TensorOptions().dtype(dtype));
+    return Batch{ids, ids, ids, {}};
+  };
+  for (const auto& batch : {wrong(3, 4, at::kLong), wrong(2, 5, at::kLong), wrong(1, 4, at::kLong),
+                            wrong(2, 4, at::kInt), Batch{}}) {
+    EXPECT_THROW((void)engine_.micro_step(batch), ConfigError);
+    EXPECT_THROW((void)engine_.evaluate(batch), ConfigError);
+  }
+  auto uneven = make_batch(3);
+  uneven.targets = at::full({2, 3}, 3, at::TensorOptions().dtype(at::kLong));
+  EXPECT_THROW((void)engine_.micro_step(uneven), ConfigError);
+  for (int m = 0; m < 2; ++m) EXPECT_NO_THROW((void)engine_.micro_step(make_batch(3)));
+}
+
+TEST_F(ApiTest, SlicesOfALargerTensorAreReadAsTheyLookNotAsTheyLie) {
+  auto tokens = at::full({2, 5}, 3, at::TensorOptions().dtype(at::kLong));
+  tokens.slice(1, 4).fill_(-100);  // targets: the last of each row is none
+  auto ids = at::full({2, 4}, 3, at::TensorOptions().dtype(at::kLong));
+  const Batch sliced{ids, tokens.slice(1, 1), ids, {}};
+  const Batch whole{ids, tokens.slice(1, 1).contiguous(), ids, {}};
+  EXPECT_EQ(engine_.evaluate(sliced), engine_.evaluate(whole));
+  auto other = initialize(make_model(), make_config(), ranks_);
+  for (int m = 0; m < 2; ++m) EXPECT_EQ(engine_.micro_step(sliced), other.micro_step(whole));
+  EXPECT_EQ(engine_.step().grad_norm, other.step().grad_norm);
+}
+
+TEST_F(ApiTest, AStepThatIsRefusedCountsForNothing) {
+  auto other = initialize(make_model(), make_config(), ranks_);
+  EXPECT_THROW((void)engine_.step(), InternalError);
+  EXPECT_EQ(engine_.global_steps(), 0);
+  (void)engine_.micro_step(make_batch(3));
+  EXPECT_THROW((void)engine_.step(), InternalError);
+  (void)engine_.micro_step(make_batch(5));
+  for (const auto letter : {3, 5}) (void)other.micro_step(make_batch(letter));
+  EXPECT_EQ(engine_.step().grad_norm, other.step().grad_norm);
+  EXPECT_EQ(engine_.global_steps(), 1);
+}
+
 TEST_F(ApiTest, EvaluationIsTheLossOfTheParametersAsTheyAre) {
   const double before = engine_.evaluate(make_batch(3));
   EXPECT_EQ(engine_.micro_step(make_batch(3)), before);

@@ -1,6 +1,7 @@
 #include "zerotrain/engine.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,6 +30,38 @@ zero::RankContext context_of(Ranks& ranks) {
           .local_world = place.local_world};
 }
 
+std::string shape_of(const at::Tensor& tensor) {
+  if (!tensor.defined()) return "nothing";
+  return fmt::format("[{}] {} on {}", fmt::join(tensor.sizes(), ", "),
+                     c10::toString(tensor.scalar_type()), tensor.device().str());
+}
+
+/// The batch with its tensors contiguous, as layers read them. The engine's memory is planned for
+/// one shape: another one would be read and written beyond it.
+Batch checked(const Batch& batch, const BatchShape& shape, Device device, int rank) {
+  const auto take = [&](const at::Tensor& tensor, const char* name) {
+    const bool fits = tensor.defined() && tensor.dim() == 2 && tensor.size(0) == shape.batch &&
+                      tensor.size(1) == shape.sequence && tensor.scalar_type() == at::kLong &&
+                      (device == Device::cuda || tensor.device().is_cpu());
+    if (fits) return tensor.contiguous();
+    throw ConfigError(
+        fmt::format("[api.engine] {} of the batch: got {}, expected [{}, {}] Long{} (rank {}). Set "
+                    "config.run.per_device_train_batch_size (or per_device_eval_batch_size) and "
+                    "config.data.block_size to what batches are.",
+                    name, shape_of(tensor), shape.batch, shape.sequence,
+                    device == Device::cuda ? "" : " on cpu", rank));
+  };
+  Batch whole{take(batch.input_ids, "input_ids"), take(batch.targets, "targets"), {}, {}};
+  if (batch.position_ids.defined()) whole.position_ids = take(batch.position_ids, "position_ids");
+  whole.cu_seqlens = batch.cu_seqlens;
+  if (shape.document_mask && !batch.cu_seqlens.defined()) {
+    throw ConfigError(
+        "[api.engine] cu_seqlens of the batch: got nothing, expected the starts of "
+        "its documents, as config.data.document_mask is on.");
+  }
+  return whole;
+}
+
 }  // namespace
 
 Engine::Impl::Impl(Model model, const Config& config_in, Ranks& ranks_in)
@@ -36,6 +69,12 @@ Engine::Impl::Impl(Model model, const Config& config_in, Ranks& ranks_in)
       ranks(ranks_in),
       engine(std::move(model.parts), zero::engine_options(config_in), context_of(ranks_in)) {
   engine.load_params(model.values);
+}
+
+Batch Engine::Impl::checked_batch(const Batch& batch, bool evaluates) const {
+  const auto options = zero::engine_options(config);
+  return checked(batch, evaluates ? options.eval_shape() : options.shape,
+                 ranks.communicator().device(), ranks.rank());
 }
 
 void Engine::Impl::prepare(const Batch& batch) {
@@ -71,8 +110,9 @@ double Engine::micro_step(const Batch& batch) {
 }
 
 double Engine::forward(const Batch& batch) {
-  impl_->prepare(batch);
-  impl_->forward_sum = impl_->engine.forward(batch);
+  const auto whole = impl_->checked_batch(batch, false);
+  impl_->prepare(whole);
+  impl_->forward_sum = impl_->engine.forward(whole);
   impl_->forward_mean = impl_->mean(impl_->forward_sum);
   return impl_->forward_mean;
 }
@@ -95,15 +135,17 @@ StepResult Engine::step() {
 }
 
 StepResult Engine::step(double learning_rate) {
+  const auto result = impl_->engine.step(learning_rate);
   impl_->told = false;
   impl_->first_targets.reset();
   ++impl_->steps;
-  return impl_->engine.step(learning_rate);
+  return result;
 }
 
 double Engine::evaluate(const Batch& batch) {
-  const auto targets = count_targets(batch);
-  const double sum = impl_->engine.evaluate(batch);
+  const auto whole = impl_->checked_batch(batch, true);
+  const auto targets = count_targets(whole);
+  const double sum = impl_->engine.evaluate(whole);
   return targets > 0 ? sum / static_cast<double>(targets) : 0.0;
 }
 

@@ -10,6 +10,8 @@ namespace zt {
 struct Engine::Impl {
   Impl(Model model, const Config& config_in, Ranks& ranks_in);
 
+  /// The batch as layers read it. Errors: ConfigError for other shapes than the planned one.
+  [[nodiscard]] Batch checked_batch(const Batch& batch, bool evaluates) const;
   /// Starts the step, if the caller did not, on the assumption that it then enforces.
   void prepare(const Batch& batch);
   [[nodiscard]] double mean(double loss_sum) const {
