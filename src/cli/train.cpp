@@ -43,14 +43,14 @@ void require_gpus(const config::Config& config, int ranks, int num_gpus) {
 
 /// --dry_run and --check_memory.
 void tell(const Arguments& arguments, const config::Told& told, int num_gpus) {
-  if (told.check_memory) train::check_memory(std::cout);
-  if (!told.dry_run) return;
   config::Facts facts;
   facts.has_gpu = true;  // of the machine that the run is for
   facts.reads_data = false;
   facts.reads_model = false;
   facts.environment = config::all_variables();
   auto config = config::resolve(arguments, facts);
+  if (told.check_memory) train::check_memory(config.launch, std::cout);
+  if (!told.dry_run) return;
   const int world = config.launch.nproc > 0 ? config.launch.nproc : std::max(1, num_gpus);
   facts.world_size = world;
   facts.hidden_size = train::hidden_size_of(config);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <optional>
 #include <ostream>
 
 #include "base/policy_names.h"
@@ -15,7 +16,7 @@ namespace zt::train {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-constexpr int kRanks = 4;
+constexpr int kRanks = 4;  ///< without --nproc
 constexpr const char* kPresets[] = {"1b_mamba", "3b_mamba", "7b_mamba"};
 
 double gib(Bytes bytes) { return static_cast<double>(bytes.value) / kGiB; }
@@ -26,8 +27,9 @@ struct Room {
   Bytes total;
 };
 
-std::vector<Room> show_devices(std::ostream& out) {
+std::vector<Room> show_devices(std::optional<Bytes> cap, std::ostream& out) {
   std::vector<Room> rooms;
+  if (cap) rooms.push_back({format_bytes(*cap), *cap});
   const auto names = memory::cuda_device_names();
   for (std::size_t i = 0; i < names.size(); ++i) {
     memory::set_device(Device::cuda, static_cast<int>(i));
@@ -37,15 +39,15 @@ std::vector<Room> show_devices(std::ostream& out) {
                        gib(total), gib(used), gib({total.value - used.value}));
     if (rooms.empty()) rooms.push_back({"GPU 0", total});
   }
+  if (names.empty()) out << "this machine has no GPU that this build can use\n";
   if (!rooms.empty()) return rooms;
-  out << "this machine has no GPU that this build can use; GPUs by name:\n";
   for (const char* name : {"RTX4090", "A100-40GB", "A100-80GB", "H200"}) {
     rooms.push_back({name, plan::find_device(name)->memory});
   }
   return rooms;
 }
 
-/// The least that a stage needs with and without the optimizer on the host.
+/// The least that a stage needs with and without the optimizer on the host; 0: not offered.
 Bytes least(const std::vector<plan::Candidate>& rows, int stage, Place optimizer) {
   Bytes best;
   for (const auto& row : rows) {
@@ -63,10 +65,10 @@ void show_preset(const char* name, int ranks, const std::vector<Room>& rooms, st
   const auto preset = model::find_model(name, std::string("[train.check_memory] ") + name);
   const auto parts = preset.make();
   const plan::Target target{.device = Device::cuda,
-                            .world = kRanks,
+                            .world = ranks,
                             .device_memory = {},
                             .host_memory = {},
-                            .local_world = kRanks};
+                            .local_world = ranks};
   const plan::Planner planner(parts, target);
   zero::EngineOptions options;
   options.precision.compute = DType::bf16;
@@ -80,6 +82,7 @@ void show_preset(const char* name, int ranks, const std::vector<Room>& rooms, st
                                         {3, Place::host}};
   for (const auto& [stage, optimizer] : ways) {
     const auto need = least(rows, stage, optimizer);
+    if (need.value == 0) continue;
     std::string fitting;
     for (const auto& room : rooms) {
       if (static_cast<double>(need.value) <=
@@ -95,13 +98,14 @@ void show_preset(const char* name, int ranks, const std::vector<Room>& rooms, st
 
 }  // namespace
 
-void check_memory(std::ostream& out) {
-  const auto rooms = show_devices(out);
+void check_memory(const config::LaunchConfig& launch, std::ostream& out) {
+  const int ranks = launch.nproc > 0 ? launch.nproc : kRanks;
+  const auto rooms = show_devices(launch.gpu_memory, out);
   out << fmt::format(
       "presets on {} GPUs, micro-batch 1 x 8, 16 bits, the least that each setting needs; fits: "
       "at most {:.0f} % of the GPU\n",
-      kRanks, plan::kUsableShare * 100);
-  for (const char* name : kPresets) show_preset(name, rooms, out);
+      ranks, plan::kUsableShare * 100);
+  for (const char* name : kPresets) show_preset(name, ranks, rooms, out);
 }
 
 }  // namespace zt::train

@@ -26,7 +26,8 @@ void dry_run(const config::Config& config, const DryRun& request, std::ostream& 
 [[nodiscard]] std::int64_t hidden_size_of(const config::Config& config);
 
 /// `zt train --check_memory`: what every device of this machine has used and free, what each preset
-/// needs per GPU, and which fit. Without a GPU it says so and compares with GPUs by name.
-void check_memory(std::ostream& out);
+/// needs per GPU on --nproc of them (4), and which fit under --gpu_memory, else on this machine's
+/// first GPU. Without a GPU it says so and compares with GPUs by name.
+void check_memory(const config::LaunchConfig& launch, std::ostream& out);
 
 }  // namespace zt::train

@@ -57,6 +57,9 @@ def dry_runs(checks, root):
 def memory(checks):
     text = _peer.run_zt("train", "--check_memory").stdout
     checks.check("GPU" in text and all(preset in text for preset in PRESETS), "--check_memory compares the presets")
+    text = _peer.run_zt("train", "--check_memory", "--num_gpus", 8, "--gpu_memory", "24GB").stdout
+    checks.check("on 8 GPUs" in text and "fits: 22.4 GiB" in text and "H200" not in text,
+                 "for as many GPUs as are asked for, with that memory")
 
 
 def errors(checks, root):
