@@ -30,6 +30,8 @@ class TrainObserver {
   virtual void on_save(std::int64_t /*step*/, const std::string& /*folder*/) {}
   /// After the last step, before the evaluation and the save that end the run.
   virtual void on_end(const TrainResult& /*result*/) {}
+  /// Instead of on_end, when a signal or the time limit ended the run before its last step.
+  virtual void on_stop() {}
 };
 
 using Observers = std::vector<std::unique_ptr<TrainObserver>>;

@@ -30,12 +30,22 @@ class Profiler final : public TrainObserver {
     if (!finished_) finish();
   }
 
+  void on_stop() override {
+    if (!finished_) finish();
+  }
+
  private:
   void finish() {
     finished_ = true;
     const auto lists = engine_.take_measured();
     engine_.measure_operations(false);
     if (options_.path.empty()) return;
+    if (steps_ <= kPlainSteps + kWarmups) {
+      log::warning("train", fmt::format("--profile: no trace was written: got {} steps, the first "
+                                        "that is timed is the {}th",
+                                        steps_, kPlainSteps + kWarmups + 1));
+      return;
+    }
     std::vector<TraceEvent> events;
     for (const auto& list : lists) {
       const double origin = list.begin - lists.front().begin;

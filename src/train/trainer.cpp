@@ -50,8 +50,9 @@ TrainResult Trainer::run() {
   result_.samples = options_.samples;
   result_.flops = options_.flops_per_token *
                   static_cast<double>(result_.samples_seen * options_.window.micro_batch.sequence);
-  if (result_.stopped) return result_;
-  for (const auto& observer : *parts_.observers) observer->on_end(result_);
+  for (const auto& observer : *parts_.observers) {
+    result_.stopped ? observer->on_stop() : observer->on_end(result_);
+  }
   return result_;
 }
 

@@ -40,6 +40,30 @@ with tempfile.TemporaryDirectory() as folder:
     names = {event["name"].split()[0] for event in events}
     expect("the trace has compute and communication", {"forward", "backward", "gather", "reduce", "step"} <= names, done)
     expect("operations have a length", all(event["dur"] >= 0 for event in events), done)
+done = bench(*RUN[:-4], "--nproc", "1", "--steps", "1", "--warmup", "0", "--shares", "false", "--ceiling", "false")
+expect("without warm-up the first loss is that of the first step", "loss 8." in done.stdout, done)
+
+
+def profiled(folder, *flags):
+    """A training run with --profile, and the operations of its trace; None: there is no trace."""
+    done = subprocess.run(
+        [PROGRAM, "train", "--use_cpu", "--do_train", "--from_scratch", "--model_name_or_path", RUN[1], "--train_file_dir",
+         f"{RUN[1]}/valid", "--block_size", "32", "--per_device_train_batch_size", "1", "--validation_split_percentage", "0",
+         "--save_strategy", "no", "--output_dir", folder, *flags], capture_output=True, text=True, check=False, timeout=55)
+    trace = pathlib.Path(folder) / "trace.json"
+    if not trace.exists():
+        return done, None
+    return done, [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+
+
+with tempfile.TemporaryDirectory() as folder:
+    done, events = profiled(f"{folder}/whole", "--max_steps", "6", "--profile", "2")
+    expect("a profile has a trace", done.returncode == 0 and events, done)
+    done, events = profiled(f"{folder}/stopped", "--max_steps", "100000", "--profile", "100000", "--max_train_time", "1")
+    expect("a run that stops before its profile is complete writes what it has", done.returncode == 75 and events, done)
+    done, events = profiled(f"{folder}/short", "--max_steps", "3", "--profile", "2")
+    expect("a run that ends before the first timed step says so and writes no empty trace",
+           done.returncode == 0 and events is None and "--profile: no trace was written" in done.stderr, done)
 refused = bench(*RUN, "--nproc", "1", "--json", "/no/such/folder/rows.jsonl")
 expect("a file that cannot be written ends the run before it measures",
        refused.returncode == 3 and "/no/such/folder/rows.jsonl: cannot be written" in refused.stderr and
