@@ -25,7 +25,7 @@ struct TrainResult {
   double epoch = 0;
   std::int64_t steps = 0;
   std::int64_t skipped_steps = 0;
-  double mean_loss = 0;  ///< over steps that were not skipped
+  double mean_loss = 0;  ///< over steps that were not skipped; NaN: all were
   double seconds = 0;
   std::int64_t samples = 0;          ///< blocks of the training data
   std::int64_t samples_seen = 0;     ///< blocks trained on, those before a resume included

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -45,7 +46,9 @@ TrainResult Trainer::run() {
   }
   if (parts_.checkpoints != nullptr) parts_.checkpoints->finish();
   const auto applied = result_.steps - start.step - result_.skipped_steps;
-  result_.mean_loss = applied > 0 ? loss_sum / static_cast<double>(applied) : 0;
+  // 0 would read as a perfect model.
+  const double none = result_.steps > start.step ? std::numeric_limits<double>::quiet_NaN() : 0;
+  result_.mean_loss = applied > 0 ? loss_sum / static_cast<double>(applied) : none;
   result_.seconds = now_seconds() - started_;
   result_.samples = options_.samples;
   result_.flops = options_.flops_per_token *

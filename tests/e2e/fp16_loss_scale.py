@@ -56,6 +56,8 @@ def skipped_steps_change_nothing(checks, folder, root):
     equal = all(torch.equal(before[name].half(), after[name]) for name in after)
     checks.check(equal and len(after) > 0, "the saved weights are the first ones, to the bit")
     log = done.stdout + done.stderr
+    loss = json.loads((root / "skipped" / "train_results.json").read_text())["train_loss"]
+    checks.check(loss != loss, f"the mean loss over no step is no number, above all not 0: {loss}")
     checks.check(log.count(" skipped, not finite: ") == 4, "one log line per skipped step")
     line = "; loss scale 1.152921505e+18 -> 5.764607523e+17 ("
     checks.check(line in log and "gradient of embedding (shard of rank 0 1)" in log, "it names scales, unit and ranks")
