@@ -104,6 +104,7 @@ class Row {
     for (int i = 0; i < flags_.steps; ++i) {
       const double begin = now_seconds();
       result.last_loss = step();
+      if (i == 0 && flags_.warmup == 0) result.first_loss = result.last_loss;
       result.seconds.push_back(now_seconds() - begin);
     }
     if (flags_.warmup >= 2) {
