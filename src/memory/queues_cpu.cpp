@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -48,8 +49,13 @@ class CpuQueues final : public Queues {
               const Work& work) override {
     ++current().submitted;
     if (queue == kCompute) {
-      wait_for(after, current(), before());
-      run(queue, index, work);
+      try {
+        wait_for(after, current(), before());
+        run(queue, index, work);
+      } catch (...) {
+        fail(std::current_exception());  // it will never be complete: nobody may wait for it
+        throw;
+      }
       current().progress.complete(index);
       return;
     }
@@ -63,7 +69,7 @@ class CpuQueues final : public Queues {
         run(queue, index, work);
         mine.progress.complete(index);
       } catch (...) {
-        for (auto& list : lists_) list.progress.fail(std::current_exception());
+        fail(std::current_exception());
       }
     });
   }
@@ -102,6 +108,10 @@ class CpuQueues final : public Queues {
 
   [[nodiscard]] List& current() { return lists_.at(number_ % lists_.size()); }
   [[nodiscard]] List& before() { return lists_.at((number_ + lists_.size() - 1) % lists_.size()); }
+
+  void fail(const std::exception_ptr& error) {
+    for (auto& list : lists_) list.progress.fail(error);
+  }
 
   static void wait_all(List& list) { list.progress.wait_all(list.submitted); }
 

@@ -83,5 +83,15 @@ TEST(CpuQueuesTest, AFailureOnAWorkerReachesTheCallerAndNothingHangs) {
   EXPECT_THROW(queues->synchronize(), CommError);
 }
 
+TEST(CpuQueuesTest, AfterAFailureOnTheCallersThreadEveryCallThrowsItAndNothingHangs) {
+  const auto queues = make_cpu_queues();
+  queues->begin(2);
+  const Queues::Work fail = [](const Launch&) { throw ConfigError("a layer of the user"); };
+  EXPECT_THROW(queues->submit(0, 0, {}, false, fail), ConfigError);
+  EXPECT_THROW(queues->synchronize(), ConfigError);
+  EXPECT_THROW(queues->begin(2), ConfigError);
+  EXPECT_THROW(queues->synchronize_device(), ConfigError);
+}
+
 }  // namespace
 }  // namespace zt::memory
