@@ -26,6 +26,8 @@ constexpr std::array<DeviceLimits, 11> kDevices{
      {"H200", {140 * kGiB}, 989e12, 66.9e12, 4800e9, 450e9, 55e9, 165e9},
      {"B200", {179 * kGiB}, 2250e12, 75e12, 8000e9, 900e9, 55e9, 200e9}}};
 
+constexpr DeviceLimits kCpuRank{"CPU rank", {}, 1e11, 5e10, 10e9, 1e9, 10e9, 20e9};
+
 std::string plain(const std::string& name) {
   std::string result;
   for (const char c : name) {
@@ -55,6 +57,8 @@ const DeviceLimits& device_of_memory(Bytes memory) {
   }
   return best == nullptr ? *find_device("H200") : *best;
 }
+
+const DeviceLimits& cpu_rank() { return kCpuRank; }
 
 const DeviceLimits* device_of_driver_name(const std::string& name) {
   const auto given = plain(name);

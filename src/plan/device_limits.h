@@ -25,6 +25,8 @@ struct DeviceLimits {
 [[nodiscard]] const DeviceLimits* find_device(const std::string& name);
 /// The fastest of the devices with about that much memory; 0: the H200.
 [[nodiscard]] const DeviceLimits& device_of_memory(Bytes memory);
+/// A CPU rank: orders of magnitude to compare settings by, no prediction.
+[[nodiscard]] const DeviceLimits& cpu_rank();
 /// The device that a driver's name (`NVIDIA H200`) means; null when it is none of these.
 [[nodiscard]] const DeviceLimits* device_of_driver_name(const std::string& name);
 [[nodiscard]] std::vector<std::string> device_names();

@@ -23,7 +23,7 @@ const DeviceLimits& plan_sheet(const PlanFlags& flags, Bytes device_memory) {
 
 PlanTimes plan_times(const PlanFlags& flags, const NamedModel& model, const Target& target) {
   const auto* sizes = model.sizes ? model.sizes->as<model::Qwen3Config>() : nullptr;
-  const auto& sheet = *target.sheet;
+  const auto& sheet = target.sheet != nullptr ? *target.sheet : cpu_rank();
   if (!flags.device_file.empty() && sizes != nullptr) {
     auto device = read_device_file(flags.device_file);
     device.host = known_or(device.host, sheet_host(sheet, target.local_world));
@@ -35,10 +35,12 @@ PlanTimes plan_times(const PlanFlags& flags, const NamedModel& model, const Targ
   }
   const auto* any = model.sizes ? &*model.sizes : nullptr;
   const auto host = sheet_host(sheet, target.local_world);
-  auto source = fmt::format(
-      "{} by its data sheet: host link {}, host AdamW {} per rank, disk {} read, {} written",
-      sheet.name, gb_per_s(host.download), gb_per_s(host.optimizer), gb_per_s(host.disk_read),
-      gb_per_s(host.disk_write));
+  auto source =
+      fmt::format("{}: host link {}, host AdamW {} per rank, disk {} read, {} written",
+                  target.sheet != nullptr ? std::string(sheet.name) + " by its data sheet"
+                                          : "guesses for CPU ranks, to compare settings by",
+                  gb_per_s(host.download), gb_per_s(host.optimizer), gb_per_s(host.disk_read),
+                  gb_per_s(host.disk_write));
   return {[&sheet, any, &target](const Candidate& candidate, const schedule::Program& program) {
             const auto rates = sheet_rates(sheet, candidate, any, target.local_world);
             return estimate_step(candidate, program, target.world, rates).length;

@@ -245,6 +245,14 @@ TEST_F(RunPlanTest, ANamedDeviceHasItsMemoryAndWithoutAnyNothingIsSaidToFit) {
   EXPECT_TRUE(contains(none.text, "  ?\n")) << none.text;
 }
 
+TEST_F(RunPlanTest, CpuRanksArePlannedToo) {
+  const auto outcome = plan(args({"--use_cpu", "--output", path("cpu.json")}));
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_TRUE(contains(outcome.text, "4 CPU ranks; block 512")) << outcome.text;
+  EXPECT_TRUE(contains(outcome.text, "times: guesses for CPU ranks")) << outcome.text;
+  EXPECT_TRUE(std::filesystem::exists(path("cpu.json")));
+}
+
 TEST_F(RunPlanTest, OffloadByFlagsIsCheckedAgainstTheStageThatIsNamed) {
   const auto outcome = plan(args({"--zero_stage", "3", "--offload_optimizer_device", "cpu"}));
   EXPECT_EQ(outcome.code, 0) << outcome.error;
