@@ -254,7 +254,7 @@ DecoderMemory qwen3_decoder_memory(const model::Qwen3Config& config, const layer
                                              config.kv_heads, config.head_dim};
   memory.work =
       rows(shape.slots) +
-      std::max(rows(longest_prompt) + kernels::attention_library(prefill, compute, device),
+      std::max(rows(longest_prompt) + kernels::attention_library(prefill, compute, device, false),
                kernels::decode_attention_library(decode, compute, device));
   // Logits in the compute dtype, and widened for the sampler; the rotary table.
   memory.work +=

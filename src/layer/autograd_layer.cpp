@@ -72,7 +72,7 @@ std::vector<TensorSpec> AutogradLayer::backward_scratch(const BatchShape&, DType
   return {};
 }
 
-Bytes AutogradLayer::library(const BatchShape& shape, DType compute, Device) const {
+Bytes AutogradLayer::library(const BatchShape& shape, DType compute, Device, bool) const {
   // Not known without running the module: gradients of all parameters, and about ten activations of
   // the size of the output.
   const Numel activations =

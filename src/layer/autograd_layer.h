@@ -48,7 +48,8 @@ class AutogradLayer final : public Layer {
                                                         Keep) const override;
   [[nodiscard]] std::vector<TensorSpec> backward_scratch(const BatchShape&, DType,
                                                          Keep) const override;
-  [[nodiscard]] Bytes library(const BatchShape& shape, DType compute, Device device) const override;
+  [[nodiscard]] Bytes library(const BatchShape& shape, DType compute, Device device,
+                              bool deterministic) const override;
   [[nodiscard]] double forward_flops(const BatchShape& shape) const override;
   void forward(const Context& context, Keep keep, const Forward& io) const override;
   void backward(const Context& context, Keep keep, const Backward& io) const override;

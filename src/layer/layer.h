@@ -131,9 +131,10 @@ class Layer {
                                                                  DType compute,
                                                                  Keep keep) const = 0;
   /// Upper estimate of what ATen allocates by itself during one call (outputs without out=,
-  /// widened operands). Counted by the plan as "library".
-  [[nodiscard]] virtual Bytes library(const BatchShape& shape, DType compute,
-                                      Device device) const = 0;
+  /// widened operands), with kernels that give the same bits on every call when `deterministic`.
+  /// Counted by the plan as "library".
+  [[nodiscard]] virtual Bytes library(const BatchShape& shape, DType compute, Device device,
+                                      bool deterministic) const = 0;
   /// Multiply-add FLOPs (2 per multiply-add) of one forward.
   [[nodiscard]] virtual double forward_flops(const BatchShape& shape) const = 0;
 

@@ -160,9 +160,11 @@ std::vector<TensorSpec> BlockLayer::backward_scratch(const BatchShape& shape, DT
   return specs;
 }
 
-Bytes BlockLayer::library(const BatchShape& shape, DType compute, Device device) const {
+Bytes BlockLayer::library(const BatchShape& shape, DType compute, Device device,
+                          bool deterministic) const {
   const auto d = dims_of(config_, shape);
-  auto bytes = kernels::attention_library(attention_shape(shape), compute, device);
+  auto bytes = kernels::attention_library(attention_shape(shape), compute, device,
+                                          deterministic && !shape.document_mask);
   if (device == Device::cpu && compute != DType::f32) {  // widened operands of the largest GEMM
     bytes = std::max(bytes, storage({d.N * (2 * d.F + d.h) + 2 * d.F * d.h}, DType::f32));
   }

@@ -46,8 +46,8 @@ class BlockLayer final : public layer::Layer {
   [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
                                                                 DType compute,
                                                                 layer::Keep keep) const override;
-  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute,
-                              Device device) const override;
+  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute, Device device,
+                              bool deterministic) const override;
   [[nodiscard]] double forward_flops(const layer::BatchShape& shape) const override;
   [[nodiscard]] bool capturable() const override { return true; }
   [[nodiscard]] bool can_leave_out_output() const override { return true; }

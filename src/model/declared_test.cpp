@@ -145,7 +145,7 @@ void expect_declared(const Model& family, const Case& c) {
           poisoned(layer->backward_scratch(context.shape, c.compute, c.keep));
       const auto y = layer->gives_loss() ? at::Tensor() : at::empty_like(x);
       const auto grad_x = at::empty_like(x);
-      const auto library = layer->library(context.shape, c.compute, Device::cpu).value;
+      const auto library = layer->library(context.shape, c.compute, Device::cpu, false).value;
       memory.restart();
       layer->forward(context, c.keep, {own, x, y, stash, forward_scratch});
       if (warm == 1) {

@@ -100,7 +100,8 @@ std::vector<TensorSpec> HeadLayer::backward_scratch(const BatchShape& shape, DTy
   return specs;
 }
 
-Bytes HeadLayer::library(const BatchShape& shape, DType compute, Device device) const {
+Bytes HeadLayer::library(const BatchShape& shape, DType compute, Device device,
+                         bool /*deterministic*/) const {
   if (device == Device::cuda || compute == DType::f32) return {};
   const auto rows = chunk_rows(shape, compute);  // widened operands and the product
   return storage({rows * (config_.vocab + config_.hidden) + config_.vocab * config_.hidden},

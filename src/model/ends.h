@@ -35,7 +35,9 @@ class EmbeddingLayer final : public layer::Layer {
   [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
                                                                 DType compute,
                                                                 layer::Keep keep) const override;
-  [[nodiscard]] Bytes library(const layer::BatchShape&, DType, Device) const override { return {}; }
+  [[nodiscard]] Bytes library(const layer::BatchShape&, DType, Device, bool) const override {
+    return {};
+  }
   [[nodiscard]] double forward_flops(const layer::BatchShape&) const override { return 0; }
   void forward(const layer::Context& context, layer::Keep keep,
                const layer::Forward& io) const override;
@@ -71,8 +73,8 @@ class HeadLayer final : public layer::Layer {
   [[nodiscard]] std::vector<layer::TensorSpec> backward_scratch(const layer::BatchShape& shape,
                                                                 DType compute,
                                                                 layer::Keep keep) const override;
-  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute,
-                              Device device) const override;
+  [[nodiscard]] Bytes library(const layer::BatchShape& shape, DType compute, Device device,
+                              bool deterministic) const override;
   [[nodiscard]] double forward_flops(const layer::BatchShape& shape) const override;
   [[nodiscard]] bool capturable() const override { return true; }
   void forward(const layer::Context& context, layer::Keep keep,

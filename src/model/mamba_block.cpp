@@ -137,7 +137,8 @@ std::vector<TensorSpec> MambaLayer::backward_scratch(const BatchShape& shape, DT
   return specs;
 }
 
-Bytes MambaLayer::library(const BatchShape& shape, DType /*compute*/, Device device) const {
+Bytes MambaLayer::library(const BatchShape& shape, DType /*compute*/, Device device,
+                          bool /*deterministic*/) const {
   if (device == Device::cuda) return {};
   const auto d = dims_of(config_, shape);
   // Operands and product of the largest GEMM, widened or made contiguous.

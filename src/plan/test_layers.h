@@ -48,7 +48,7 @@ class SizedLayer : public layer::Layer {
                                                                 layer::Keep) const override {
     return {{"scratch", {batch.tokens(), shape_.hidden * 2}, compute}};
   }
-  [[nodiscard]] Bytes library(const layer::BatchShape&, DType, Device) const override {
+  [[nodiscard]] Bytes library(const layer::BatchShape&, DType, Device, bool) const override {
     return {1000};
   }
   [[nodiscard]] double forward_flops(const layer::BatchShape& batch) const override {

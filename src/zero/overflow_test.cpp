@@ -41,9 +41,9 @@ class InfectedLayer final : public layer::Layer {
                                                          Keep keep) const override {
     return inner_->backward_scratch(shape, compute, keep);
   }
-  [[nodiscard]] Bytes library(const BatchShape& shape, DType compute,
-                              Device device) const override {
-    return inner_->library(shape, compute, device);
+  [[nodiscard]] Bytes library(const BatchShape& shape, DType compute, Device device,
+                              bool deterministic) const override {
+    return inner_->library(shape, compute, device, deterministic);
   }
   [[nodiscard]] double forward_flops(const BatchShape& shape) const override {
     return inner_->forward_flops(shape);

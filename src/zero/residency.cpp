@@ -11,11 +11,11 @@ using layer::Keep;
 
 /// Of a forward whose batch has another size than those of training.
 schedule::ForwardSizes evaluation_sizes(const layer::Layer& layer, const layer::BatchShape& shape,
-                                        DType compute, Device device) {
+                                        DType compute, Device device, bool deterministic) {
   return {.output = layer.gives_loss() ? Bytes{} : layer.output(shape, compute).bytes(),
           .stash = packed_bytes(layer.stash(shape, compute, Keep::all)),
           .scratch = packed_bytes(layer.forward_scratch(shape, compute, Keep::all)),
-          .library = layer.library(shape, compute, device)};
+          .library = layer.library(shape, compute, device, deterministic)};
 }
 
 }  // namespace
@@ -112,6 +112,7 @@ schedule::ModelInfo describe(const ModelParts& model, const layout::ModelLayout&
   const auto& shape = options.shape;
   const auto evaluated = options.eval_shape();
   const auto compute = options.precision.compute;
+  const bool deterministic = options.zero.deterministic;
   for (const auto& layer : model.layers) {
     schedule::LayerInfo entry;
     entry.name = layer->name();
@@ -131,11 +132,11 @@ schedule::ModelInfo describe(const ModelParts& model, const layout::ModelLayout&
     entry.backward_scratch_all = packed_bytes(layer->backward_scratch(shape, compute, Keep::all));
     entry.backward_scratch_selective =
         packed_bytes(layer->backward_scratch(shape, compute, Keep::selective));
-    entry.library = layer->library(shape, compute, device);
+    entry.library = layer->library(shape, compute, device, deterministic);
     entry.backward_reads_params = layer->backward_reads_params();
     entry.forward_flops = layer->forward_flops(shape);
     if (evaluated.batch != shape.batch) {
-      entry.evaluation = evaluation_sizes(*layer, evaluated, compute, device);
+      entry.evaluation = evaluation_sizes(*layer, evaluated, compute, device, deterministic);
     }
     info.layers.push_back(std::move(entry));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/attention/attention_cudnn.h"
 #include "kernels/attention/attention_impl.h"
 
 namespace zt::kernels {
@@ -40,7 +41,8 @@ AttentionGrads attention_backward(const AttentionBackward& io, const AttentionSh
   return {io.grad_q, io.grad_k, io.grad_v};
 }
 
-Bytes attention_library(const AttentionShape& shape, DType compute, Device device) {
+Bytes attention_library(const AttentionShape& shape, DType compute, Device device,
+                        bool deterministic) {
   const auto tokens = shape.batch * shape.sequence;
   const auto q = tokens * shape.q_heads * shape.head_dim;
   // Outputs without out=: out or grad_q and the expanded grad_k and grad_v. Flash sums grad_q in
@@ -55,7 +57,12 @@ Bytes attention_library(const AttentionShape& shape, DType compute, Device devic
   const auto expanded = device == Device::cpu || compute == DType::f32
                             ? storage({2 * q}, widened ? DType::f32 : compute)
                             : Bytes{};
-  return results + accumulators + expanded;
+  const bool scores = deterministic && device == Device::cuda && compute != DType::f32 &&
+                      attention_cudnn_available() && shape.sequence <= kMaxCudnnScores;
+  const auto grad_scores =
+      scores ? storage({shape.batch * shape.q_heads * shape.sequence * shape.sequence}, compute)
+             : Bytes{};
+  return results + accumulators + expanded + grad_scores;
 }
 
 }  // namespace zt::kernels

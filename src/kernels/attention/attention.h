@@ -33,7 +33,9 @@ struct AttentionGrads {
 AttentionGrads attention_backward(const AttentionBackward& io, const AttentionShape& shape,
                                   bool deterministic, const Launch& launch);
 
-/// Upper estimate of what ATen allocates during the two calls.
-Bytes attention_library(const AttentionShape& shape, DType compute, Device device);
+/// Upper estimate of what ATen and cuDNN allocate during the two calls; `deterministic`: without
+/// documents.
+Bytes attention_library(const AttentionShape& shape, DType compute, Device device,
+                        bool deterministic);
 
 }  // namespace zt::kernels

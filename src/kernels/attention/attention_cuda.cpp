@@ -16,6 +16,7 @@
 
 #include <cmath>
 
+#include "kernels/attention/attention_cudnn.h"
 #include "kernels/attention/attention_impl.h"
 
 namespace zt::kernels {
@@ -23,7 +24,8 @@ namespace {
 
 // Three library kernels, all on the layout [B, T, H, D]:
 //   cuDNN      16 bit, Hopper and later, one causal mask per sequence; its forward adds nothing up
-//              across blocks and gives the same bits every time, its backward does not;
+//              across blocks and gives the same bits every time, its backward only on request
+//              (attention_cudnn.h: Hopper, up to kMaxCudnnScores tokens);
 //   flash      16 bit, everything else, documents included; deterministic on request;
 //   efficient  fp32 and head sizes that flash refuses, with expanded key and value heads.
 // They share the natural-log log-sum-exp, so forward and backward need not choose alike.
@@ -286,7 +288,12 @@ void attention_forward_cuda(const at::Tensor& q, const at::Tensor& k, const at::
 AttentionGrads attention_backward_cuda(const AttentionBackward& given, const AttentionShape& shape,
                                        bool deterministic, void* stream) {
   const CallScope scope(given.q, stream, deterministic);
-  switch (choose(given.q, shape, given.cu_seqlens.defined(), deterministic)) {
+  const bool documents = given.cu_seqlens.defined();
+  if (deterministic && choose(given.q, shape, documents, false) == Library::cudnn &&
+      at::cuda::getCurrentDeviceProperties()->major == 9 && shape.sequence <= kMaxCudnnScores) {
+    if (const auto grads = attention_cudnn_backward(given, shape)) return *grads;
+  }
+  switch (choose(given.q, shape, documents, deterministic)) {
     case Library::cudnn:
       return cudnn_backward(given, shape);
     case Library::flash:

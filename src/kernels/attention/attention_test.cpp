@@ -5,6 +5,7 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include "kernels/attention/attention_cudnn.h"
 #include "kernels/attention/attention_ref.h"
 #include "kernels/cpu/test_tensors.h"
 #include "memory/torch_dtype.h"
@@ -110,6 +111,20 @@ TEST(AttentionTest, TwoCallsGiveTheSameBits) {
   EXPECT_TRUE(at::equal(one.grad_q, two.grad_q));
   EXPECT_TRUE(at::equal(one.grad_k, two.grad_k));
   EXPECT_TRUE(at::equal(one.grad_v, two.grad_v));
+}
+
+TEST(AttentionTest, DeterministicScoresAreCountedWhereTheyAreWritten) {
+  const AttentionShape shape{2, 1024, 16, 8, 128};
+  const auto more = [](const AttentionShape& of, DType compute, Device device) {
+    return (attention_library(of, compute, device, true) -
+            attention_library(of, compute, device, false))
+        .value;
+  };
+  constexpr std::int64_t kScores = std::int64_t{2} * 16 * 1024 * 1024 * 2;
+  EXPECT_EQ(more(shape, DType::bf16, Device::cuda), attention_cudnn_available() ? kScores : 0);
+  EXPECT_EQ(more(shape, DType::f32, Device::cuda), 0);
+  EXPECT_EQ(more(shape, DType::bf16, Device::cpu), 0);
+  EXPECT_EQ(more({1, kMaxCudnnScores + 1, 16, 8, 128}, DType::bf16, Device::cuda), 0);
 }
 
 }  // namespace
