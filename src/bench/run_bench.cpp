@@ -20,6 +20,7 @@
 #include "model/family.h"
 #include "plan/choose.h"
 #include "plan/offload_report.h"
+#include "plan/roofline.h"
 #include "plan/time_model.h"
 #include "train/rank_group.h"
 #include "train/run_parts.h"
@@ -87,7 +88,8 @@ class Row {
     const auto values = random_params(parts.params);
     engine_ = std::make_unique<zero::Engine>(std::move(parts), planned_->options, context);
     const auto report =
-        plan::offload_report(*planned_, engine_->program(), engine_->measure_host());
+        plan::offload_report(*planned_, engine_->program(), engine_->measure_host(),
+                             plan::layer_share(model_, planned_->options, planner.target().sheet));
     if (!report.empty()) log::info("bench", report);
     engine_->load_params(values);
     batches_ = random_batches(planned_->options.shape, model_.vocab(), kBatches,

@@ -12,13 +12,11 @@ namespace {
 
 using schedule::OpKind;
 
-/// Attention, elementwise kernels and launches beside the products.
-constexpr double kShareOfProducts = 0.8;
 /// Share of the compute that is worth a warning.
 constexpr double kMuch = 0.1;
 
-MachineRates machine_rates(const zero::HostRates& rates) {
-  return {.product = rates.product * kShareOfProducts,
+MachineRates machine_rates(const zero::HostRates& rates, double layers) {
+  return {.product = rates.product * layers,
           .host = {.download = rates.download,
                    .upload = rates.upload,
                    .optimizer = rates.optimizer,
@@ -134,8 +132,8 @@ std::string warnings(const Candidate& candidate, const zero::HostRates& rates,
 }  // namespace
 
 OffloadTime predict_offload(const Candidate& candidate, const schedule::Program& program,
-                            const zero::HostRates& rates) {
-  const auto all = machine_rates(rates);
+                            const zero::HostRates& rates, double layers) {
+  const auto all = machine_rates(rates, layers);
   const auto walk = [&](const MachineRates& machine) {
     return estimate_step(candidate, program, 1, machine);
   };
@@ -156,9 +154,9 @@ OffloadTime predict_offload(const Candidate& candidate, const schedule::Program&
 }
 
 std::string offload_report(const Candidate& candidate, const schedule::Program& program,
-                           const zero::HostRates& rates) {
+                           const zero::HostRates& rates, double layers) {
   if (rates.download == 0) return {};
-  const auto time = predict_offload(candidate, program, rates);
+  const auto time = predict_offload(candidate, program, rates, layers);
   auto text = lines(candidate, rates, time);
   return time.compute > 0 ? text + warnings(candidate, rates, time) : text;
 }

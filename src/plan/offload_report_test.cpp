@@ -8,7 +8,7 @@ namespace zt::plan {
 namespace {
 
 TEST(OffloadReportTest, WithoutMeasuredRatesThereIsNothingToSay) {
-  EXPECT_EQ(offload_report({}, {}, {}), "");
+  EXPECT_EQ(offload_report({}, {}, {}, 1), "");
 }
 
 /// Two units of a million elements, a layer each, one micro-step: a layer, and the loss layer whose
@@ -47,8 +47,12 @@ class OffloadTimeTest : public testing::Test {
     candidate_.costs = step_costs(program_, model_, 1, 1);
     candidate_.memory = measure(program_, model_, Device::cuda, 1);
   }
-  [[nodiscard]] OffloadTime time() const { return predict_offload(candidate_, program_, rates_); }
-  [[nodiscard]] std::string report() const { return offload_report(candidate_, program_, rates_); }
+  [[nodiscard]] OffloadTime time() const {
+    return predict_offload(candidate_, program_, rates_, 0.8);
+  }
+  [[nodiscard]] std::string report() const {
+    return offload_report(candidate_, program_, rates_, 0.8);
+  }
   [[nodiscard]] bool says(const std::string& text) const {
     return report().find(text) != std::string::npos;
   }
@@ -56,7 +60,8 @@ class OffloadTimeTest : public testing::Test {
   schedule::ModelInfo model_ = two_units();
   schedule::Program program_;
   Candidate candidate_;
-  // Products at 1e12 FLOP/s of which 0.8 count: a layer's forward takes 0.125 s, a step 0.75 s.
+  // Products at 1e12 FLOP/s of which layers reach 0.8: a layer's forward takes 0.125 s, a step 0.75
+  // s.
   zero::HostRates rates_{.download = 1e12, .upload = 1e12, .optimizer = 1e12, .product = 1e12};
 };
 

@@ -10,9 +10,11 @@ namespace {
 double as_double(std::int64_t value) { return static_cast<double>(value); }
 
 // Shares of the data sheet's rates that are reached.
-constexpr double kProducts = 0.65;  ///< large GEMMs of a step, launch gaps included
-constexpr double kMemory = 0.75;    ///< kernels that read and write activations
-constexpr double kLink = 0.6;       ///< large collectives
+constexpr double kProducts = 0.65;      ///< large GEMMs of a step, launch gaps included
+constexpr double kProductAlone = 0.86;  ///< one large GEMM over and over, as a run measures it
+constexpr double kUsualShare = 0.8;     ///< of layers in a product's rate, on the CPU
+constexpr double kMemory = 0.75;        ///< kernels that read and write activations
+constexpr double kLink = 0.6;           ///< large collectives
 /// fp32 operations of scan forward and backward per token, channel and state, its exponentials and
 /// recomputed forward included, and the share of the fp32 peak at which they run.
 constexpr double kScanForward = 16, kScanBackward = 60, kScanShare = 0.45;
@@ -59,6 +61,13 @@ double layer_seconds(const model::Model& model, const zero::EngineOptions& optio
                      const DeviceLimits& device) {
   const auto work = layer_work(model, options, device);
   return work.products + work.scan + work.moved / (device.memory_rate * kMemory);
+}
+
+double layer_share(const model::Model& model, const zero::EngineOptions& options,
+                   const DeviceLimits* device) {
+  if (device == nullptr) return kUsualShare;
+  const double alone = layer_work(model, options, *device).products * kProducts / kProductAlone;
+  return alone / layer_seconds(model, options, *device);
 }
 
 RooflineTime predict_roofline(const model::Model& model, const Candidate& candidate, int world,

@@ -26,4 +26,9 @@ struct RooflineTime {
 [[nodiscard]] double layer_seconds(const model::Model& model, const zero::EngineOptions& options,
                                    const DeviceLimits& device);
 
+/// FLOP/s of whole layers, their scan and small kernels included, over those that a large product
+/// alone was measured at. `device`: null where no data sheet is known, as on the CPU.
+[[nodiscard]] double layer_share(const model::Model& model, const zero::EngineOptions& options,
+                                 const DeviceLimits* device);
+
 }  // namespace zt::plan

@@ -13,6 +13,7 @@
 #include "optim/lr_schedule.h"
 #include "plan/choose.h"
 #include "plan/offload_report.h"
+#include "plan/roofline.h"
 #include "train/not_finite.h"
 #include "train/output_dir.h"
 #include "train/outputs.h"
@@ -181,7 +182,9 @@ void RankRun::build_engine() {
   memory_base_ = read_process_memory();
   engine_ = std::make_unique<zero::Engine>(std::move(model_.parts), planned_->options, context_);
   group_.set_operation_names(engine_->operation_names());
-  const auto offload = plan::offload_report(*planned_, engine_->program(), engine_->measure_host());
+  const auto offload =
+      plan::offload_report(*planned_, engine_->program(), engine_->measure_host(),
+                           plan::layer_share(model_.config, planned_->options, target.sheet));
   if (!offload.empty()) say(offload);
   load_weights();
 }
