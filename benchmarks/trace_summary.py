@@ -56,14 +56,15 @@ def kind_of(name):
     return re.sub(r" bucket \d+", "", re.sub(r" [uL]\d+", "", name))
 
 
-def summarise(variant, runs):
+def summarise(variant, runs, streams):
+    """streams: the names of the trace's threads; the first one computes."""
     length = idle = 0.0
     kinds, exposed = collections.defaultdict(lambda: [0, 0.0]), collections.defaultdict(float)
     for run in runs:
-        spans = {tid: [(e["ts"], e["ts"] + e["dur"]) for e in run if e["tid"] == tid] for tid in (0, 1, 2)}
+        spans = {tid: [(e["ts"], e["ts"] + e["dur"]) for e in run if e["tid"] == tid] for tid in streams}
         begin, end = min(e["ts"] for e in run), max(e["ts"] + e["dur"] for e in run)
         length += end - begin
-        idle += (end - begin) - union(spans[0] + spans[1] + spans[2])
+        idle += (end - begin) - union([span for stream in spans.values() for span in stream])
         for event in run:
             entry = kinds[event["tid"], kind_of(event["name"])]
             entry[0] += 1
@@ -73,7 +74,7 @@ def summarise(variant, runs):
     count = len(runs)
     print(f"{variant}: {count} runs, {length / count / 1e3:.2f} ms each")
     for (tid, kind), (number, time) in sorted(kinds.items(), key=lambda item: (item[0][0], -item[1][1])):
-        print(f"  {('compute', 'comm', 'host')[tid]:8s} {kind:12s} {number // count:4d} x {time / number:9.1f} us = {time / count / 1e3:8.2f} ms")
+        print(f"  {streams[tid]:10s} {kind:12s} {number // count:4d} x {time / number:9.1f} us = {time / count / 1e3:8.2f} ms")
     worst = sorted(exposed.items(), key=lambda item: -item[1])[:6]
     print(f"  nothing computes beside: {sum(exposed.values()) / count / 1e3:.2f} ms ("
           + ", ".join(f"{name} {time / count / 1e3:.2f}" for name, time in worst) + f"); nothing runs: {idle / count / 1e3:.2f} ms")
@@ -82,13 +83,15 @@ def summarise(variant, runs):
 def main():
     for path in sys.argv[1:]:
         with open(path, encoding="utf-8") as file:
-            events = [event for event in json.load(file)["traceEvents"] if event["ph"] == "X"]
+            told = json.load(file)["traceEvents"]
+        streams = {event["tid"]: event["args"]["name"] for event in told if event["name"] == "thread_name"}
+        events = [event for event in told if event["ph"] == "X"]
         print(f"{path}: {len(events)} operations")
         by_variant = collections.defaultdict(list)
         for run in runs_of(events):
             by_variant[run[0]["cat"]].append(run)
         for variant, runs in by_variant.items():
-            summarise(variant, runs)
+            summarise(variant, runs, streams)
 
 
 if __name__ == "__main__":
