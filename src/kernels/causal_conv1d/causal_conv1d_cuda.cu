@@ -5,7 +5,8 @@ namespace zt::kernels {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kForwardTokens = 16;  ///< that a thread of the forward walks
+constexpr int kForwardTokens = 32;  ///< that a thread of the forward walks
+constexpr int kForwardBatch = 8, kBatch = 4;  ///< tokens whose loads are under way together
 constexpr int kShare = static_cast<int>(kConvTokens);
 
 struct Parameter {
@@ -37,15 +38,27 @@ struct Inputs {
   int width;
 };
 
-__device__ __forceinline__ float sigmoid(float x) { return 1.0F / (1.0F + __expf(-x)); }
+__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.0F, 1.0F + __expf(-x)); }
 
-/// kCount channels of one row over time: the taps, and the inputs of the last tokens.
+/// Token t of a row, for a thread's channels.
+template <int kCount, typename T>
+__device__ __forceinline__ Pack<T, kCount> load_token(const T* from, std::int64_t stride,
+                                                      std::int64_t token, std::int64_t channel) {
+  return load_pack<T, kCount>(from + token * stride + channel);
+}
+/// Whether token t of a row begins a document.
+template <bool kRestarts, typename T>
+__device__ __forceinline__ bool restarts_at(const Inputs<T>& in, std::int64_t token) {
+  return kRestarts && in.positions[token] == 0;
+}
+
+/// kCount channels of one row over time: the taps, and the inputs of the last tokens, zeros for
+/// those that the newest one does not see.
 template <typename T, int kCount, int kTaps>
 struct Window {
   float weight[kTaps][kCount];  ///< newest token first, zero from the width on
   float bias[kCount];
-  float inputs[kTaps][kCount];  ///< newest token first
-  int seen = 0;                 ///< tokens in the window that the newest one sees
+  float inputs[kTaps][kCount] = {};  ///< newest token first
 
   __device__ __forceinline__ Window(const Inputs<T>& in, std::int64_t channel) {
 #pragma unroll
@@ -53,7 +66,6 @@ struct Window {
       bias[j] = in.bias.data != nullptr ? parameter_at(in.bias, channel + j) : 0.0F;
 #pragma unroll
       for (int back = 0; back < kTaps; ++back) {
-        inputs[back][j] = 0.0F;
         weight[back][j] =
             back < in.width
                 ? parameter_at(in.weight, (channel + j) * in.width + in.width - 1 - back)
@@ -62,29 +74,39 @@ struct Window {
     }
   }
 
-  /// Takes in token t of a row, which may lie before the row's first.
-  __device__ __forceinline__ void take(const Inputs<T>& in, std::int64_t row, std::int64_t t,
-                                       std::int64_t channel) {
-    if (t < 0 && (in.history == nullptr || t < 1 - in.width)) {
-      return;
-    }
-    const bool restart =
-        t >= 0 && in.positions != nullptr && in.positions[row * in.sequence + t] == 0;
-    seen = restart ? 1 : min(seen + 1, in.width);
+  /// Takes in the next token; `restart`: it sees none before it.
+  __device__ __forceinline__ void push(const Pack<T, kCount>& token, bool restart) {
 #pragma unroll
     for (int back = kTaps - 1; back > 0; --back) {
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
-        inputs[back][j] = back < seen ? inputs[back - 1][j] : 0.0F;
+        inputs[back][j] = restart ? 0.0F : inputs[back - 1][j];
       }
     }
-    const T* from =
-        t >= 0 ? in.x + (row * in.sequence + t) * in.x_stride + channel
-               : in.history + (row * (in.width - 1) + in.width - 1 + t) * in.channels + channel;
-    const auto pack = load_pack<T, kCount>(from);
 #pragma unroll
     for (int j = 0; j < kCount; ++j) {
-      inputs[0][j] = to_float(pack.at[j]);
+      inputs[0][j] = to_float(token.at[j]);
+    }
+  }
+
+  /// Takes in the tokens before token `first` of a row, which may lie before the row's first.
+  template <bool kRestarts>
+  __device__ __forceinline__ void push_before(const Inputs<T>& in, std::int64_t row,
+                                              std::int64_t first, std::int64_t channel) {
+#pragma unroll
+    for (int back = kTaps - 1; back > 0; --back) {
+      const std::int64_t t = first - back;
+      if (back >= in.width) {
+        continue;
+      }
+      if (t >= 0) {
+        const std::int64_t token = row * in.sequence + t;
+        push(load_token<kCount>(in.x, in.x_stride, token, channel),
+             restarts_at<kRestarts>(in, token));
+      } else if (in.history != nullptr) {
+        push(load_token<kCount>(in.history, in.channels, (row + 1) * (in.width - 1) + t, channel),
+             false);
+      }
     }
   }
 
@@ -100,7 +122,7 @@ struct Window {
 };
 
 /// Grid: blocks of channel packs x runs of kForwardTokens tokens x rows.
-template <typename T, int kCount, int kTaps>
+template <typename T, int kCount, int kTaps, bool kRestarts>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(Inputs<T> in, T* y, std::int64_t y_stride) {
   const std::int64_t channel =
@@ -109,28 +131,32 @@ __global__ void __launch_bounds__(kThreads)
     return;
   }
   const std::int64_t row = blockIdx.z;
-  const std::int64_t first = static_cast<std::int64_t>(blockIdx.y) * kForwardTokens;
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.y) * kForwardTokens;
+  const std::int64_t end = min(begin + kForwardTokens, in.sequence);
   Window<T, kCount, kTaps> window(in, channel);
+  window.template push_before<kRestarts>(in, row, begin, channel);
+  for (std::int64_t first = begin; first < end; first += kForwardBatch) {
+    Pack<T, kCount> x[kForwardBatch];
+    bool restart[kForwardBatch];
 #pragma unroll
-  for (int back = kTaps - 1; back > 0; --back) {
-    if (back < in.width) {
-      window.take(in, row, first - back, channel);
+    for (int k = 0; k < kForwardBatch; ++k) {
+      const std::int64_t token = row * in.sequence + min(first + k, end - 1);
+      x[k] = load_token<kCount>(in.x, in.x_stride, token, channel);
+      restart[k] = restarts_at<kRestarts>(in, token);
     }
-  }
-#pragma unroll 4
-  for (int i = 0; i < kForwardTokens; ++i) {
-    const std::int64_t t = first + i;
-    if (t >= in.sequence) {
-      return;
-    }
-    window.take(in, row, t, channel);
-    Pack<T, kCount> out;
 #pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      const float sum = window.at(j);
-      out.at[j] = from_float<T>(sum * sigmoid(sum));
+    for (int k = 0; k < kForwardBatch; ++k) {
+      window.push(x[k], restart[k]);
+      Pack<T, kCount> out;
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        const float sum = window.at(j);
+        out.at[j] = from_float<T>(sum * sigmoid(sum));
+      }
+      if (first + k < end) {
+        store_pack(y + (row * in.sequence + first + k) * y_stride + channel, out);
+      }
     }
-    store_pack(y + (row * in.sequence + t) * y_stride + channel, out);
   }
 }
 
@@ -144,9 +170,17 @@ struct Backward {
   float* shares;
 };
 
+/// What a thread of the backward sums.
+template <int kCount, int kTaps>
+struct Gradients {
+  float x[kTaps][kCount] = {};       ///< of the newest token and those before it
+  float weight[kTaps][kCount] = {};  ///< newest token first
+  float bias[kCount] = {};
+};
+
 /// Grid: blocks of channel packs x runs of kConvTokens tokens x rows. A thread walks its run and
-/// the K - 1 tokens after it; grad_x of a token is complete K - 1 tokens later.
-template <typename T, int kCount, int kTaps>
+/// the kTaps - 1 tokens after it; grad_x of a token is complete kTaps - 1 tokens later.
+template <typename T, int kCount, int kTaps, bool kRestarts>
 __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io) {
   const Inputs<T>& in = io.in;
   const std::int64_t channel =
@@ -155,73 +189,62 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> io) {
     return;
   }
   const std::int64_t row = blockIdx.z;
-  const std::int64_t first = static_cast<std::int64_t>(blockIdx.y) * kShare;
-  const std::int64_t end = min(first + kShare, in.sequence);
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.y) * kShare;
+  const std::int64_t end = min(begin + kShare, in.sequence);
   Window<T, kCount, kTaps> window(in, channel);
+  window.template push_before<kRestarts>(in, row, begin, channel);
+  Gradients<kCount, kTaps> grads;
+  int seen = kTaps;  // tokens in the window that the newest one sees, as far as this run goes
+  for (std::int64_t first = begin; first < end + kTaps - 1; first += kBatch) {
+    Pack<T, kCount> x[kBatch], grad_y[kBatch];
+    bool restart[kBatch];
 #pragma unroll
-  for (int back = kTaps - 1; back > 0; --back) {
-    if (back < in.width) {
-      window.take(in, row, first - back, channel);
-    }
-  }
-  float grad_x[kTaps][kCount] = {};  // of the newest token and those before it
-  float grad_weight[kTaps][kCount] = {};
-  float grad_bias[kCount] = {};
-  for (std::int64_t t = first; t < end + in.width - 1; ++t) {
-#pragma unroll
-    for (int back = kTaps - 1; back > 0; --back) {
-#pragma unroll
-      for (int j = 0; j < kCount; ++j) {
-        grad_x[back][j] = grad_x[back - 1][j];
-      }
+    for (int k = 0; k < kBatch; ++k) {
+      const std::int64_t token = row * in.sequence + min(first + k, in.sequence - 1);
+      x[k] = load_token<kCount>(in.x, in.x_stride, token, channel);
+      grad_y[k] = load_token<kCount>(io.grad_y, io.grad_y_stride, token, channel);
+      restart[k] = restarts_at<kRestarts>(in, token);
     }
 #pragma unroll
-    for (int j = 0; j < kCount; ++j) {
-      grad_x[0][j] = 0.0F;
-    }
-    if (t < in.sequence) {
-      window.take(in, row, t, channel);
-      const auto grad_y =
-          load_pack<T, kCount>(io.grad_y + (row * in.sequence + t) * io.grad_y_stride + channel);
-      const bool own = t < end;
+    for (int k = 0; k < kBatch; ++k) {
+      const std::int64_t t = first + k;
+      window.push(x[k], restart[k]);
+      seen = restart[k] ? 1 : min(seen + 1, kTaps);
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
         const float sum = window.at(j);
         const float s = sigmoid(sum);
-        const float grad = to_float(grad_y.at[j]) * fmaf(sum * s, 1.0F - s, s);
-        grad_bias[j] += own ? grad : 0.0F;
+        const float slope = fmaf(sum * s, 1.0F - s, s);
+        const float grad = t < in.sequence ? to_float(grad_y[k].at[j]) * slope : 0.0F;
+        const float own = t < end ? grad : 0.0F;
+        grads.bias[j] += own;
 #pragma unroll
-        for (int back = 0; back < kTaps; ++back) {
-          const float seen = back < window.seen ? grad : 0.0F;
-          grad_x[back][j] = fmaf(window.weight[back][j], seen, grad_x[back][j]);
-          grad_weight[back][j] =
-              fmaf(own ? seen : 0.0F, window.inputs[back][j], grad_weight[back][j]);
+        for (int back = kTaps - 1; back >= 0; --back) {
+          const float through = kRestarts && back >= seen ? 0.0F : grad;
+          const float before = back > 0 ? grads.x[back > 0 ? back - 1 : 0][j] : 0.0F;
+          grads.x[back][j] = fmaf(window.weight[back][j], through, before);
+          grads.weight[back][j] = fmaf(own, window.inputs[back][j], grads.weight[back][j]);
         }
       }
-    }
-    const std::int64_t done = t - (in.width - 1);
-    if (done >= first && done < end) {
-      Pack<T, kCount> out;
+      const std::int64_t done = t - (kTaps - 1);
+      if (done >= begin && done < end) {
+        Pack<T, kCount> out;
 #pragma unroll
-      for (int back = 0; back < kTaps; ++back) {
-        if (back == in.width - 1) {
-#pragma unroll
-          for (int j = 0; j < kCount; ++j) {
-            out.at[j] = from_float<T>(grad_x[back][j]);
-          }
+        for (int j = 0; j < kCount; ++j) {
+          out.at[j] = from_float<T>(grads.x[kTaps - 1][j]);
         }
+        store_pack(io.grad_x + (row * in.sequence + done) * io.grad_x_stride + channel, out);
       }
-      store_pack(io.grad_x + (row * in.sequence + done) * io.grad_x_stride + channel, out);
     }
   }
   float* share = io.shares + (row * gridDim.y + blockIdx.y) * in.channels * (in.width + 1);
 #pragma unroll
   for (int j = 0; j < kCount; ++j) {
-    share[in.channels * in.width + channel + j] = grad_bias[j];
+    share[in.channels * in.width + channel + j] = grads.bias[j];
 #pragma unroll
     for (int back = 0; back < kTaps; ++back) {
       if (back < in.width) {
-        share[(channel + j) * in.width + in.width - 1 - back] = grad_weight[back][j];
+        share[(channel + j) * in.width + in.width - 1 - back] = grads.weight[back][j];
       }
     }
   }
@@ -263,19 +286,26 @@ Inputs<T> inputs_of(const ConvInputs& in, const View& history, const ConvShape& 
           static_cast<int>(shape.width)};
 }
 
-/// Calls body(channels per thread, taps): 4 channels where addresses and strides allow and the
-/// width is at most 4.
+/// Calls body(channels per thread, taps, whether documents begin inside of rows): 4 channels where
+/// addresses and strides allow and the width is at most 4.
 template <typename Body, typename... Strides>
-void dispatch(const ConvShape& shape, bool aligned, Body body, Strides... strides) {
+void dispatch(const ConvShape& shape, bool restarts, bool aligned, Body body, Strides... strides) {
   constexpr int kCount = 4;
   constexpr std::integral_constant<int, 1> kSingle{};
   constexpr std::integral_constant<int, 4> kFour{};
+  const auto with = [&](auto count, auto taps) {
+    if (restarts) {
+      body(count, taps, std::true_type{});
+    } else {
+      body(count, taps, std::false_type{});
+    }
+  };
   if (shape.width > 4) {
-    body(kSingle, std::integral_constant<int, static_cast<int>(kConvMaxWidth)>{});
+    with(kSingle, std::integral_constant<int, static_cast<int>(kConvMaxWidth)>{});
   } else if (aligned && shape.channels % kCount == 0 && ((strides % kCount == 0) && ...)) {
-    body(std::integral_constant<int, kCount>{}, kFour);
+    with(std::integral_constant<int, kCount>{}, kFour);
   } else {
-    body(kSingle, kFour);
+    with(kSingle, kFour);
   }
 }
 
@@ -308,9 +338,10 @@ void causal_conv1d_forward_cuda(const ConvForward& io, const ConvShape& shape, v
     auto* y = io.y.view.as<T>();
     const std::int64_t y_stride = io.y.stride_of(shape.channels);
     dispatch(
-        shape, aligned16(in.x, y, in.history),
-        [&](auto count, auto taps) {
-          launch_kernel("causal_conv1d_forward", forward_kernel<T, count.value, taps.value>,
+        shape, in.positions != nullptr, aligned16(in.x, y, in.history),
+        [&](auto count, auto taps, auto restarts) {
+          launch_kernel("causal_conv1d_forward",
+                        forward_kernel<T, count.value, taps.value, restarts.value>,
                         grid_of(shape, count.value, kForwardTokens), dim3(kThreads), 0, stream, in,
                         y, y_stride);
         },
@@ -331,9 +362,10 @@ void causal_conv1d_backward_cuda(const ConvBackward& io, const ConvShape& shape,
                          io.grad_y.stride_of(shape.channels), io.grad_x.view.as<T>(),
                          io.grad_x.stride_of(shape.channels), shares};
     dispatch(
-        shape, aligned16(at.in.x, at.grad_y, at.grad_x),
-        [&](auto count, auto taps) {
-          launch_kernel("causal_conv1d_backward", backward_kernel<T, count.value, taps.value>,
+        shape, at.in.positions != nullptr, aligned16(at.in.x, at.grad_y, at.grad_x),
+        [&](auto count, auto taps, auto restarts) {
+          launch_kernel("causal_conv1d_backward",
+                        backward_kernel<T, count.value, taps.value, restarts.value>,
                         grid_of(shape, count.value, kShare), dim3(kThreads), 0, stream, at);
         },
         at.in.x_stride, at.grad_y_stride, at.grad_x_stride);
