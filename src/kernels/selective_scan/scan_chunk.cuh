@@ -93,7 +93,7 @@ struct Element {
   float u, raw, z, grad;
 };
 
-/// The operands of one column from one token on.
+/// The operands of neighbouring columns from one token on.
 template <typename T>
 struct Column {
   const T *u, *delta, *z, *grad;
@@ -103,34 +103,44 @@ struct Column {
         delta(io.in.delta.at(token, column)),
         z(io.in.z.at(token, column)),
         grad(io.grad_y.at(token, column)) {}
-  __device__ __forceinline__ Element load(const Backward<T>& io, int t) const {
-    using Operand = Rows<const T>;
-    return {to_float(*Operand::down(u, t, io.in.u.stride)),
-            to_float(*Operand::down(delta, t, io.in.delta.stride)),
-            to_float(*Operand::down(z, t, io.in.z.stride)),
-            to_float(*Operand::down(grad, t, io.grad_y.stride))};
+  template <int kWidth>
+  __device__ __forceinline__ void load(const Backward<T>& io, int t, Element (&to)[kWidth]) const {
+    const auto pack = [t](const T* from, int stride) {
+      return load_pack<T, kWidth>(Rows<const T>::down(from, t, stride));
+    };
+    const auto u_at = pack(u, io.in.u.stride), raw_at = pack(delta, io.in.delta.stride),
+               z_at = pack(z, io.in.z.stride), grad_at = pack(grad, io.grad_y.stride);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      to[k] = {to_float(u_at.at[k]), to_float(raw_at.at[k]), to_float(z_at.at[k]),
+               to_float(grad_at.at[k])};
+    }
   }
 };
 
 /// Everything of a chunk that does not depend on the states; zeros after its last token. Loads are
 /// not conditional, so that several are under way together.
-template <typename T, int kStates, int kGroups>
+template <typename T, int kStates, int kGroups, int kWidth>
 __device__ __forceinline__ void load_chunk(Shared<kStates, kGroups>& shared, const Backward<T>& io,
-                                           int token, int count, int column, float bias) {
+                                           int token, int count,
+                                           const Share<kStates, kGroups, kWidth>& own) {
   using At = Place<kStates, kGroups>;
-  const int own = static_cast<int>(threadIdx.x) / At::kChannels;
-  const bool valid = column < io.in.channels;
-  const Column<T> from(io, token, valid ? column : 0);
+  constexpr int kRows = Share<kStates, kGroups, kWidth>::kRows;
+  const Column<T> from(io, token, own.valid ? own.column : 0);
 #pragma unroll 8
-  for (int turn = 0; turn < kChunk / kGroups; ++turn) {
-    const int t = turn * kGroups + own;
-    const bool inside = valid && t < count;
-    const Element at = from.load(io, min(t, count - 1));
-    const float step = softplus(at.raw + bias);
-    const float grad = io.in.gated ? at.grad * (at.z * sigmoid(at.z)) : at.grad;
-    shared.steps[t][static_cast<int>(threadIdx.x) % At::kChannels] =
-        inside ? float2{step, step * at.u} : float2{0.0F, 0.0F};
-    shared.grad[t][static_cast<int>(threadIdx.x) % At::kChannels] = inside ? grad : 0.0F;
+  for (int turn = 0; turn < kChunk / kRows; ++turn) {
+    const int t = turn * kRows + own.row;
+    const bool inside = own.valid && t < count;
+    Element elements[kWidth];
+    from.load(io, min(t, count - 1), elements);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      const Element& it = elements[k];
+      const float step = softplus(it.raw + own.bias[k]);
+      const float grad = io.in.gated ? it.grad * (it.z * sigmoid(it.z)) : it.grad;
+      shared.steps[t][own.at + k] = inside ? float2{step, step * it.u} : float2{0.0F, 0.0F};
+      shared.grad[t][own.at + k] = inside ? grad : 0.0F;
+    }
   }
   load_columns<T, kChunk, At::kColumns>(io.in.b, token, count, io.in.states, &shared.b[0][0]);
   load_columns<T, kChunk, At::kColumns>(io.in.c, token, count, io.in.states, &shared.c[0][0]);

@@ -155,6 +155,31 @@ struct Place {
         state(group * kStates) {}
 };
 
+/// What a thread reads and writes of the operands: kWidth neighbouring columns of every kRows-th
+/// token. More than one only where neighbours lie aligned in all of them.
+template <int kStates, int kGroups, int kWidth>
+struct Share {
+  static constexpr int kAcross = Place<kStates, kGroups>::kChannels / kWidth;
+  static constexpr int kRows = kThreads / kAcross;
+
+  int row, at, column;  ///< first token, first column in the block and of all
+  bool valid;
+  float skip[kWidth], bias[kWidth];
+
+  template <typename T>
+  __device__ __forceinline__ Share(const Inputs<T>& in, int first_channel)
+      : row(static_cast<int>(threadIdx.x) / kAcross),
+        at(static_cast<int>(threadIdx.x) % kAcross * kWidth),
+        column(first_channel + at),
+        valid(column < in.channels) {
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      skip[k] = valid ? parameter_at(in.skip, column + k) : 0.0F;
+      bias[k] = valid && in.bias.data != nullptr ? parameter_at(in.bias, column + k) : 0.0F;
+    }
+  }
+};
+
 /// kStates neighbouring floats of shared memory, 16 bytes at a time.
 template <int kStates>
 __device__ __forceinline__ void load_states(const float* from, float (&to)[kStates]) {
@@ -252,6 +277,14 @@ void dispatch_states(const ScanShape& shape, Body body) {
 __device__ __forceinline__ float restart_exponent(const std::int64_t* positions, int token,
                                                   bool inside) {
   return positions != nullptr && inside && positions[token] == 0 ? -1e30F : 0.0F;
+}
+
+/// Whether two neighbouring elements from an even column on lie aligned in every row.
+template <typename T>
+bool pairs(const Rows<T>& rows) {
+  constexpr std::uintptr_t kPair = 2 * sizeof(T);
+  return reinterpret_cast<std::uintptr_t>(rows.data) % kPair == 0 &&
+         static_cast<std::uintptr_t>(rows.stride) % kPair == 0;
 }
 
 /// Lets a kernel take `bytes` of dynamic shared memory.

@@ -10,10 +10,15 @@ using namespace scan;
 /// What a thread carries from the last token to the first.
 template <int kStates>
 struct Carried {
-  float a[kStates];                ///< A log2(e)
-  float state[kStates] = {};       ///< gradient that reaches h_t from later tokens
-  float grad_a[kStates] = {};      ///< sum over tokens of g decay h delta
-  float skip = 0.0F, bias = 0.0F;  ///< sums of this thread's column
+  float a[kStates];            ///< A log2(e)
+  float state[kStates] = {};   ///< gradient that reaches h_t from later tokens
+  float grad_a[kStates] = {};  ///< sum over tokens of g decay h delta
+};
+
+/// Sums over tokens of a thread's columns.
+template <int kWidth>
+struct ColumnSums {
+  float skip[kWidth] = {}, bias[kWidth] = {};
 };
 
 /// The adjoint of a piece, whose states before it and after each token are in registers.
@@ -47,14 +52,14 @@ __device__ __forceinline__ void reverse_piece(Shared<kStates, kGroups>& shared,
       for (int j = 0; j < kStates; ++j) {
         const float h = i > 0 ? after[i > 0 ? i - 1 : 0][j] : before[j];
         const float g = fmaf(c[j], grad, carried.state[j]);
-        const float kept = g * (decay[i][j] * h);
+        carried.state[j] = g * decay[i][j];
+        const float kept = carried.state[j] * h;
         sum[k] = fmaf(c[j], after[i][j], sum[k]);
         share_c[j] = grad * after[i][j];
         share_b[j] = g * step.y;
         through_b[k] = fmaf(g, b[j], through_b[k]);
         through_decay[k] = fmaf(kept, carried.a[j], through_decay[k]);
         carried.grad_a[j] = fmaf(kept, step.x, carried.grad_a[j]);
-        carried.state[j] = g * decay[i][j];
       }
 #pragma unroll
       for (int j = 0; j < kStates; j += 4) {
@@ -104,52 +109,64 @@ __device__ __forceinline__ void store_shares(const Shared<kStates, kGroups>& sha
   }
 }
 
-/// grad_u, grad_delta, grad_z and y of one element, from the sums over states. Token `t` of the
-/// chunk, `i` of the piece.
-template <typename T, int kStates, int kGroups>
-__device__ __forceinline__ void store_element(const Shared<kStates, kGroups>& shared,
-                                              const Backward<T>& io, int token, int column, int t,
-                                              int i, float skip, float bias, const Element& at,
-                                              Carried<kStates>& carried) {
-  const int own = static_cast<int>(threadIdx.x) % Place<kStates, kGroups>::kChannels;
-  const float through_b = shared.sums[0][i][own];
-  const float through_decay = kLn2 * shared.sums[1][i][own];
-  const float grad = shared.grad[t][own];
-  const float grad_u = fmaf(shared.steps[t][own].x, through_b, skip * grad);
-  const float grad_delta = fmaf(through_b, at.u, through_decay) * sigmoid(at.raw + bias);
-  float y = fmaf(skip, at.u, shared.sums[2][i][own]);
-  carried.skip = fmaf(grad, at.u, carried.skip);
-  carried.bias += grad_delta;
-  *io.grad_u.at(token, column) = from_float<T>(grad_u);
-  *io.grad_delta.at(token, column) = from_float<T>(grad_delta);
+/// grad_u, grad_delta, grad_z and y of neighbouring elements, from the sums over states. Token `t`
+/// of the chunk, `i` of the piece.
+template <typename T, int kStates, int kGroups, int kWidth>
+__device__ __forceinline__ void store_elements(const Shared<kStates, kGroups>& shared,
+                                               const Backward<T>& io, int token, int t, int i,
+                                               const Share<kStates, kGroups, kWidth>& own,
+                                               const Element (&elements)[kWidth],
+                                               ColumnSums<kWidth>& sums) {
+  Pack<T, kWidth> u, delta, z, y;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) {
+    const Element& at = elements[k];
+    const int column = own.at + k;
+    const float through_b = shared.sums[0][i][column];
+    const float through_decay = kLn2 * shared.sums[1][i][column];
+    const float grad = shared.grad[t][column];
+    const float grad_delta = fmaf(through_b, at.u, through_decay) * sigmoid(at.raw + own.bias[k]);
+    float out = fmaf(own.skip[k], at.u, shared.sums[2][i][column]);
+    sums.skip[k] = fmaf(grad, at.u, sums.skip[k]);
+    sums.bias[k] += grad_delta;
+    u.at[k] = from_float<T>(fmaf(shared.steps[t][column].x, through_b, own.skip[k] * grad));
+    delta.at[k] = from_float<T>(grad_delta);
+    if (io.in.gated) {
+      const float s = sigmoid(at.z);
+      const float open = at.z * s;
+      z.at[k] = from_float<T>(at.grad * out * fmaf(open, 1.0F - s, s));
+      out *= open;
+    }
+    y.at[k] = from_float<T>(out);
+  }
+  store_pack(io.grad_u.at(token, own.column), u);
+  store_pack(io.grad_delta.at(token, own.column), delta);
   if (io.in.gated) {
-    const float s = sigmoid(at.z);
-    const float open = at.z * s;
-    *io.grad_z.at(token, column) = from_float<T>(at.grad * y * fmaf(open, 1.0F - s, s));
-    y *= open;
+    store_pack(io.grad_z.at(token, own.column), z);
   }
   if (io.y.data != nullptr) {
-    *io.y.at(token, column) = from_float<T>(y);
+    store_pack(io.y.at(token, own.column), y);
   }
 }
 
 /// One piece: forward from `before`, backward, then what the block writes of it.
-template <typename T, int kStates, int kGroups>
+template <typename T, int kStates, int kGroups, int kWidth>
 __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
                                           const Place<kStates, kGroups>& at, const Backward<T>& io,
-                                          int token, int count, int first, int column, float skip,
-                                          float bias, const float (&before)[kStates],
-                                          Carried<kStates>& carried) {
+                                          int token, int count, int first,
+                                          const Share<kStates, kGroups, kWidth>& own,
+                                          const float (&before)[kStates], Carried<kStates>& carried,
+                                          ColumnSums<kWidth>& sums) {
   constexpr int kTokens = kPiece<kStates>;
-  constexpr int kItems = kTokens > kGroups ? kTokens / kGroups : 1;
+  constexpr int kRows = Share<kStates, kGroups, kWidth>::kRows;
+  constexpr int kItems = kTokens > kRows ? kTokens / kRows : 1;
   constexpr bool kExact = sizeof(T) == 4;
-  const int own = static_cast<int>(threadIdx.x) / Place<kStates, kGroups>::kChannels;
-  const bool valid = column < io.in.channels && own < kTokens;
-  const Column<T> from(io, token, valid ? column : 0);
-  Element elements[kItems];
+  const bool valid = own.valid && own.row < kTokens;
+  const Column<T> from(io, token, valid ? own.column : 0);
+  Element elements[kItems][kWidth];
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
-    elements[k] = from.load(io, min(first + own + k * kGroups, count - 1));
+    from.load(io, min(first + own.row + k * kRows, count - 1), elements[k]);
   }
   float decay[kTokens][kStates], after[kTokens][kStates];
 #pragma unroll
@@ -168,22 +185,24 @@ __device__ __forceinline__ void run_piece(Shared<kStates, kGroups>& shared,
                io.token_sums + (blockIdx.x * tokens + token + first) * 2 * io.in.states);
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
-    const int i = own + k * kGroups;
+    const int i = own.row + k * kRows;
     if (valid && first + i < count) {
-      store_element(shared, io, token + first + i, column, first + i, i, skip, bias, elements[k],
-                    carried);
+      store_elements(shared, io, token + first + i, first + i, i, own, elements[k], sums);
     }
   }
 }
 
 /// The block's sums over its tokens: [row, segment][D*N | D | D].
-template <typename T, int kStates, int kGroups>
+template <typename T, int kStates, int kGroups, int kWidth>
 __device__ __forceinline__ void store_channel_sums(Shared<kStates, kGroups>& shared,
                                                    const Place<kStates, kGroups>& at,
-                                                   const Backward<T>& io, int channel, int column,
-                                                   const Carried<kStates>& carried) {
+                                                   const Backward<T>& io, int first_channel,
+                                                   const Share<kStates, kGroups, kWidth>& own,
+                                                   const Carried<kStates>& carried,
+                                                   const ColumnSums<kWidth>& sums) {
   const std::int64_t channels = io.in.channels;
   const std::int64_t states = io.in.states;
+  const int channel = first_channel + at.channel;
   float* to = io.channel_sums + part_of_block() * channels * (states + 2);
   if (channel < channels) {
 #pragma unroll
@@ -193,15 +212,18 @@ __device__ __forceinline__ void store_channel_sums(Shared<kStates, kGroups>& sha
       }
     }
   }
-  constexpr int kChannels = Place<kStates, kGroups>::kChannels;
-  auto* sums = &shared.steps[0][0];
-  sums[threadIdx.x] = {carried.skip, carried.bias};
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) {
+    shared.steps[own.row][own.at + k] = {sums.skip[k], sums.bias[k]};
+  }
   __syncthreads();
-  if (threadIdx.x < kChannels && column < channels) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int column = first_channel + thread;
+  if (thread < Place<kStates, kGroups>::kChannels && column < channels) {
     float2 total{0.0F, 0.0F};
 #pragma unroll
-    for (int k = 0; k < kGroups; ++k) {
-      const float2 part = sums[k * kChannels + static_cast<int>(threadIdx.x)];
+    for (int row = 0; row < Share<kStates, kGroups, kWidth>::kRows; ++row) {
+      const float2 part = shared.steps[row][thread];
       total.x += part.x;
       total.y += part.y;
     }
@@ -212,7 +234,7 @@ __device__ __forceinline__ void store_channel_sums(Shared<kStates, kGroups>& sha
 
 /// Grid: blocks of channels x rows x segments. Chunks of a segment from last to first: the states
 /// before each piece, from the chunk's saved one; then piece after piece from the last on.
-template <typename T, int kStates, int kGroups>
+template <typename T, int kStates, int kGroups, int kWidth>
 __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 : 1)
     backward_kernel(Backward<T> io) {
   extern __shared__ float4 dynamic_shared[];
@@ -224,11 +246,9 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
   const int row = static_cast<int>(blockIdx.y);
   const int first_channel = static_cast<int>(blockIdx.x) * At::kChannels;
   const int channel = first_channel + at.channel;
-  const int column = first_channel + static_cast<int>(threadIdx.x) % At::kChannels;
-  const bool valid = column < in.channels;
-  const float skip = valid ? parameter_at(in.skip, column) : 0.0F;
-  const float bias = valid && in.bias.data != nullptr ? parameter_at(in.bias, column) : 0.0F;
+  const Share<kStates, kGroups, kWidth> own(in, first_channel);
   Carried<kStates> carried;
+  ColumnSums<kWidth> sums;
   load_decays(in.a_log, channel, in.channels, at.state, in.states, carried.a);
   if (io.carries != nullptr) {
     load_saved(io.carries + part_of_block() * in.channels * in.states, channel, at.state,
@@ -241,7 +261,7 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
     const float* saved =
         io.states + (static_cast<std::int64_t>(row) * io.chunks + chunk) * in.channels * in.states;
     __syncthreads();  // the chunk before is done
-    load_chunk<T>(shared, io, token, count, column, bias);
+    load_chunk(shared, io, token, count, own);
     if (chunk > 0) {
       prefetch_chunk(io, token - kChunk, first_channel);
     }
@@ -265,11 +285,11 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 && sizeof(T) == 2 ? 2 :
       } else if (piece + 1 < pieces) {
         load_states(shared.before[piece - 1][threadIdx.x], h);
       }
-      run_piece(shared, at, io, token, count, piece * kTokens, column, skip, bias, h, carried);
+      run_piece(shared, at, io, token, count, piece * kTokens, own, h, carried, sums);
     }
   }
   __syncthreads();
-  store_channel_sums(shared, at, io, channel, column, carried);
+  store_channel_sums(shared, at, io, first_channel, own, carried, sums);
 }
 
 /// grad_b and grad_c: the blocks' shares in block order, rounded once.
@@ -296,10 +316,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <typename T, int kStates, int kGroups>
+template <int kStates, int kGroups, int kWidth, typename T>
 void launch(const Backward<T>& io, const ScanShape& shape, const ScanPlan& plan, void* stream) {
   constexpr std::size_t kBytes = sizeof(Shared<kStates, kGroups>);
-  const auto kernel = backward_kernel<T, kStates, kGroups>;
+  const auto kernel = backward_kernel<T, kStates, kGroups, kWidth>;
   allow_shared("selective_scan_backward", kernel, kBytes);
   launch_kernel("selective_scan_backward", kernel,
                 dim3(static_cast<unsigned>(plan.blocks), static_cast<unsigned>(shape.batch),
@@ -351,8 +371,12 @@ void selective_scan_backward_cuda(const ScanBackward& io, const ScanShape& shape
                          carries,
                          static_cast<int>(plan.chunks),
                          static_cast<int>(plan.segment_chunks)};
+    const bool paired = shape.channels % 2 == 0 && pairs(at.in.u) && pairs(at.in.delta) &&
+                        pairs(at.in.z) && pairs(at.grad_y) && pairs(at.grad_u) &&
+                        pairs(at.grad_delta) && pairs(at.grad_z) && pairs(at.y);
     dispatch_states(shape, [&](auto states, auto groups) {
-      launch<T, states.value, groups.value>(at, shape, plan, stream);
+      paired ? launch<states.value, groups.value, 2>(at, shape, plan, stream)
+             : launch<states.value, groups.value, 1>(at, shape, plan, stream);
     });
     const std::int64_t tokens = shape.batch * shape.sequence;
     launch_kernel("selective_scan_backward", token_sums_kernel<T>,

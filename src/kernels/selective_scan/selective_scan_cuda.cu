@@ -33,22 +33,26 @@ struct Forward {
 };
 
 /// softplus(delta) and its product with u for `count` tokens from `token` on; zeros after them.
-template <typename T, int kStates, int kGroups>
+template <typename T, int kStates, int kGroups, int kWidth>
 __device__ __forceinline__ void load_tile(Shared<kStates, kGroups>& shared, const Inputs<T>& in,
-                                          int token, int count, int column, float bias) {
+                                          int token, int count,
+                                          const Share<kStates, kGroups, kWidth>& own) {
   using At = Place<kStates, kGroups>;
-  const int own = static_cast<int>(threadIdx.x) / At::kChannels;
-  const bool valid = column < in.channels;
-  const T* u_row = in.u.at(token, valid ? column : 0);
-  const T* delta_row = in.delta.at(token, valid ? column : 0);
+  constexpr int kRows = Share<kStates, kGroups, kWidth>::kRows;
+  const T* u_row = in.u.at(token, own.valid ? own.column : 0);
+  const T* delta_row = in.delta.at(token, own.valid ? own.column : 0);
 #pragma unroll
-  for (int turn = 0; turn < kTile / kGroups; ++turn) {
-    const int t = turn * kGroups + own;
+  for (int turn = 0; turn < kTile / kRows; ++turn) {
+    const int t = turn * kRows + own.row;
     const int from = min(t, count - 1);
-    const float u = to_float(*in.u.down(u_row, from, in.u.stride));
-    const float step = softplus(to_float(*in.delta.down(delta_row, from, in.delta.stride)) + bias);
-    shared.steps[t][static_cast<int>(threadIdx.x) % At::kChannels] =
-        valid && t < count ? float2{step, step * u} : float2{0.0F, 0.0F};
+    const auto u = load_pack<T, kWidth>(in.u.down(u_row, from, in.u.stride));
+    const auto delta = load_pack<T, kWidth>(in.delta.down(delta_row, from, in.delta.stride));
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      const float step = softplus(to_float(delta.at[k]) + own.bias[k]);
+      shared.steps[t][own.at + k] =
+          own.valid && t < count ? float2{step, step * to_float(u.at[k])} : float2{0.0F, 0.0F};
+    }
   }
   load_columns<T, kTile, At::kColumns>(in.b, token, count, in.states, &shared.b[0][0]);
   load_columns<T, kTile, At::kColumns>(in.c, token, count, in.states, &shared.c[0][0]);
@@ -106,27 +110,32 @@ __device__ __forceinline__ void scan_tile(Shared<kStates, kGroups>& shared,
 }
 
 /// y of a tile: the skip and the gate.
-template <typename T, int kStates, int kGroups>
+template <typename T, int kStates, int kGroups, int kWidth>
 __device__ __forceinline__ void store_tile(const Shared<kStates, kGroups>& shared,
-                                           const Forward<T>& io, int token, int count, int column,
-                                           float skip) {
-  using At = Place<kStates, kGroups>;
-  const int own = static_cast<int>(threadIdx.x) / At::kChannels;
-  if (column >= io.in.channels) {
+                                           const Forward<T>& io, int token, int count,
+                                           const Share<kStates, kGroups, kWidth>& own) {
+  constexpr int kRows = Share<kStates, kGroups, kWidth>::kRows;
+  if (!own.valid) {
     return;
   }
-  const T* u_row = io.in.u.at(token, column);
-  const T* z_row = io.in.z.at(token, column);
-  T* y_row = io.y.at(token, column);
+  const T* u_row = io.in.u.at(token, own.column);
+  const T* z_row = io.in.z.at(token, own.column);
+  T* y_row = io.y.at(token, own.column);
 #pragma unroll
-  for (int turn = 0; turn < kTile / kGroups; ++turn) {
-    const int t = turn * kGroups + own;
+  for (int turn = 0; turn < kTile / kRows; ++turn) {
+    const int t = turn * kRows + own.row;
     const int from = min(t, count - 1);
-    const float u = to_float(*io.in.u.down(u_row, from, io.in.u.stride));
-    const float z = to_float(*io.in.z.down(z_row, from, io.in.z.stride));
-    const float y = fmaf(skip, u, shared.sums[t][static_cast<int>(threadIdx.x) % At::kChannels]);
+    const auto u = load_pack<T, kWidth>(io.in.u.down(u_row, from, io.in.u.stride));
+    const auto z = load_pack<T, kWidth>(io.in.z.down(z_row, from, io.in.z.stride));
+    Pack<T, kWidth> out;
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      const float y = fmaf(own.skip[k], to_float(u.at[k]), shared.sums[t][own.at + k]);
+      const float gate = to_float(z.at[k]);
+      out.at[k] = from_float<T>(io.in.gated ? y * (gate * sigmoid(gate)) : y);
+    }
     if (t < count) {
-      *io.y.down(y_row, t, io.y.stride) = from_float<T>(io.in.gated ? y * (z * sigmoid(z)) : y);
+      store_pack(io.y.down(y_row, t, io.y.stride), out);
     }
   }
 }
@@ -146,7 +155,7 @@ __device__ __forceinline__ void save_state(float* to, int channel, int state, in
 }
 
 /// Grid: blocks of channels x rows x segments. A block scans one segment of its channels.
-template <typename T, int kStates, int kGroups>
+template <typename T, int kStates, int kGroups, int kWidth>
 __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel(Forward<T> io) {
   extern __shared__ float4 dynamic_shared[];
   auto& shared = *reinterpret_cast<Shared<kStates, kGroups>*>(dynamic_shared);
@@ -158,10 +167,7 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel
   const int end = begin + min(io.segment, in.sequence - begin);
   const int first_channel = static_cast<int>(blockIdx.x) * At::kChannels;
   const int channel = first_channel + at.channel;
-  const int column = first_channel + static_cast<int>(threadIdx.x) % At::kChannels;
-  const bool valid = column < in.channels;
-  const float skip = valid ? parameter_at(in.skip, column) : 0.0F;
-  const float bias = valid && in.bias.data != nullptr ? parameter_at(in.bias, column) : 0.0F;
+  const Share<kStates, kGroups, kWidth> own(in, first_channel);
   float a[kStates];
   load_decays(in.a_log, channel, in.channels, at.state, in.states, a);
   float h[kStates] = {};
@@ -181,22 +187,22 @@ __global__ void __launch_bounds__(kThreads, kStates == 4 ? 4 : 2) forward_kernel
       save_state(io.states + (row * io.chunks + first / kScanChunk) * row_states, channel, at.state,
                  in.channels, in.states, h);
     }
-    load_tile<T>(shared, in, token, count, column, bias);
+    load_tile(shared, in, token, count, own);
     prefetch_tile(in, token + kTile, in.sequence - first - kTile, first_channel);
     __syncthreads();
     scan_tile(shared, at, a, h);
     __syncthreads();
-    store_tile<T>(shared, io, token, count, column, skip);
+    store_tile(shared, io, token, count, own);
   }
   if (io.final_state != nullptr && blockIdx.z + 1 == gridDim.z) {
     save_state(io.final_state + row * row_states, channel, at.state, in.channels, in.states, h);
   }
 }
 
-template <typename T, int kStates, int kGroups>
+template <int kStates, int kGroups, int kWidth, typename T>
 void launch(const Forward<T>& io, const ScanShape& shape, const ScanPlan& plan, void* stream) {
   constexpr std::size_t kBytes = sizeof(Shared<kStates, kGroups>);
-  const auto kernel = forward_kernel<T, kStates, kGroups>;
+  const auto kernel = forward_kernel<T, kStates, kGroups, kWidth>;
   allow_shared("selective_scan_forward", kernel, kBytes);
   launch_kernel("selective_scan_forward", kernel,
                 dim3(static_cast<unsigned>(plan.blocks), static_cast<unsigned>(shape.batch),
@@ -227,8 +233,11 @@ void selective_scan_forward_cuda(const ScanForward& io, const ScanShape& shape, 
         optional(io.final_state),
         plan.chunks,
         static_cast<int>(std::min(plan.segment_chunks * kScanChunk, shape.sequence))};
+    const bool paired = shape.channels % 2 == 0 && pairs(at.in.u) && pairs(at.in.delta) &&
+                        pairs(at.in.z) && pairs(at.y);
     dispatch_states(shape, [&](auto states, auto groups) {
-      launch<T, states.value, groups.value>(at, shape, plan, stream);
+      paired ? launch<states.value, groups.value, 2>(at, shape, plan, stream)
+             : launch<states.value, groups.value, 1>(at, shape, plan, stream);
     });
   });
 }
