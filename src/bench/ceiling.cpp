@@ -100,7 +100,7 @@ class Step {
   bool cuda_;
   at::TensorOptions compute_, grads_;
   kernels::AttentionShape shape_;
-  at::Tensor q_, k_, v_, out_, lse_, grad_out_, grad_q_, grad_k_, grad_v_;
+  kernels::AttentionBackward attention_;  ///< what both directions work on
 };
 
 at::Tensor heads_first(const at::Tensor& tensor) { return tensor.transpose(1, 2); }
@@ -108,34 +108,35 @@ at::Tensor heads_first(const at::Tensor& tensor) { return tensor.transpose(1, 2)
 void Step::attention_forward() {
   if (!cuda_ || options_.zero.deterministic || options_.precision.compute == DType::f32) {
     attend([this](const Launch& launch) {
-      kernels::attention_forward(q_, k_, v_, {}, out_, lse_, shape_, options_.zero.deterministic,
-                                 launch);
+      const auto& a = attention_;
+      kernels::attention_forward(a.q, a.k, a.v, {}, a.out, a.log_sum_exp, shape_,
+                                 options_.zero.deterministic, launch);
     });
     return;
   }
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape_.head_dim));
   attend([this, scale](const Launch&) {
-    (void)at::_scaled_dot_product_cudnn_attention(heads_first(q_), heads_first(k_), heads_first(v_),
-                                                  {}, true, 0.0, true, false, scale);
+    const auto& a = attention_;
+    (void)at::_scaled_dot_product_cudnn_attention(
+        heads_first(a.q), heads_first(a.k), heads_first(a.v), {}, true, 0.0, true, false, scale);
   });
 }
 
 void Step::attention_backward() {
   if (!cuda_ || options_.zero.deterministic || options_.precision.compute == DType::f32) {
     attend([this](const Launch& launch) {
-      kernels::attention_backward(
-          {q_, k_, v_, {}, out_, lse_, grad_out_, grad_q_, grad_k_, grad_v_}, shape_,
-          options_.zero.deterministic, launch);
+      kernels::attention_backward(attention_, shape_, options_.zero.deterministic, launch);
     });
     return;
   }
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape_.head_dim));
-  const auto no_rng = at::empty({}, q_.options().dtype(at::kLong));
+  const auto no_rng = at::empty({}, attention_.q.options().dtype(at::kLong));
   attend([this, scale, no_rng](const Launch&) {
+    const auto& a = attention_;
     (void)at::_scaled_dot_product_cudnn_attention_backward(
-        heads_first(grad_out_), heads_first(q_), heads_first(k_), heads_first(v_),
-        heads_first(out_), lse_.unsqueeze(-1), no_rng, no_rng, {}, {}, {}, shape_.sequence,
-        shape_.sequence, 0.0, true, scale);
+        heads_first(a.grad_out), heads_first(a.q), heads_first(a.k), heads_first(a.v),
+        heads_first(a.out), a.log_sum_exp.unsqueeze(-1), no_rng, no_rng, {}, {}, {},
+        shape_.sequence, shape_.sequence, 0.0, true, scale);
   });
 }
 
@@ -150,10 +151,13 @@ void Step::list() {
   const auto heads = [&](std::int64_t count) {
     return random({shape.batch, shape.sequence, count, model_.head_dim});
   };
-  q_ = heads(model_.heads), out_ = heads(model_.heads), grad_out_ = heads(model_.heads);
-  k_ = heads(model_.kv_heads), v_ = heads(model_.kv_heads);
-  grad_q_ = heads(model_.heads), grad_k_ = heads(model_.kv_heads), grad_v_ = heads(model_.kv_heads);
-  lse_ = at::zeros({shape.batch, model_.heads, shape.sequence}, compute_.dtype(at::kFloat)).add_(5);
+  auto& a = attention_;
+  a.q = heads(model_.heads), a.out = heads(model_.heads), a.grad_out = heads(model_.heads);
+  a.k = heads(model_.kv_heads), a.v = heads(model_.kv_heads);
+  a.grad_q = heads(model_.heads), a.grad_k = heads(model_.kv_heads),
+  a.grad_v = heads(model_.kv_heads);
+  a.log_sum_exp =
+      at::zeros({shape.batch, model_.heads, shape.sequence}, compute_.dtype(at::kFloat)).add_(5);
   const auto forward_of = [&](std::int64_t layer, bool whole) {
     forward(qkv, layer);
     attention_forward();

@@ -98,10 +98,11 @@ class Row {
 
   RowResult run() {
     RowResult result;
+    std::int64_t allocations = 0;  // up to the second step
     for (int i = 0; i < flags_.warmup; ++i) {
       const double loss = step();
       if (i == 0) result.first_loss = loss;
-      if (i == 1) allocations_ = memory::library_allocations(context_.device);
+      if (i == 1) allocations = memory::library_allocations(context_.device);
     }
     for (int i = 0; i < flags_.steps; ++i) {
       const double begin = now_seconds();
@@ -110,7 +111,7 @@ class Row {
       result.seconds.push_back(now_seconds() - begin);
     }
     if (flags_.warmup >= 2) {
-      result.allocations = memory::library_allocations(context_.device) - allocations_;
+      result.allocations = memory::library_allocations(context_.device) - allocations;
     }
     result.arena = engine_->program().device_arena;
     result.library = engine_->library_peak();
@@ -218,7 +219,6 @@ class Row {
   std::unique_ptr<zero::Engine> engine_;
   std::vector<layer::Batch> batches_;
   std::size_t next_ = 0;
-  std::int64_t allocations_ = 0;
   bool setup_graphs_ = false;
 };
 

@@ -95,6 +95,52 @@ struct Span {
   Event<true> begin, end;
 };
 
+/// When the operations of the last list began and ended, where that is measured.
+class Spans {
+ public:
+  /// From the next list on.
+  void measure(bool on) { on_ = on; }
+  [[nodiscard]] bool on() const { return on_; }
+
+  void prepare(std::size_t num_operations) {
+    if (on_ && spans_.size() < num_operations) spans_.resize(num_operations);
+    list_measured_ = on_;
+  }
+  /// A captured list runs again.
+  void replay(bool measured) { list_measured_ = measured; }
+
+  void record_list(cudaStream_t stream, bool capturing) {
+    if (on_) list_began_.record(stream, capturing);
+  }
+  void record(int index, cudaStream_t stream, bool begin, bool capturing = false) {
+    if (!on_) return;
+    const std::lock_guard lock(mutex_);
+    auto& span = spans_[static_cast<std::size_t>(index)];
+    (begin ? span.begin : span.end).record(stream, capturing);
+  }
+
+  /// `queue_of`: by operation. Every operation is complete.
+  [[nodiscard]] std::vector<OperationTime> times(const std::vector<int>& queue_of) {
+    std::vector<OperationTime> result;
+    if (!list_measured_) return result;
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < queue_of.size(); ++i) {
+      if (queue_of[i] == kUnused) continue;
+      result.push_back({static_cast<int>(i), queue_of[i],
+                        spans_[i].begin.seconds_since(list_began_),
+                        spans_[i].end.seconds_since(list_began_)});
+    }
+    return result;
+  }
+
+ private:
+  bool on_ = false;             ///< lists from now on
+  bool list_measured_ = false;  ///< the last list
+  Event<true> list_began_;
+  std::mutex mutex_;
+  std::vector<Span> spans_;  ///< by operation; threads record theirs
+};
+
 class CudaQueues final : public Queues {
  public:
   explicit CudaQueues(int device_index) : device_index_(device_index) {
@@ -113,7 +159,7 @@ class CudaQueues final : public Queues {
     prepare(count);
     auto& began = current().began;
     if (capturing_) {
-      if (measured_) list_began_.record(streams_[0], true);
+      spans_.record_list(streams_[0], true);
       began[kComputeQueue].record(streams_[kComputeQueue]);
       began[kComputeQueue].block(streams_[kCommQueue]);
       return;
@@ -128,7 +174,7 @@ class CudaQueues final : public Queues {
       }
     }
     for (const auto stream : streams_) tail(2).block(stream);
-    if (measured_) list_began_.record(streams_[0]);
+    spans_.record_list(streams_[0], false);
   }
 
   void submit(int queue, int index, const After& after, bool waited_on, const Work& work) override {
@@ -150,9 +196,9 @@ class CudaQueues final : public Queues {
     for (const int wait : after.carried) wait_on_stream(before(), wait, stream);
     // ATen operations of the compute queue run on the thread's current stream.
     if (queue == kComputeQueue) make_current();
-    if (measured_) spans_[i].begin.record(stream, capturing_);
+    spans_.record(index, stream, true, capturing_);
     work(Launch{Device::cuda, stream});
-    if (measured_) spans_[i].end.record(stream, capturing_);
+    spans_.record(index, stream, false, capturing_);
     if (waited_on) list.events[i].record(stream);
   }
 
@@ -206,7 +252,7 @@ class CudaQueues final : public Queues {
     }
     result->launchable = result->graph.raw_cuda_graph_exec();
     result->queue_of = current().queue_of;
-    result->measured = measured_;
+    result->measured = spans_.on();
     return result;
   }
 
@@ -219,29 +265,19 @@ class CudaQueues final : public Queues {
     }
     make_current();
     current().queue_of = captured.queue_of;
-    list_measured_ = captured.measured;
+    spans_.replay(captured.measured);
     // ATen's own replay would also advance its random generator, which nothing here draws from.
     check(cudaGraphLaunch(captured.launchable, streams_[0]), "cudaGraphLaunch");
   }
 
   void measure(bool on) override {
     synchronize();
-    measured_ = on;
+    spans_.measure(on);
   }
 
   std::vector<OperationTime> times() override {
     synchronize();
-    std::vector<OperationTime> result;
-    if (!list_measured_) return result;
-    const std::lock_guard lock(host_mutex_);
-    const auto& queue_of = current().queue_of;
-    for (std::size_t i = 0; i < queue_of.size(); ++i) {
-      if (queue_of[i] == kUnused) continue;
-      result.push_back({static_cast<int>(i), queue_of[i],
-                        spans_[i].begin.seconds_since(list_began_),
-                        spans_[i].end.seconds_since(list_began_)});
-    }
-    return result;
+    return spans_.times(current().queue_of);
   }
 
  private:
@@ -272,9 +308,8 @@ class CudaQueues final : public Queues {
     list.posted = 0;
     const auto size = static_cast<std::size_t>(count);
     if (list.events.size() < size) list.events.resize(size);
-    if (measured_ && spans_.size() < size) spans_.resize(size);
+    spans_.prepare(size);
     list.queue_of.assign(size, kUnused);
-    list_measured_ = measured_;
     list.progress.begin(count);
   }
 
@@ -322,9 +357,10 @@ class CudaQueues final : public Queues {
         for (const int wait : after.waits) wait_on_stream(list, wait, stream);
         for (const int wait : after.carried) wait_on_stream(earlier, wait, stream);
       }
-      record_span(index, stream, true);
+      // The host's own stream is idle: an event on it tells when it was recorded.
+      spans_.record(index, stream, true);
       work(on_host(queue) ? Launch{} : Launch{Device::cuda, stream});
-      record_span(index, stream, false);
+      spans_.record(index, stream, false);
       if (waited_on && !on_host(queue)) {
         list.events[static_cast<std::size_t>(index)].record(stream);
       }
@@ -332,15 +368,6 @@ class CudaQueues final : public Queues {
     } catch (...) {
       for (auto& each : lists_) each.progress.fail(std::current_exception());
     }
-  }
-
-  /// Of an operation that a thread issues. The host's own stream is idle: an event on it tells when
-  /// it was recorded.
-  void record_span(int index, cudaStream_t stream, bool begin) {
-    if (!measured_) return;
-    const std::lock_guard lock(host_mutex_);
-    auto& span = spans_[static_cast<std::size_t>(index)];
-    (begin ? span.begin : span.end).record(stream);
   }
 
   int device_index_;
@@ -352,11 +379,7 @@ class CudaQueues final : public Queues {
   std::size_t number_ = 0;  ///< of the list that is submitted
   bool capturing_ = false;
   std::weak_ptr<const at::cuda::MempoolId_t> pool_;  ///< of the graphs that live
-  bool measured_ = false;                            ///< lists from now on
-  bool list_measured_ = false;                       ///< the last list
-  Event<true> list_began_;
-  std::vector<Span> spans_;                         ///< by operation
-  std::mutex host_mutex_;                           ///< guards spans of threads
+  Spans spans_;
   std::array<std::unique_ptr<Worker>, 7> workers_;  // last: joined first
 };
 

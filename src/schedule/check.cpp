@@ -24,6 +24,55 @@ struct BufferState {
   std::vector<Point> writers;
 };
 
+/// What every operation knows to be finished, as vector clocks.
+class Clocks {
+ public:
+  /// Begins a list; returns what all its operations know: all before it, or, where it is not
+  /// `joined` with the list before, all of the lists before that, and its compute and
+  /// communication.
+  Clock begin(std::size_t num_operations, bool joined) {
+    Clock known = joined ? sequence_ : began_;
+    for (const auto stream : {Stream::compute, Stream::comm}) {
+      const auto s = static_cast<std::size_t>(stream);
+      known.at(s) = sequence_.at(s);
+      merge(known, last_on_stream_.at(s));
+    }
+    for (auto& clock : last_on_stream_) merge(clock, known);
+    before_ = std::exchange(list_, std::vector<Clock>(num_operations));
+    began_ = sequence_;
+    return known;
+  }
+
+  static void merge(Clock& clock, const Clock& other) {
+    for (std::size_t s = 0; s < clock.size(); ++s) clock.at(s) = std::max(clock.at(s), other.at(s));
+  }
+
+  [[nodiscard]] const Clock& after(int index) const {
+    return list_.at(static_cast<std::size_t>(index));
+  }
+  [[nodiscard]] const Clock& after_carried(int index) const {
+    return before_.at(static_cast<std::size_t>(index));
+  }
+  [[nodiscard]] const Clock& last_on(std::size_t stream) const {
+    return last_on_stream_.at(stream);
+  }
+
+  Point next_on(std::size_t stream) { return {stream, ++sequence_.at(stream)}; }
+
+  /// `clock`: what was finished when the operation at `point` began.
+  void finish(int index, const Point& point, Clock clock) {
+    clock.at(point.stream) = point.sequence;
+    last_on_stream_.at(point.stream) = clock;
+    list_.at(static_cast<std::size_t>(index)) = clock;
+  }
+
+ private:
+  std::vector<Clock> list_, before_;  ///< by operation of this list and the one before
+  std::array<Clock, kNumStreams> last_on_stream_{};
+  Clock sequence_{};  ///< operations of each stream so far
+  Clock began_{};     ///< the same when the list began
+};
+
 class Checker {
  public:
   explicit Checker(const Program& program) : program_(program), states_(program.buffers.size()) {
@@ -58,17 +107,11 @@ class Checker {
   std::vector<std::string> take() && { return std::move(problems_); }
 
  private:
-  /// What every operation of the coming list knows to be finished: all before it; or, where it
-  /// follows the list before, all of the lists before that, and its compute and communication.
   void begin(VariantKind kind) {
-    const bool joined = variant_ == nullptr || !follows(variant_->kind, kind);
-    Clock known = joined ? sequence_ : began_;
-    for (const auto stream : {Stream::compute, Stream::comm}) {
-      const auto s = static_cast<std::size_t>(stream);
-      known.at(s) = sequence_.at(s);
-      merge(known, last_on_stream_.at(s));
-    }
-    for (auto& clock : last_on_stream_) merge(clock, known);
+    const auto* earlier = std::exchange(variant_, &program_.variant(kind));
+    const bool joined = earlier == nullptr || !follows(earlier->kind, kind);
+    before_ = joined ? nullptr : earlier;
+    const Clock known = clocks_.begin(variant_->operations.size(), joined);
     const auto finished = [&](const Point& point) {
       return known.at(point.stream) >= point.sequence;
     };
@@ -76,15 +119,6 @@ class Checker {
       std::erase_if(state.readers, finished);
       std::erase_if(state.writers, finished);
     }
-    before_ = joined ? nullptr : variant_;
-    clocks_before_ = std::exchange(clocks_, {});
-    variant_ = &program_.variant(kind);
-    clocks_.assign(variant_->operations.size(), Clock{});
-    began_ = sequence_;
-  }
-
-  static void merge(Clock& clock, const Clock& other) {
-    for (std::size_t s = 0; s < clock.size(); ++s) clock.at(s) = std::max(clock.at(s), other.at(s));
   }
 
   void add_carried(const Operation& op, Clock& clock) {
@@ -95,7 +129,7 @@ class Checker {
         report(fmt::format("waits for {} operation {}, which is not before it",
                            to_string(wait.variant), wait.index));
       } else if (before_ != nullptr && before_->kind == wait.variant) {
-        merge(clock, clocks_before_[static_cast<std::size_t>(wait.index)]);
+        Clocks::merge(clock, clocks_.after_carried(wait.index));
       }
     }
   }
@@ -121,26 +155,24 @@ class Checker {
   void visit() {
     const auto& op = variant_->operations[static_cast<std::size_t>(index_)];
     const auto stream = static_cast<std::size_t>(op.stream);
-    Clock clock = last_on_stream_.at(stream);
+    Clock clock = clocks_.last_on(stream);
     for (const int wait : op.waits) {
       if (wait < 0 || wait >= index_) {
         report(fmt::format("waits for operation {}, which is not before it", wait));
         continue;
       }
-      merge(clock, clocks_[static_cast<std::size_t>(wait)]);
+      Clocks::merge(clock, clocks_.after(wait));
     }
     add_carried(op, clock);
     if (is_collective(op.kind) && op.stream != Stream::comm) {
       report("is a collective outside the communication stream; ranks could order it differently");
     }
-    now_ = {stream, ++sequence_.at(stream)};
+    now_ = clocks_.next_on(stream);
     for (const auto id : op.starts) start(id, clock);
     for (const auto id : op.reads) read(id, clock);
     for (const auto id : op.writes) write(id, clock);
     for (const auto id : op.ends) end(id, clock);
-    clock.at(stream) = now_.sequence;
-    last_on_stream_.at(stream) = clock;
-    clocks_[static_cast<std::size_t>(index_)] = clock;
+    clocks_.finish(index_, now_, clock);
   }
 
   BufferState* find(BufferId id) {
@@ -235,10 +267,7 @@ class Checker {
   int index_ = 0;
   Point now_;
   std::vector<BufferState> states_;
-  std::vector<Clock> clocks_, clocks_before_;  ///< by operation of this list and the one before
-  std::array<Clock, kNumStreams> last_on_stream_{};
-  Clock sequence_{};  ///< operations of each stream so far
-  Clock began_{};     ///< the same when the list began
+  Clocks clocks_;
   std::vector<std::string> problems_;
 };
 

@@ -56,15 +56,15 @@ class RankRun {
                       trained->steps, plan_.total_steps));
       return RunEnd::stopped;
     }
-    if (trained) checkpoints_->load_best(*engine_);
+    if (trained) checkpoints_->load_best(*planned_.engine);
     if (config_.run.do_eval) evaluated = evaluate_once(trained.value_or(TrainResult{}));
     if (!config_.test.test_file_dir.empty()) test_trained();
     if (config_.run.do_train) {
       group_.position().begin(comm::Activity::saving);
-      save_model(*engine_, config_, rank());
+      save_model(*planned_.engine, config_, rank());
       say(fmt::format("saved the model in {}", config_.run.output_dir));
     }
-    say(compare_memory(*engine_, *planned_, context_, memory_base_));
+    say(compare_memory(planned_, context_));
     if (rank() == 0) write_results(config_.run.output_dir, trained, evaluated);
     return RunEnd::finished;
   }
@@ -97,9 +97,7 @@ class RankRun {
   zero::RankContext context_;
   RunData data_;
   StepPlan plan_;
-  std::optional<plan::Candidate> planned_;
-  ProcessMemory memory_base_;
-  std::unique_ptr<zero::Engine> engine_;
+  PlannedEngine planned_;
   Outputs outputs_;                            ///< empty on other ranks than 0
   std::optional<RunCheckpoints> checkpoints_;  ///< a save under way ends before what it uses
 };
@@ -174,55 +172,59 @@ void RankRun::build_engine() {
   const plan::Planner planner(model_.parts, target);
   auto options = zero::engine_options(config_);
   options.shape.sequence = data_.sets.block_size;
-  planned_ = plan::choose(planner, options);
-  plan::require_fits(planner, *planned_);
-  const auto doubt = check_host_memory(config_, *planned_, target, host_before);
+  planned_.plan = plan::choose(planner, options);
+  plan::require_fits(planner, planned_.plan);
+  const auto doubt = check_host_memory(config_, planned_.plan, target, host_before);
   if (!doubt.empty() && input_.rank.local_rank == 0) log::warning("train", doubt);
-  say("\n" + describe_run(summarise(config_, model_, data_, *planned_, context_), config_, plan_));
-  memory_base_ = read_process_memory();
-  engine_ = std::make_unique<zero::Engine>(std::move(model_.parts), planned_->options, context_);
-  group_.set_operation_names(engine_->operation_names());
+  say("\n" +
+      describe_run(summarise(config_, model_, data_, planned_.plan, context_), config_, plan_));
+  planned_.memory_base = read_process_memory();
+  planned_.engine =
+      std::make_unique<zero::Engine>(std::move(model_.parts), planned_.plan.options, context_);
+  group_.set_operation_names(planned_.engine->operation_names());
   const auto offload =
-      plan::offload_report(*planned_, engine_->program(), engine_->measure_host(),
-                           plan::layer_share(model_.config, planned_->options, target.sheet));
+      plan::offload_report(planned_.plan, planned_.engine->program(),
+                           planned_.engine->measure_host(),
+                           plan::layer_share(model_.config, planned_.plan.options, target.sheet));
   if (!offload.empty()) say(offload);
   load_weights();
 }
 
 void RankRun::load_weights() {
   if (const auto* resume = checkpoints_->resume()) {
-    load_engine(*engine_, *resume, [this](const std::string& line) { say(line); });
+    load_engine(*planned_.engine, *resume, [this](const std::string& line) { say(line); });
   } else {
-    engine_->load_params(model_.values);
+    planned_.engine->load_params(model_.values);
   }
   model_.values = nullptr;  // closes the weight files
   log::debug("train", fmt::format("loading took at most {} of host memory",
-                                  format_bytes(peak_growth(memory_base_))));
+                                  format_bytes(peak_growth(planned_.memory_base))));
   forget_peak();  // what loading needed for a moment is not the run's memory
 }
 
 TrainResult RankRun::train() {
-  const auto& shape = planned_->options.shape;
+  const auto& shape = planned_.plan.options.shape;
   const int coalesce = static_cast<int>(shape.batch / data_.batch);
   TrainerOptions options;
   options.plan = plan_;
-  options.window = {
-      {data_.batch, shape.sequence, shape.document_mask}, planned_->options.micro_steps, coalesce};
+  options.window = {{data_.batch, shape.sequence, shape.document_mask},
+                    planned_.plan.options.micro_steps,
+                    coalesce};
   const auto& precision = config_.precision;
   const bool scale_falls = precision.compute == DType::f16 && precision.loss_scale == 0;
   options.max_nonfinite_steps = scale_falls ? 0 : precision.max_nonfinite_steps;
-  options.memory_base = memory_base_;
+  options.memory_base = planned_.memory_base;
   options.samples = data_.sets.train->size();
-  options.flops_per_token = total_flos_per_token(*engine_);
+  options.flops_per_token = total_flos_per_token(*planned_.engine);
   options.logging_nan_inf_filter = config_.run.logging_nan_inf_filter;
   options.learning_rate = [this](std::int64_t applied_steps) {
     return optim::learning_rate(config_.lr_schedule, config_.optimizer.learning_rate,
                                 plan_.total_steps, applied_steps);
   };
   options.start = checkpoints_->start(plan_);
-  auto& saves = checkpoints_->begin({.engine = engine_.get(),
+  auto& saves = checkpoints_->begin({.engine = planned_.engine.get(),
                                      .plan = plan_,
-                                     .options = planned_->options,
+                                     .options = planned_.plan.options,
                                      .coalesce = coalesce,
                                      .learning_rate = options.learning_rate,
                                      .signals = input_.signals,
@@ -236,9 +238,9 @@ TrainResult RankRun::train() {
   if (config_.run.profile_steps > 0) {
     const auto path = rank() == 0 ? config_.run.output_dir + "/trace.json" : std::string();
     outputs_.observers.push_back(
-        make_profiler(*engine_, {config_.run.profile_steps, path, rank()}));
+        make_profiler(*planned_.engine, {config_.run.profile_steps, path, rank()}));
   }
-  Trainer trainer({.engine = engine_.get(),
+  Trainer trainer({.engine = planned_.engine.get(),
                    .rank = context_,
                    .train_data = &loader,
                    .eval_data = eval ? &eval_data : nullptr,
@@ -258,8 +260,8 @@ void RankRun::open_run_outputs() {
   facts.resumed_step = checkpoints_->start(plan_).step;
   facts.world = input_.rank.world_size;
   facts.on_gpu = context_.device == Device::cuda;
-  facts.flops_per_token = flops_per_token(model_, planned_->options.shape.sequence);
-  facts.total_flos_per_token = total_flos_per_token(*engine_);
+  facts.flops_per_token = flops_per_token(model_, planned_.plan.options.shape.sequence);
+  facts.total_flos_per_token = total_flos_per_token(*planned_.engine);
   facts.environment_log_dir = input_.tensorboard_logging_dir;
   const auto& model = config_.model.model_name_or_path;
   const auto named = model::named_model(model);
@@ -271,7 +273,7 @@ void RankRun::open_run_outputs() {
 
 std::optional<data::EvalLoader> RankRun::eval_loader() const {
   if (!data_.sets.eval) return std::nullopt;
-  return data::EvalLoader(*data_.sets.eval, planned_->options.eval_shape().batch,
+  return data::EvalLoader(*data_.sets.eval, planned_.plan.options.eval_shape().batch,
                           input_.rank.world_size, rank());
 }
 
@@ -291,9 +293,9 @@ void RankRun::test_trained() {
 
 void RankRun::report_test(const data::Dataset& set) {
   check_ids(set);
-  const auto shape = planned_->options.eval_shape();
+  const auto shape = planned_.plan.options.eval_shape();
   const data::EvalLoader loader(set, shape.batch, input_.rank.world_size, rank());
-  const auto result = evaluate(*engine_,
+  const auto result = evaluate(*planned_.engine,
                                {.loader = &loader,
                                 .samples = set.size(),
                                 .document_mask = shape.document_mask,
@@ -308,8 +310,8 @@ void RankRun::report_test(const data::Dataset& set) {
 EvalResult RankRun::evaluate_once(const TrainResult& trained) {
   const auto loader = eval_loader();
   const EvalData eval_data{&*loader, data_.sets.eval->size(),
-                           planned_->options.shape.document_mask};
-  const auto result = evaluate(*engine_, eval_data, context_);
+                           planned_.plan.options.shape.document_mask};
+  const auto result = evaluate(*planned_.engine, eval_data, context_);
   for (const auto& observer : outputs_.observers) {
     observer->on_evaluate({.step = trained.steps, .epoch = trained.epoch}, result);
   }

@@ -118,24 +118,24 @@ double total_flos_per_token(const zero::Engine& engine) {
   return 6.0 * static_cast<double>(count);
 }
 
-std::string compare_memory(const zero::Engine& engine, const plan::Candidate& planned,
-                           const zero::RankContext& rank, const ProcessMemory& memory_base) {
-  const auto& program = engine.program();
+std::string compare_memory(const PlannedEngine& planned, const zero::RankContext& rank) {
+  const auto& plan = planned.plan.memory;
+  const auto& program = planned.engine->program();
   const Bytes arenas = program.device_arena + program.host_arena;
-  const Bytes library = planned.memory.library;
+  const Bytes library = plan.library;
   auto& communicator = *rank.communicator;
   if (rank.device == Device::cuda) {
-    const Bytes peak{zero::max_over_ranks(communicator, engine.library_peak().value)};
+    const Bytes peak{zero::max_over_ranks(communicator, planned.engine->library_peak().value)};
     // The driver's figure; ATen's allocator keeps what it once had, so it is a peak.
     const Bytes used{zero::max_over_ranks(communicator, memory::device_used(rank.device).value)};
-    const Bytes fixed = planned.memory.context + planned.memory.communicator;
-    return memory_table({{"device arena", planned.memory.device.arena, program.device_arena},
+    const Bytes fixed = plan.context + plan.communicator;
+    return memory_table({{"device arena", plan.device.arena, program.device_arena},
                          {"library", library, peak},
                          {"context and communicator", fixed, used - program.device_arena - peak},
-                         {"device in all", planned.memory.device_total(), used},
-                         {"host arena", planned.memory.host.arena, program.host_arena}});
+                         {"device in all", plan.device_total(), used},
+                         {"host arena", plan.host.arena, program.host_arena}});
   }
-  const Bytes mine = peak_growth(memory_base);
+  const Bytes mine = peak_growth(planned.memory_base);
   const Bytes peak{zero::max_over_ranks(communicator, mine.value)};
   return memory_table({{"arenas and library", arenas + library, peak}});
 }

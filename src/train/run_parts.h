@@ -46,11 +46,16 @@ struct RunData {
 /// What Hugging Face's total_flos counts per token: 6 x parameters without the embedding table.
 [[nodiscard]] double total_flos_per_token(const zero::Engine& engine);
 
-/// Planned and measured memory of all ranks, as text. `memory_base`: see start_peak_measurement.
-/// Collective.
-[[nodiscard]] std::string compare_memory(const zero::Engine& engine, const plan::Candidate& planned,
-                                         const zero::RankContext& rank,
-                                         const ProcessMemory& memory_base);
+/// An engine, the plan it was built to, and the memory of the process before that.
+struct PlannedEngine {
+  plan::Candidate plan;
+  ProcessMemory memory_base;
+  std::unique_ptr<zero::Engine> engine;
+};
+
+/// Planned and measured memory of all ranks, as text. Collective.
+[[nodiscard]] std::string compare_memory(const PlannedEngine& planned,
+                                         const zero::RankContext& rank);
 
 /// Writes the result files that there are results for; an all_results.json that is there keeps its
 /// other keys, as with Hugging Face. Rank 0 only. Errors: FileError.

@@ -43,6 +43,13 @@ struct Transfer {
   int peer = 0;
 };
 
+/// The operation under way.
+struct Operation {
+  const char* name = "";
+  Clock::time_point deadline;
+  int tag = 0;  ///< of its transfers
+};
+
 class GlooCommunicator final : public Communicator {
  public:
   GlooCommunicator(Group group, const GlooOptions& options)
@@ -166,9 +173,7 @@ class GlooCommunicator final : public Communicator {
   }
 
   void begin(const char* operation) {
-    operation_ = operation;
-    deadline_ = Clock::now() + timeout_;
-    tag_ = (tag_ + 1) & 0x3fffffff;
+    operation_ = {operation, Clock::now() + timeout_, (operation_.tag + 1) & 0x3fffffff};
   }
 
   template <typename Starter>
@@ -189,7 +194,7 @@ class GlooCommunicator final : public Communicator {
       start(
           [&] {
             std::vector<at::Tensor> tensors = {bytes_of(data)};
-            return group_->send(tensors, to, tag_);
+            return group_->send(tensors, to, operation_.tag);
           },
           to);
     }
@@ -200,7 +205,7 @@ class GlooCommunicator final : public Communicator {
       start(
           [&] {
             std::vector<at::Tensor> tensors = {bytes_of(data)};
-            return group_->recv(tensors, from, tag_);
+            return group_->recv(tensors, from, operation_.tag);
           },
           from);
     }
@@ -210,7 +215,8 @@ class GlooCommunicator final : public Communicator {
   void finish() {
     for (std::size_t i = 0; i < transfers_.size(); ++i) {
       if (position_ != nullptr) position_->set_waits_for(transfers_[i].peer);
-      const auto left = std::chrono::duration_cast<milliseconds>(deadline_ - Clock::now());
+      const auto left =
+          std::chrono::duration_cast<milliseconds>(operation_.deadline - Clock::now());
       try {
         transfers_[i].work->wait(std::max(left, milliseconds{1}));
       } catch (const std::exception& error) {
@@ -234,7 +240,7 @@ class GlooCommunicator final : public Communicator {
         if (work->isCompleted()) {
           give_up(rank_, first_line(error));
         }
-        if (Clock::now() > deadline_) {
+        if (Clock::now() > operation_.deadline) {
           give_up(rank_, "timed out");
         }
       }
@@ -257,7 +263,7 @@ class GlooCommunicator final : public Communicator {
 
   [[noreturn]] void give_up(int peer, const std::string& what) {
     const std::lock_guard lock(mutex_);
-    const bool timed_out = Clock::now() >= deadline_;
+    const bool timed_out = Clock::now() >= operation_.deadline;
     std::string reason = !abort_reason_.empty() ? abort_reason_
                          : timed_out
                              ? fmt::format("no answer within {} ms ({})", timeout_.count(), what)
@@ -275,10 +281,11 @@ class GlooCommunicator final : public Communicator {
       abort_work(transfer.work);
     }
     transfers_.clear();
-    throw CommError(peer == rank_
-                        ? fmt::format("[comm.{}] failed: {} (rank {}).", operation_, reason, rank_)
-                        : fmt::format("[comm.{}] exchange with rank {} failed: {} (rank {}).",
-                                      operation_, peer, reason, rank_));
+    throw CommError(
+        peer == rank_
+            ? fmt::format("[comm.{}] failed: {} (rank {}).", operation_.name, reason, rank_)
+            : fmt::format("[comm.{}] exchange with rank {} failed: {} (rank {}).", operation_.name,
+                          peer, reason, rank_));
   }
 
   Group group_;
@@ -286,9 +293,7 @@ class GlooCommunicator final : public Communicator {
   const int world_;
   const milliseconds timeout_;
   PositionWriter* position_;
-  const char* operation_ = "";
-  Clock::time_point deadline_;
-  int tag_ = 0;
+  Operation operation_;
   std::mutex mutex_;
   std::vector<Transfer> transfers_;  // changed by the calling thread under mutex_
   std::string abort_reason_;         // guarded by mutex_; empty: not aborted

@@ -44,17 +44,17 @@ cudaStream_t stream_of(const Launch& launch) {
   return static_cast<cudaStream_t>(launch.stream);
 }
 
+/// What barriers and other exchanges of the host run on.
+struct HostExchange {
+  StreamHandle stream = new_stream();
+  DeviceMemory word = new_device_memory(sizeof(std::int32_t));
+  HostExchange() { check_cuda(cudaMemset(word.get(), 0, sizeof(std::int32_t)), "cudaMemset"); }
+};
+
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(ncclComm_t comm, const NcclOptions& options)
-      : comm_(comm),
-        rank_(options.rank),
-        world_(options.world),
-        device_(options.device_index),
-        barrier_stream_(new_stream()),
-        barrier_word_(new_device_memory(sizeof(std::int32_t))) {
-    check_cuda(cudaMemset(barrier_word_.get(), 0, sizeof(std::int32_t)), "cudaMemset");
-  }
+      : comm_(comm), rank_(options.rank), world_(options.world), device_(options.device_index) {}
 
   ~NcclCommunicator() override {
     const std::lock_guard lock(mutex_);
@@ -107,10 +107,10 @@ class NcclCommunicator final : public Communicator {
 
   void barrier() override {
     queue("barrier", [&](ncclComm_t comm) {
-      return ncclAllReduce(barrier_word_.get(), barrier_word_.get(), 1, ncclInt32, ncclSum, comm,
-                           barrier_stream_.get());
+      return ncclAllReduce(host_exchange_.word.get(), host_exchange_.word.get(), 1, ncclInt32,
+                           ncclSum, comm, host_exchange_.stream.get());
     });
-    wait_for_barrier_stream();
+    wait_for_host_exchange();
   }
 
   bool share_memory(const View& memory) override {
@@ -195,9 +195,9 @@ class NcclCommunicator final : public Communicator {
   }
 
   /// Blocks the host, but leaves when the communicator fails.
-  void wait_for_barrier_stream() {
+  void wait_for_host_exchange() {
     for (cudaError_t state = cudaErrorNotReady; state != cudaSuccess;) {
-      state = cudaStreamQuery(barrier_stream_.get());
+      state = cudaStreamQuery(host_exchange_.stream.get());
       if (state == cudaErrorNotReady) {
         check();
         std::this_thread::sleep_for(std::chrono::microseconds(20));
@@ -215,9 +215,10 @@ class NcclCommunicator final : public Communicator {
     auto* own = static_cast<std::byte*>(memory.get()) + static_cast<std::size_t>(rank_) * num_bytes;
     check_cuda(cudaMemcpy(own, mine, num_bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
     queue("share_memory", [&](ncclComm_t comm) {
-      return ncclAllGather(own, memory.get(), num_bytes, ncclUint8, comm, barrier_stream_.get());
+      return ncclAllGather(own, memory.get(), num_bytes, ncclUint8, comm,
+                           host_exchange_.stream.get());
     });
-    wait_for_barrier_stream();
+    wait_for_host_exchange();
     std::vector<std::byte> result(all);
     check_cuda(cudaMemcpy(result.data(), memory.get(), all, cudaMemcpyDeviceToHost), "cudaMemcpy");
     return result;
@@ -264,8 +265,7 @@ class NcclCommunicator final : public Communicator {
   std::string abort_reason_;  // guarded by reason_mutex_
   /// Set and taken under reason_mutex_ by the thread that also uses it; abort looks at it.
   std::unique_ptr<PeerCopies> copies_;
-  StreamHandle barrier_stream_;
-  DeviceMemory barrier_word_;
+  HostExchange host_exchange_;
 };
 
 }  // namespace

@@ -152,9 +152,10 @@ class IoThreads::Slots {
 };
 
 IoThreads::IoThreads(const Options& options, const MakeIo& make_io) : options_(options) {
-  for (int i = 0; i < options.threads; ++i) ios_.push_back(make_io());
-  for (auto& io : ios_) {
-    threads_.emplace_back([this, &io] { run(*io); });
+  std::vector<std::unique_ptr<BlockIo>> ios;  // all of them before the first thread: one may throw
+  for (int i = 0; i < options.threads; ++i) ios.push_back(make_io());
+  for (auto& each : ios) {
+    threads_.emplace_back([this, io = std::move(each)] { run(*io); });
   }
 }
 

@@ -77,7 +77,6 @@ class IoThreads {
   std::int64_t blocks_done_ = 0;
   std::string failure_;
   bool stop_ = false;
-  std::vector<std::unique_ptr<BlockIo>> ios_;
   std::vector<std::thread> threads_;
 };
 
