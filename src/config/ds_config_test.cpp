@@ -318,7 +318,8 @@ TEST(DsConfigTest, SourcesThatAreNoConfigurationAreRefused) {
   EXPECT_TRUE(contains(error_in("{\"a\": 1, \"a\": 2}"), "duplicate key 'a'"));
   EXPECT_TRUE(contains(error_in("{"), "is not closed"));
   EXPECT_TRUE(contains(error_in(""), "the document is empty"));
-  EXPECT_TRUE(contains(error_in("\xff\xfe{"), "begins as UTF-16 does, expected UTF-8"));
+  EXPECT_TRUE(
+      contains(error_in(std::string("\xff\xfe{\0", 4)), "the text is UTF-16LE, expected UTF-8"));
   const std::string yaml = files.write("c.yaml", "zero_optimization:\n  stage: 2\n");
   EXPECT_TRUE(contains(config_error([&] { (void)from_deepspeed(yaml, Facts{.world_size = 1}); }),
                        "task files go to --config"));

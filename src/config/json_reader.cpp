@@ -161,8 +161,7 @@ Value read_json(std::string_view text, const std::string& name) {
                 "Convert it: iconv -f " + std::string(encoding) + " -t UTF-8");
     throw JsonError(problem);
   }
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (text.substr(0, 3) == kByteOrderMark) text.remove_prefix(3);
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   return Reader(text, name).read_document();
 }
 

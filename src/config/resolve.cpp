@@ -25,10 +25,6 @@ bool is_yaml_name(const std::string& path) {
   return ending == ".yaml" || ending == ".yml";
 }
 
-bool is_utf16(const std::string& text) {
-  return text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0;
-}
-
 /// The text of a DeepSpeed configuration: inline JSON, a file, or base64 of JSON.
 std::optional<Source> read_source(const FlagValue& said, Problems& problems) {
   const std::string text = trimmed(said.text);
@@ -53,9 +49,6 @@ std::optional<Source> read_source(const FlagValue& said, Problems& problems) {
     } else if (is_yaml_name(text)) {
       problems.add(said.place, said.written + ": got the YAML file '" + shown(text) + "'",
                    "DeepSpeed's configuration is JSON; task files go to --config");
-    } else if (is_utf16(content.str())) {
-      problems.add(shown(text), "the file begins as UTF-16 does, expected UTF-8",
-                   "Save it as UTF-8 (iconv -f UTF-16 -t UTF-8)");
     } else {
       return Source{content.str(), text};
     }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text_encoding.h"
 #include "data/utf8.h"
 
 namespace zt::data {
@@ -140,12 +141,13 @@ std::string some_names(std::vector<fs::path> paths) {
   return paths.size() > kMost ? fmt::format("{} and {} more", text, paths.size() - kMost) : text;
 }
 
-/// What an encoding other than UTF-8 begins with.
-bool begins_like_utf16(std::string_view text) {
-  return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+/// What the file is instead of UTF-8, where that can be told.
+std::string describe_encoding(std::string_view file) {
+  // Without the order of its bytes: that way iconv takes the byte order mark away.
+  const auto encoding = foreign_encoding(file).substr(0, std::string_view("UTF-16").size());
+  if (encoding.empty()) return {};
+  return fmt::format("; the file begins as {} does (iconv -f {} -t UTF-8)", encoding, encoding);
 }
-
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 }  // namespace
 
@@ -266,11 +268,10 @@ std::string Corpus::parse(std::int64_t index, CorpusRow& row) const {
   const Row& where = at(index);
   const std::string_view text = bytes(where);
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
-    const bool utf16 = begins_like_utf16(maps_[where.file].bytes());
     return fmt::format("byte 0x{:02X} at byte offset {} of the file is not UTF-8{}",
                        static_cast<unsigned char>(text[bad]),
                        static_cast<std::size_t>(where.begin) + bad,
-                       utf16 ? "; the file begins as UTF-16 does (iconv -f UTF-16 -t UTF-8)" : "");
+                       describe_encoding(maps_[where.file].bytes()));
   }
   if (files_.kind == CorpusKind::text) {
     row = CorpusRow{};
