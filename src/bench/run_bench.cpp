@@ -78,11 +78,8 @@ class Row {
       int local_world)
       : flags_(flags), context_(context), model_(model_of(flags.model)) {
     auto parts = model_.make();
-    const auto host_before = memory::host_memory_state();
     const plan::Planner planner(parts, train::plan_target(config, context, local_world));
     planned_ = plan::choose(planner, zero::engine_options(config));
-    const auto doubt = train::check_host_memory(config, *planned_, planner.target(), host_before);
-    if (!doubt.empty() && context.local_rank == 0) log::warning("bench", doubt);
     micro_batch_ = config.run.per_device_train_batch_size;
     accumulation_ = config.run.gradient_accumulation_steps;
     const auto values = random_params(parts.params);

@@ -3,84 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "plan/device_costs.h"
-#include "schedule/place.h"
 
 namespace zt::plan {
 namespace {
 
-using schedule::Buffer;
-using schedule::Lifetime;
 using schedule::Program;
-using schedule::Span;
-using schedule::Variant;
-
-/// The operation of a variant at which its own buffers take most, and how much that is.
-struct Peak {
-  int operation = -1;
-  std::int64_t bytes = 0;
-};
-
-Peak peak_of(const Program& program, const std::vector<Span>& lives, std::size_t operations,
-             Place where) {
-  std::vector<std::int64_t> change(operations + 1, 0);
-  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
-    const auto& buffer = program.buffers[b];
-    if (buffer.lifetime != Lifetime::micro || buffer.where != where || lives[b].first < 0) continue;
-    change[static_cast<std::size_t>(lives[b].first)] += buffer.bytes().value;
-    change[static_cast<std::size_t>(lives[b].last) + 1] -= buffer.bytes().value;
-  }
-  Peak peak;
-  std::int64_t live = 0;
-  for (std::size_t i = 0; i < operations; ++i) {
-    live += change[i];
-    if (peak.operation < 0 || live > peak.bytes) peak = {static_cast<int>(i), live};
-  }
-  return peak;
-}
-
-void add_items(ArenaPeak& arena, const Program& program, const std::vector<Span>& lives,
-               Place where) {
-  std::map<std::pair<schedule::BufferKind, int>, LiveItem> items;
-  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
-    const auto& buffer = program.buffers[b];
-    if (buffer.where != where) continue;
-    const bool live = buffer.lifetime != Lifetime::micro ||
-                      (!lives.empty() && lives[b].first >= 0 && lives[b].first <= arena.operation &&
-                       arena.operation <= lives[b].last);
-    if (!live) continue;
-    arena.kinds.at(static_cast<std::size_t>(buffer.kind)) += buffer.bytes();
-    auto& item = items[{buffer.kind, buffer.index}];
-    item = {buffer.kind, buffer.index, item.count + 1, item.bytes + buffer.bytes()};
-  }
-  for (const auto& [key, item] : items) arena.items.push_back(item);
-  std::stable_sort(arena.items.begin(), arena.items.end(),
-                   [](const LiveItem& a, const LiveItem& b) { return a.bytes > b.bytes; });
-}
-
-ArenaPeak walk(const Program& program, Place where, Bytes size) {
-  ArenaPeak result;
-  result.arena = size;
-  std::int64_t most = -1;
-  std::vector<Span> at_peak;
-  for (const auto& variant : program.variants) {
-    if (variant.operations.empty()) continue;
-    auto lives = schedule::spans(program, variant);
-    const auto peak = peak_of(program, lives, variant.operations.size(), where);
-    if (peak.bytes <= most) continue;
-    most = peak.bytes;
-    at_peak = std::move(lives);
-    result.variant = variant.kind;
-    result.operation = peak.operation;
-    result.operation_text = to_string(variant.operations[static_cast<std::size_t>(peak.operation)]);
-  }
-  add_items(result, program, at_peak, where);
-  result.unused = size;
-  for (const auto kind : result.kinds) result.unused -= kind;
-  return result;
-}
 
 Bytes sent_by(const Program& program, const schedule::Operation& op, int world) {
   using schedule::OpKind;
@@ -93,7 +22,7 @@ Bytes sent_by(const Program& program, const schedule::Operation& op, int world) 
   return {storage(op.numel, last.dtype).value / world * (world - 1)};
 }
 
-void print_arena(std::string& text, const char* name, const ArenaPeak& arena) {
+void print_arena(std::string& text, const char* name, const schedule::ArenaPeak& arena) {
   constexpr std::size_t kItems = 12;
   if (arena.arena.value == 0) return;
   text +=
@@ -119,8 +48,8 @@ void print_arena(std::string& text, const char* name, const ArenaPeak& arena) {
 MemoryReport measure(const Program& program, const schedule::ModelInfo& model, Device device,
                      int world) {
   MemoryReport report;
-  report.device = walk(program, Place::device, program.device_arena);
-  report.host = walk(program, Place::host, program.host_arena);
+  report.device = arena_peak(program, Place::device);
+  report.host = arena_peak(program, Place::host);
   for (const auto& layer : model.layers) {
     auto library = layer.library;
     if (layer.evaluation) library = std::max(library, layer.evaluation->library);

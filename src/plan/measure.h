@@ -1,41 +1,17 @@
 #pragma once
 
-#include <array>
 #include <string>
 #include <vector>
 
 #include "memory/view.h"
+#include "schedule/arena_peak.h"
 #include "schedule/build.h"
 
 namespace zt::plan {
 
-/// Buffers of one kind and unit (or layer) that live at the peak.
-struct LiveItem {
-  schedule::BufferKind kind = schedule::BufferKind::scratch;
-  int index = -1;  ///< unit or layer
-  int count = 0;   ///< buffers
-  Bytes bytes;
-};
-
-/// One arena at the operation where most of it is live.
-struct ArenaPeak {
-  Bytes arena;  ///< what is allocated
-  schedule::VariantKind variant = schedule::VariantKind::only;
-  int operation = -1;          ///< index in the variant
-  std::string operation_text;  ///< `backward L7`
-  std::array<Bytes, schedule::kNumBufferKinds>
-      kinds{};                  ///< buffers of the run and step count always
-  Bytes unused;                 ///< alignment and gaps: arena less the sum of kinds
-  std::vector<LiveItem> items;  ///< largest first
-
-  [[nodiscard]] Bytes of(schedule::BufferKind kind) const {
-    return kinds.at(static_cast<std::size_t>(kind));
-  }
-};
-
 /// Memory of one rank, known before step 1.
 struct MemoryReport {
-  ArenaPeak device, host;
+  schedule::ArenaPeak device, host;
   Bytes library;                ///< most that ATen allocates by itself during one call
   std::string library_layer;    ///< whose call that is
   Bytes context, communicator;  ///< see device_costs.h

@@ -61,7 +61,7 @@ struct Expected {
   std::int64_t bytes;
 };
 
-void expect_kinds(const ArenaPeak& arena, const std::vector<Expected>& expected) {
+void expect_kinds(const schedule::ArenaPeak& arena, const std::vector<Expected>& expected) {
   std::int64_t sum = 0;
   for (const auto& [kind, bytes] : expected) {
     EXPECT_EQ(arena.of(kind).value, bytes) << to_string(kind);

@@ -18,7 +18,7 @@ double gb(double bytes) { return bytes / 1e9; }
 double gb(Bytes bytes) { return gb(static_cast<double>(bytes.value)); }
 
 /// Parameters, gradients and optimizer states of the arena at its peak.
-Bytes model_states(const ArenaPeak& arena) {
+Bytes model_states(const schedule::ArenaPeak& arena) {
   constexpr std::array kKinds = {
       BufferKind::param_full,   BufferKind::param_shard,  BufferKind::param_stage,
       BufferKind::grad_full,    BufferKind::grad_part,    BufferKind::grad_shard,

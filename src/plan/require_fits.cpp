@@ -61,7 +61,7 @@ std::optional<Candidate> cheapest(const Planner& planner, const zero::EngineOpti
 }
 
 /// What is largest where most of the arena is live.
-std::string largest(const ArenaPeak& peak) {
+std::string largest(const schedule::ArenaPeak& peak) {
   constexpr std::size_t kItems = 3;
   auto text = fmt::format(" (most at '{}'", peak.operation_text);
   for (std::size_t i = 0; i < std::min(kItems, peak.items.size()); ++i) {
@@ -72,7 +72,7 @@ std::string largest(const ArenaPeak& peak) {
 }
 
 /// Every kind of buffer of an arena, of one rank.
-std::string by_kind(const ArenaPeak& peak) {
+std::string by_kind(const schedule::ArenaPeak& peak) {
   std::vector<std::string> parts;
   for (std::size_t k = 0; k < peak.kinds.size(); ++k) {
     if (peak.kinds[k].value == 0) continue;

@@ -167,15 +167,12 @@ void RankRun::build_engine() {
   context_.device = context_.communicator->device();
   context_.device_index = context_.local_rank = input_.rank.local_rank;
   context_.local_world = input_.rank.local_world_size;
-  const auto host_before = memory::host_memory_state();
   const auto target = plan_target(config_, context_, input_.rank.local_world_size);
   const plan::Planner planner(model_.parts, target);
   auto options = zero::engine_options(config_);
   options.shape.sequence = data_.sets.block_size;
   planned_.plan = plan::choose(planner, options);
   plan::require_fits(planner, planned_.plan);
-  const auto doubt = check_host_memory(config_, planned_.plan, target, host_before);
-  if (!doubt.empty() && input_.rank.local_rank == 0) log::warning("train", doubt);
   say("\n" +
       describe_run(summarise(config_, model_, data_, planned_.plan, context_), config_, plan_));
   planned_.memory_base = read_process_memory();

@@ -8,6 +8,7 @@
 
 #include "memory/arena.h"
 #include "memory/device_name.h"
+#include "memory/host_memory.h"
 #include "memory/link_probe.h"
 #include "memory/nvme/disk_probe.h"
 #include "plan/device_limits.h"
@@ -69,21 +70,6 @@ plan::Target plan_target(const config::Config& config, const zero::RankContext& 
     target.measured = measure_fetching(config, rank);
   }
   return target;
-}
-
-std::string check_host_memory(const config::Config& config, const plan::Candidate& planned,
-                              const plan::Target& target, const memory::HostMemoryState& before) {
-  std::vector<memory::HostItem> items;
-  const auto add = [&items](const plan::ArenaPeak& arena) {
-    for (std::size_t k = 0; k < arena.kinds.size(); ++k) {
-      if (arena.kinds[k].value == 0) continue;
-      items.push_back({to_string(static_cast<schedule::BufferKind>(k)), arena.kinds[k]});
-    }
-    if (arena.unused.value > 0) items.push_back({"gaps", arena.unused});
-  };
-  add(planned.memory.host);
-  if (target.device == Device::cpu) add(planned.memory.device);
-  return memory::check_host_memory(items, target.local_world, before, config.launch.host_memory);
 }
 
 RunSummary summarise(const config::Config& config, const OpenedModel& model, const RunData& data,

@@ -5,7 +5,6 @@
 #include "comm/rendezvous.h"
 #include "config/config.h"
 #include "data/loader.h"
-#include "memory/host_memory.h"
 #include "plan/candidate.h"
 #include "train/model_source.h"
 #include "train/results.h"
@@ -26,14 +25,6 @@ struct RunData {
 /// Where the run has to fit, the same on every rank. Collective.
 [[nodiscard]] plan::Target plan_target(const config::Config& config, const zero::RankContext& rank,
                                        int local_world);
-
-/// Looks whether the host memory of this machine suffices, before anything is reserved. `before`:
-/// read before any rank could reserve (plan_target, which waits for all ranks, comes between).
-/// Returns a warning or nothing. Errors: ConfigError with every item where a limit is exceeded.
-[[nodiscard]] std::string check_host_memory(const config::Config& config,
-                                            const plan::Candidate& planned,
-                                            const plan::Target& target,
-                                            const memory::HostMemoryState& before);
 
 /// Facts for the console. `planned`: after the choices.
 [[nodiscard]] RunSummary summarise(const config::Config& config, const OpenedModel& model,

@@ -90,7 +90,7 @@ Engine::Impl::Impl(ModelParts model_in, EngineOptions options_in, const RankCont
     machine.pool = std::make_unique<memory::HostPool>(
         memory::share_of_rank(memory::host_topology(), context.local_rank, context.local_world));
   }
-  require_host_memory();
+  require_host_memory(context);
   machine.device_arena =
       std::make_unique<memory::Arena>(Place::device, context.device, program.device_arena);
   if (options.zero.copy_engines && context.device == Device::cuda && world > 1) {

@@ -16,8 +16,8 @@ struct Engine::Impl {
   Impl(ModelParts model_in, EngineOptions options_in, const RankContext& context);
 
   [[nodiscard]] memory::HostMemory host_memory() const;
-  /// Refuses what no host memory is left for, before it is reserved.
-  void require_host_memory() const;
+  /// Refuses what the machine has no host memory for, before any rank reserves it. Collective.
+  void require_host_memory(const RankContext& context) const;
   /// Keeps libraries inside what --gpu_memory leaves them.
   void limit_library() const;
   void require(bool condition, const char* what) const;

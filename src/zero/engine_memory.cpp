@@ -1,7 +1,9 @@
 // What an engine asks of the machine's memory beside the device arena.
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "memory/host_memory.h"
+#include "schedule/arena_peak.h"
 #include "zero/engine_impl.h"
 
 namespace zt::zero {
@@ -18,13 +20,21 @@ void Engine::Impl::limit_library() const {
   memory::limit_library(machine.device, {options.device_limit.value - used.value});
 }
 
-void Engine::Impl::require_host_memory() const {
-  std::vector<memory::HostItem> items{{"host arena", program.host_arena}};
-  if (machine.device == Device::cpu) items.push_back({"device arena", program.device_arena});
-  // Other ranks may have reserved their part already: of what is left only the own part is asked.
-  const int ranks = options.host_limit ? machine.local_world : 1;
-  static_cast<void>(
-      memory::check_host_memory(items, ranks, memory::host_memory_state(), options.host_limit));
+void Engine::Impl::require_host_memory(const RankContext& context) const {
+  const auto before = memory::host_memory_state();
+  context.communicator->barrier();  // until here no rank has reserved anything
+  std::vector<memory::HostItem> items;
+  for (const auto where : {Place::host, Place::device}) {
+    if (where == Place::device && context.device != Device::cpu) continue;
+    const auto peak = schedule::arena_peak(program, where);
+    for (std::size_t k = 0; k < peak.kinds.size(); ++k) {
+      items.push_back({to_string(static_cast<schedule::BufferKind>(k)), peak.kinds[k]});
+    }
+    items.push_back({"gaps", peak.unused});
+  }
+  const auto doubt =
+      memory::check_host_memory(items, context.local_world, before, options.host_limit);
+  if (!doubt.empty() && context.local_rank == 0) log::warning("engine", doubt);
 }
 
 memory::HostMemory Engine::Impl::host_memory() const {

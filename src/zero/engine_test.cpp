@@ -209,5 +209,30 @@ TEST(ResidencyTest, RefusesOffloadThatTheStageDoesNotShard) {
   EXPECT_THROW(residency(zero), ConfigError);
 }
 
+TEST(EngineTest, HostMemoryIsAskedForAllRanksOfTheMachineByKindOfBuffer) {
+  const testing::MlpSizes sizes;
+  testing::run_threads(2, [&](comm::Communicator& communicator) {
+    auto options = small_options();
+    RankContext rank{&communicator, Device::cpu, 0, nullptr, communicator.rank(), 2};
+    Bytes need;
+    {
+      const Engine engine(testing::make_mlp(sizes), options, rank);
+      need = engine.program().device_arena + engine.program().host_arena;
+    }
+    options.host_limit = need * 2;
+    const Engine fits(testing::make_mlp(sizes), options, rank);
+    options.host_limit = need * 2 - Bytes{1};
+    try {
+      const Engine engine(testing::make_mlp(sizes), options, rank);
+      ADD_FAILURE() << "was not refused";
+    } catch (const ConfigError& error) {
+      const std::string text = error.what();
+      for (const auto* part : {"2 ranks of this machine need", "--host_memory", "param_full"}) {
+        EXPECT_NE(text.find(part), std::string::npos) << text;
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace zt::zero
