@@ -159,19 +159,11 @@ Named named_by(const Request& request) {
 
 /// The row of the table that is this setting, at the end of the table when it is none of them.
 std::size_t row_of(std::vector<Candidate>& rows, const Setting& setting, const Planner& planner) {
-  const auto& asked = setting.asked.zero;
   const auto found = std::find_if(rows.begin(), rows.end(), [&](const Candidate& row) {
-    const auto& zero = row.options.zero;
-    return zero.stage == asked.stage && zero.optimizer_place == asked.optimizer_place &&
-           zero.param_place == asked.param_place && zero.recompute == asked.recompute &&
-           zero.offload_ratio == asked.offload_ratio;
+    return setting_name(row.options) == setting_name(setting.asked);
   });
   if (found != rows.end()) return static_cast<std::size_t>(found - rows.begin());
-  auto row = setting.asked;
-  row.zero.retain_auto = false;
-  row.zero.reduce_beside = false;
-  row.zero.grad_place.reset();
-  rows.push_back(planner.measure(row));
+  rows.push_back(table_row(planner, setting.asked));
   return rows.size() - 1;
 }
 

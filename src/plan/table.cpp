@@ -46,14 +46,18 @@ std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& 
         row.zero.optimizer_place = places.optimizer;
         row.zero.param_place = places.param;
         row.zero.recompute = recompute;
-        row.zero.retain_auto = false;
-        row.zero.grad_place.reset();
-        row.zero.reduce_beside = false;
-        if (allowed(row.zero)) rows.push_back(planner.measure(row));
+        if (allowed(row.zero)) rows.push_back(table_row(planner, row));
       }
     }
   }
   return rows;
+}
+
+Candidate table_row(const Planner& planner, zero::EngineOptions options) {
+  options.zero.retain_auto = false;
+  options.zero.grad_place.reset();
+  options.zero.reduce_beside = false;
+  return planner.measure(options);
 }
 
 std::optional<std::size_t> pick(const std::vector<Candidate>& rows, const Target& target,

@@ -14,6 +14,9 @@ namespace zt::plan {
 std::vector<Candidate> table(const Planner& planner, const zero::EngineOptions& options,
                              bool offload = true);
 
+/// A row: `options` without what a run does with the room that is left.
+[[nodiscard]] Candidate table_row(const Planner& planner, zero::EngineOptions options);
+
 /// Index of the row to take among those that fit `share` of the memory: no offload before offload
 /// of states before offload of parameters too, then the least recomputation, then the fewest bytes
 /// sent, then the lowest stage. Nothing when no row fits.
