@@ -132,6 +132,57 @@ inline void find_restarts(const View& positions, const ScanTile& tile, std::uint
   }
 }
 
+/// What both directions have of a block of channels and of the chunk they are at.
+struct ScanBuffers {
+  ScanBlock block;
+  std::vector<float> u, raw, z, y;      ///< tiles
+  std::vector<float> b, c, h, scratch;  ///< [kScanChunk x N] twice, lane states, ScanGroup::scratch
+  std::vector<std::uint8_t> restart;    ///< [kScanChunk]
+
+  ScanBuffers(std::int64_t width, std::int64_t states)
+      : block(width, states),
+        u(floats(block.groups * kScanTile)),
+        raw(u),
+        z(u),
+        y(u),
+        b(floats(kScanChunk * states)),
+        c(b),
+        h(block.a),
+        scratch(floats(kScanGroupScratch)),
+        restart(kScanChunk) {}
+
+  template <typename T>
+  [[gnu::always_inline]] void load(const ScanInputs& in, const ScanShape& shape,
+                                   const ScanTile& tile) {
+    load_tile<T>(in.u, shape.channels, tile, u.data());
+    load_tile<T>(in.delta, shape.channels, tile, raw.data());
+    if (!in.z.empty()) load_tile<T>(in.z, shape.channels, tile, z.data());
+    load_rows<T>(in.b, shape.states, tile, b.data());
+    load_rows<T>(in.c, shape.states, tile, c.data());
+    find_restarts(in.positions, tile, restart.data());
+  }
+
+  /// The lanes from `channel` of the block on, over the tokens of `tile`.
+  [[gnu::always_inline]] ScanGroup group(const ScanTile& tile, std::int64_t states,
+                                         std::int64_t channel, bool gate) {
+    const auto place = channel * kScanChunk;
+    return {.tokens = tile.count,
+            .states = states,
+            .a = block.a.data() + channel * states,
+            .skip = block.skip.data() + channel,
+            .bias = block.bias.data() + channel,
+            .b = b.data(),
+            .c = c.data(),
+            .restart = restart.data(),
+            .u = u.data() + place,
+            .raw = raw.data() + place,
+            .z = gate ? z.data() + place : nullptr,
+            .y = y.data() + place,
+            .h = h.data() + channel * states,
+            .scratch = scratch.data()};
+  }
+};
+
 /// Calls tasks(i, i + 1) for i in [0, count) on OpenMP's threads, compiled for this processor. Each
 /// thread has one Tasks::Buffers; results must not depend on what an earlier task left there.
 template <typename Tasks>

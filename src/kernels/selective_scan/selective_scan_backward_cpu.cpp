@@ -5,42 +5,30 @@ namespace {
 
 using cpu::floats;
 using cpu::kScanTile;
-using cpu::ScanBlock;
+using cpu::ScanBuffers;
 using cpu::ScanTile;
 
 /// One call per (row, block of channels): the chunks from last to first; each is scanned forward
 /// from its saved state, then backward.
 template <typename T>
 struct BackwardTasks {
-  struct Buffers {
-    ScanBlock block;
-    std::vector<float> u, raw, z, grad_y, y, grad_u, grad_delta, grad_z;  ///< tiles
-    std::vector<float> b, c, h, scratch;
-    std::vector<float> carry, sum_a, sum_skip, sum_bias;  ///< over the sequence
-    std::vector<float> sum_b, sum_c, token_sums;          ///< of a chunk
-    std::vector<std::uint8_t> restart;
+  struct Buffers : ScanBuffers {
+    std::vector<float> grad_y, grad_u, grad_delta, grad_z;  ///< tiles
+    std::vector<float> carry, sum_a, sum_skip, sum_bias;    ///< over the sequence
+    std::vector<float> sum_b, sum_c, token_sums;            ///< of a chunk
     explicit Buffers(const BackwardTasks& tasks)
-        : block(tasks.plan.block_channels, tasks.shape.states),
-          u(floats(block.groups * kScanTile)),
-          raw(u),
-          z(u),
+        : ScanBuffers(tasks.plan.block_channels, tasks.shape.states),
           grad_y(u),
-          y(u),
-          grad_u(u),
-          grad_delta(u),
-          grad_z(u),
-          b(floats(kScanChunk * tasks.shape.states)),
-          c(b),
-          h(block.a),
-          scratch(floats(kScanGroupScratch)),
+          grad_u(grad_y),
+          grad_delta(grad_y),
+          grad_z(grad_y),
           carry(block.a),
-          sum_a(block.a),
+          sum_a(carry),
           sum_skip(block.skip),
-          sum_bias(block.skip),
+          sum_bias(sum_skip),
           sum_b(floats(kScanTile * tasks.shape.states)),
           sum_c(sum_b),
-          token_sums(b),
-          restart(kScanChunk) {}
+          token_sums(b) {}
   };
 
   ScanBackward io;
@@ -66,24 +54,14 @@ struct BackwardTasks {
                             std::min(kScanChunk, shape.sequence - first), channel, width};
         const auto before = (row * plan.chunks + chunk) * shape.channels * shape.states;
         cpu::load_states(io.states.as<float>() + before, channel, width, shape.states, at.h.data());
-        load(tile);
+        at.template load<T>(io.in, shape, tile);
+        cpu::load_tile<T>(io.grad_y, shape.channels, tile, at.grad_y.data());
         scan_chunk(tile);
         store(tile);
         store_token_sums(tile, block);
       }
       store_channel_sums(row, channel, width);
     }
-  }
-
-  [[gnu::always_inline]] void load(const ScanTile& tile) const {
-    Buffers& at = *buffers;
-    cpu::load_tile<T>(io.in.u, shape.channels, tile, at.u.data());
-    cpu::load_tile<T>(io.in.delta, shape.channels, tile, at.raw.data());
-    cpu::load_tile<T>(io.grad_y, shape.channels, tile, at.grad_y.data());
-    if (!io.in.z.empty()) cpu::load_tile<T>(io.in.z, shape.channels, tile, at.z.data());
-    cpu::load_rows<T>(io.in.b, shape.states, tile, at.b.data());
-    cpu::load_rows<T>(io.in.c, shape.states, tile, at.c.data());
-    cpu::find_restarts(io.in.positions, tile, at.restart.data());
   }
 
   [[gnu::always_inline]] void scan_chunk(const ScanTile& tile) const {
@@ -94,20 +72,7 @@ struct BackwardTasks {
     std::fill_n(at.sum_c.begin(), tile.count * states * kScanLanes, 0.0F);
     for (std::int64_t c = 0; c < tile.width; c += kScanLanes) {
       const auto place = c / kScanLanes * kScanTile;
-      loops.backward({.tokens = tile.count,
-                      .states = states,
-                      .a = at.block.a.data() + c * states,
-                      .skip = at.block.skip.data() + c,
-                      .bias = at.block.bias.data() + c,
-                      .b = at.b.data(),
-                      .c = at.c.data(),
-                      .restart = at.restart.data(),
-                      .u = at.u.data() + place,
-                      .raw = at.raw.data() + place,
-                      .z = gate ? at.z.data() + place : nullptr,
-                      .y = at.y.data() + place,
-                      .h = at.h.data() + c * states,
-                      .scratch = at.scratch.data()},
+      loops.backward(at.group(tile, states, c, gate),
                      {.y = at.grad_y.data() + place,
                       .u = at.grad_u.data() + place,
                       .delta = at.grad_delta.data() + place,

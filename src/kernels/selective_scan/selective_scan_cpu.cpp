@@ -3,9 +3,7 @@
 namespace zt::kernels {
 namespace {
 
-using cpu::floats;
-using cpu::kScanTile;
-using cpu::ScanBlock;
+using cpu::ScanBuffers;
 using cpu::ScanTile;
 
 constexpr std::int64_t kBlock = 64;  ///< channels of a task
@@ -13,21 +11,8 @@ constexpr std::int64_t kBlock = 64;  ///< channels of a task
 /// One call per (row, block of channels); the whole sequence, chunk after chunk.
 template <typename T>
 struct ForwardTasks {
-  struct Buffers {
-    ScanBlock block;
-    std::vector<float> u, raw, z, y, b, c, h, scratch;
-    std::vector<std::uint8_t> restart;
-    explicit Buffers(const ForwardTasks& tasks)
-        : block(tasks.width, tasks.shape.states),
-          u(floats(block.groups * kScanTile)),
-          raw(u),
-          z(u),
-          y(u),
-          b(floats(kScanChunk * tasks.shape.states)),
-          c(b),
-          h(block.a),
-          scratch(floats(kScanGroupScratch)),
-          restart(kScanChunk) {}
+  struct Buffers : ScanBuffers {
+    explicit Buffers(const ForwardTasks& tasks) : ScanBuffers(tasks.width, tasks.shape.states) {}
   };
 
   ScanForward io;
@@ -68,29 +53,9 @@ struct ForwardTasks {
 
   [[gnu::always_inline]] void scan_chunk(const ScanTile& tile) const {
     Buffers& at = *buffers;
-    const bool gate = !io.in.z.empty();
-    cpu::load_tile<T>(io.in.u, shape.channels, tile, at.u.data());
-    cpu::load_tile<T>(io.in.delta, shape.channels, tile, at.raw.data());
-    if (gate) cpu::load_tile<T>(io.in.z, shape.channels, tile, at.z.data());
-    cpu::load_rows<T>(io.in.b, shape.states, tile, at.b.data());
-    cpu::load_rows<T>(io.in.c, shape.states, tile, at.c.data());
-    cpu::find_restarts(io.in.positions, tile, at.restart.data());
+    at.template load<T>(io.in, shape, tile);
     for (std::int64_t c = 0; c < tile.width; c += kScanLanes) {
-      const auto place = c / kScanLanes * kScanTile;
-      loops.forward({.tokens = tile.count,
-                     .states = shape.states,
-                     .a = at.block.a.data() + c * shape.states,
-                     .skip = at.block.skip.data() + c,
-                     .bias = at.block.bias.data() + c,
-                     .b = at.b.data(),
-                     .c = at.c.data(),
-                     .restart = at.restart.data(),
-                     .u = at.u.data() + place,
-                     .raw = at.raw.data() + place,
-                     .z = gate ? at.z.data() + place : nullptr,
-                     .y = at.y.data() + place,
-                     .h = at.h.data() + c * shape.states,
-                     .scratch = at.scratch.data()});
+      loops.forward(at.group(tile, shape.states, c, !io.in.z.empty()));
     }
     cpu::store_tile<T>(io.y, shape.channels, tile, at.y.data());
   }
