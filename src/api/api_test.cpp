@@ -1,13 +1,12 @@
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <map>
 
 #include "base/log.h"
+#include "base/test_folder.h"
 #include "examples/library/tiny_layers.h"
 
 namespace zt {
@@ -155,28 +154,26 @@ TEST_F(ApiTest, Fp16ScalesTheLossAndLeavesOutStepsThatOverflow) {
 }
 
 TEST_F(ApiTest, ACheckpointGoesOnWhereItWasSaved) {
-  const auto root =
-      std::filesystem::temp_directory_path() / ("zt_api_checkpoint_" + std::to_string(::getpid()));
+  const TestFolder saves;
   const auto train = [](Engine& engine) {
     (void)engine.micro_step(make_batch(3));
     (void)engine.micro_step(make_batch(5));
     return engine.step().loss;
   };
   (void)train(engine_);
-  const auto folder = engine_.save_checkpoint(root.string());
-  EXPECT_EQ(folder, (root / "checkpoint-1").string());
+  const auto folder = engine_.save_checkpoint(saves.root().string());
+  EXPECT_EQ(folder, saves.path("checkpoint-1"));
   (void)train(engine_);
   const double expected = train(engine_);
 
   auto other = initialize(make_model(), make_config(), ranks_);
-  EXPECT_EQ(other.load_checkpoint((root / "nothing").string()), "");
-  EXPECT_EQ(other.load_checkpoint(root.string()), folder);
+  EXPECT_EQ(other.load_checkpoint(saves.path("nothing")), "");
+  EXPECT_EQ(other.load_checkpoint(saves.root().string()), folder);
   EXPECT_EQ(other.global_steps(), 1);
   EXPECT_EQ(other.core().applied_steps(), 1);
   (void)train(other);
   EXPECT_EQ(train(other), expected);
   EXPECT_EQ(zero::hash_params(engine_.core()), zero::hash_params(other.core()));
-  std::filesystem::remove_all(root);
 }
 
 /// Variables of a launcher for as long as it lives.
@@ -217,13 +214,12 @@ class GpuRank final : public comm::Communicator {
 };
 
 TEST_F(ApiTest, ADamagedCheckpointIsPassedOverAndTheLogSaysWhy) {
-  const auto root =
-      std::filesystem::temp_directory_path() / ("zt_api_damaged_" + std::to_string(::getpid()));
+  const TestFolder saves;
   std::string first, second;
   for (auto* folder : {&first, &second}) {
     for (const auto letter : {3, 5}) (void)engine_.micro_step(make_batch(letter));
     (void)engine_.step();
-    *folder = engine_.save_checkpoint(root.string());
+    *folder = engine_.save_checkpoint(saves.root().string());
   }
   std::fstream states(second + "/zero/exp_avg.safetensors",
                       std::ios::in | std::ios::out | std::ios::binary);
@@ -232,11 +228,10 @@ TEST_F(ApiTest, ADamagedCheckpointIsPassedOverAndTheLogSaysWhy) {
   auto other = initialize(make_model(), make_config(), ranks_);
   log::init(0, log::Level::info);
   ::testing::internal::CaptureStderr();
-  EXPECT_EQ(other.load_checkpoint(root.string()), first);
+  EXPECT_EQ(other.load_checkpoint(saves.root().string()), first);
   const auto text = ::testing::internal::GetCapturedStderr();
   EXPECT_NE(text.find("skipped " + second), std::string::npos) << text;
   EXPECT_NE(text.find("exp_avg.safetensors"), std::string::npos) << text;
-  std::filesystem::remove_all(root);
 }
 
 TEST(ApiRanksTest, TheGpuIsTheLocalRankThatTheLauncherNames) {

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "checkpoint/deepspeed.h"
 #include "checkpoint/deepspeed_write.h"
 
@@ -67,11 +67,6 @@ class FormulaSource : public StateSource {
 
 class DeepSpeedTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("zt_deepspeed_" + std::to_string(::getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
   [[nodiscard]] DeepSpeedSave save(DeepSpeedLayout layout, int world) const {
     DeepSpeedSave save;
     save.folder = folder_.string();
@@ -107,7 +102,8 @@ class DeepSpeedTest : public ::testing::Test {
     }
     return "";
   }
-  fs::path folder_;
+  TestFolder files_;
+  const fs::path folder_ = files_.root();
 };
 
 TEST_F(DeepSpeedTest, WhatIsWrittenIsReadAtEveryLayoutWorldAndGrouping) {

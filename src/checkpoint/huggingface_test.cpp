@@ -1,13 +1,13 @@
 #include "checkpoint/huggingface.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/test_folder.h"
 #include "checkpoint/pickle_writer.h"
 #include "checkpoint/torch_writer.h"
 
@@ -18,21 +18,14 @@ namespace fs = std::filesystem;
 
 class HuggingFaceTest : public ::testing::Test {
  protected:
-  HuggingFaceTest()
-      : root_(fs::temp_directory_path() /
-              ("zt-hf-" + std::to_string(getpid()) + "-" +
-               ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::create_directories(root_ / "source");
+  HuggingFaceTest() {
     put("source/config.json",
         R"({"model_type":"qwen3","dtype":"bfloat16","rope_parameters":{"rope_type":"default","rope_theta":5000.0}})");
     put("source/tokenizer.json", "exactly \xff these bytes\r\n");
     put("source/generation_config.json", "{}");
   }
-  ~HuggingFaceTest() override { fs::remove_all(root_); }
 
-  void put(const std::string& name, const std::string& bytes) const {
-    std::ofstream(root_ / name, std::ios::binary) << bytes;
-  }
+  void put(const std::string& name, const std::string& bytes) const { folder_.write(name, bytes); }
   [[nodiscard]] std::string text(const std::string& name) const {
     std::ifstream in(root_ / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
@@ -59,7 +52,8 @@ class HuggingFaceTest : public ::testing::Test {
     writer.finish();
   }
 
-  fs::path root_;
+  TestFolder folder_;
+  const fs::path root_ = folder_.root();
 };
 
 std::vector<layout::ParamSpec> params() {

@@ -57,7 +57,7 @@ class WorldTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Worlds, WorldTest, ::testing::Values(1, 2, 3, 4, 5, 8));
 
 TEST_P(WorldTest, EveryValueComesBackAndTheWorldSizeLeavesNoTrace) {
-  const TestFolder one;
+  const SaveFolder one;
   const auto folder = save_on(GetParam(), small_save(one, 12));
   EXPECT_EQ(folder, one.path("out/checkpoint-12"));
   expect_saved_values(folder);
@@ -74,7 +74,7 @@ TEST_P(WorldTest, EveryValueComesBackAndTheWorldSizeLeavesNoTrace) {
 }
 
 TEST(NativeSaveTest, ShardsHaveAnIndexAndTheFolderIsAModelFolder) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 3);
   options.tensors.shard_bytes = {6000};
   const auto saved = save_on(3, options);
@@ -88,7 +88,7 @@ TEST(NativeSaveTest, ShardsHaveAnIndexAndTheFolderIsAModelFolder) {
 }
 
 TEST(NativeSaveTest, RunStateComesBack) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 7);
   auto& state = options.run_state;
   state.applied_steps = 6;
@@ -117,7 +117,7 @@ TEST(NativeSaveTest, RunStateComesBack) {
 }
 
 TEST(NativeSaveTest, Fp32WeightsAreTheirOwnMasterAndWeightsAloneHaveNoState) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 1);
   options.tensors.dtype = DType::f32;
   const NativeCheckpoint full(save_on(2, options));
@@ -132,7 +132,7 @@ TEST(NativeSaveTest, Fp32WeightsAreTheirOwnMasterAndWeightsAloneHaveNoState) {
 }
 
 TEST(NativeSaveTest, PiecesLargerThanTheStagingBufferAndUnalignedEndsAreWhole) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 1);
   options.tensors = {DType::f32, false};
   const std::vector<layout::ParamSpec> params{{.name = "a", .shape = {1, 3}},
@@ -152,7 +152,7 @@ TEST(NativeSaveTest, PiecesLargerThanTheStagingBufferAndUnalignedEndsAreWhole) {
 }
 
 TEST(NativeSaveTest, ASaveOfAStepThatIsThereReplacesIt) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto options = small_save(folder, 5);
   const auto first = save_on(2, options);
   write_file(first + "/model.safetensors", "damaged");
@@ -163,7 +163,7 @@ TEST(NativeSaveTest, ASaveOfAStepThatIsThereReplacesIt) {
 }
 
 TEST(NativeSaveTest, TooSmallADiskIsFoundBeforeAnythingIsWritten) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 5);
   const auto earlier = save_on(2, small_save(folder, 4));
   options.keep_free = {1LL << 60};
@@ -183,7 +183,7 @@ TEST(NativeSaveTest, TooSmallADiskIsFoundBeforeAnythingIsWritten) {
 
 // A limit on the size of files stands in for a disk that fails: the kernel refuses the write.
 TEST(NativeSaveTest, AFailedWriteOnAnyRankFailsAllAndLeavesNothing) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto earlier = save_on(2, small_save(folder, 4));
   const auto before = signal(SIGXFSZ, SIG_IGN);
   struct rlimit limit {};
@@ -212,7 +212,7 @@ TEST(NativeSaveTest, AFailedWriteOnAnyRankFailsAllAndLeavesNothing) {
 }
 
 TEST(NativeSaveTest, ACheckpointOfMoreFilesThanAProcessMayOpenIsWritten) {
-  const TestFolder folder;
+  const SaveFolder folder;
   std::vector<layout::ParamSpec> params;
   for (int i = 0; i < 60; ++i) {
     params.push_back({.name = "model.layers." + std::to_string(i) + ".w", .shape = {31, 33}});
@@ -238,7 +238,7 @@ TEST(NativeSaveTest, ACheckpointOfMoreFilesThanAProcessMayOpenIsWritten) {
 }
 
 TEST(NativeSaveTest, AnUnpublishedSaveLeavesNothing) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto params = small_params();
   {
     NativeSave save(small_save(folder, 9), params, exchange_alone());
@@ -249,7 +249,7 @@ TEST(NativeSaveTest, AnUnpublishedSaveLeavesNothing) {
 }
 
 TEST(NativeSaveTest, SlicesThatDoNotCoverTheWholeAreABug) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto params = small_params();
   NativeSave save(small_save(folder, 9), params, exchange_alone());
   write_share(save, params, 0, 2);
@@ -258,7 +258,7 @@ TEST(NativeSaveTest, SlicesThatDoNotCoverTheWholeAreABug) {
 }
 
 TEST(NativeCheckpointTest, AnotherModelIsNamed) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const NativeCheckpoint checkpoint(save_on(1, small_save(folder, 1)));
   auto params = small_params();
   params[1].shape = {33, 41};

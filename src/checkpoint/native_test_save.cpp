@@ -1,7 +1,6 @@
 #include "checkpoint/native_test_save.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -18,20 +17,11 @@ namespace zt::checkpoint::testing {
 namespace fs = std::filesystem;
 using layout::StateKind;
 
-TestFolder::TestFolder()
-    : root_((fs::temp_directory_path() /
-             ("zt-native-" + std::to_string(getpid()) + "-" +
-              ::testing::UnitTest::GetInstance()->current_test_info()->name()))
-                .string()) {
-  fs::create_directories(fs::path(root_) / "source");
-  write_file(path("source/config.json"), R"({"model_type":"qwen3"})");
-  write_file(path("source/tokenizer.json"), "exactly \xff these bytes\r\n");
-  write_file(path("source/generation_config.json"), "{}");
+SaveFolder::SaveFolder() {
+  write("source/config.json", R"({"model_type":"qwen3"})");
+  write("source/tokenizer.json", "exactly \xff these bytes\r\n");
+  write("source/generation_config.json", "{}");
 }
-
-TestFolder::~TestFolder() { fs::remove_all(root_); }
-
-std::string TestFolder::path(const std::string& name) const { return root_ + "/" + name; }
 
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -64,7 +54,7 @@ float value_of(StateKind kind, int param, std::int64_t element) {
          static_cast<float>(element);
 }
 
-NativeSaveOptions small_save(const TestFolder& folder, std::int64_t step) {
+NativeSaveOptions small_save(const SaveFolder& folder, std::int64_t step) {
   NativeSaveOptions options;
   options.output_dir = folder.path("out");
   options.source = folder.path("source");

@@ -4,22 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "base/test_folder.h"
 #include "checkpoint/native_save.h"
 
 namespace zt::checkpoint::testing {
 
 /// A folder of one test, removed with the object; holds `source/` with a model's side files.
-class TestFolder {
+class SaveFolder : public TestFolder {
  public:
-  TestFolder();
-  ~TestFolder();
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-  /// `<folder>/<name>`.
-  [[nodiscard]] std::string path(const std::string& name) const;
-
- private:
-  std::string root_;
+  SaveFolder();
 };
 
 [[nodiscard]] std::string read_file(const std::string& path);
@@ -33,7 +26,7 @@ void write_file(const std::string& path, const std::string& bytes);
 [[nodiscard]] float value_of(layout::StateKind kind, int param, std::int64_t element);
 
 /// Options for a save of `step` with optimizer state and bf16 weights.
-[[nodiscard]] NativeSaveOptions small_save(const TestFolder& folder, std::int64_t step);
+[[nodiscard]] NativeSaveOptions small_save(const SaveFolder& folder, std::int64_t step);
 
 /// Runs `body` on `world` threads that share a store.
 /// Returns every rank's error text, empty for none.

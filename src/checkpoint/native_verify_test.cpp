@@ -17,7 +17,7 @@ using namespace testing;
 std::vector<std::string> problems(const std::string& folder) { return verify(folder).problems; }
 
 TEST(VerifyTest, EveryFlippedByteOfEveryFileIsFound) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 2);
   options.tensors.shard_bytes = {6000};
   const auto saved = save_on(3, options);
@@ -42,7 +42,7 @@ TEST(VerifyTest, EveryFlippedByteOfEveryFileIsFound) {
 }
 
 TEST(VerifyTest, TornMissingAndExtraFilesAreAllListed) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto saved = save_on(2, small_save(folder, 2));
   const auto good = read_file(saved + "/zero/master.safetensors");
   write_file(saved + "/zero/master.safetensors", good.substr(0, good.size() - 1));
@@ -63,7 +63,7 @@ TEST(VerifyTest, TornMissingAndExtraFilesAreAllListed) {
 }
 
 TEST(VerifyTest, WhatUsersPutBesideTheFilesIsNotedAndMakesNothingWrong) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto saved = save_on(1, small_save(folder, 2));
   write_file(saved + "/README.md", "a model card");
   fs::create_directories(saved + "/.cache/huggingface");
@@ -76,7 +76,7 @@ TEST(VerifyTest, WhatUsersPutBesideTheFilesIsNotedAndMakesNothingWrong) {
 }
 
 TEST(VerifyTest, RanksShareTheReadingAndFindAllTogether) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 2);
   const auto saved = save_on(4, options);
   const auto name = saved + "/zero/exp_avg.safetensors";
@@ -95,7 +95,7 @@ TEST(VerifyTest, RanksShareTheReadingAndFindAllTogether) {
 }
 
 TEST(VerifyTest, AFolderWithoutManifestAndNoFolderAreProblems) {
-  const TestFolder folder;
+  const SaveFolder folder;
   EXPECT_EQ(problems(folder.path("source")).size(), 1U);
   EXPECT_EQ(problems(folder.path("nothing")).size(), 1U);
 }
@@ -103,7 +103,7 @@ TEST(VerifyTest, AFolderWithoutManifestAndNoFolderAreProblems) {
 TEST(VerifyTest, WhatOnePartAloneCannotReadIsSaidByThatPart) {
   // A disk gives errors where they are, and a machine may see no file at all: every part speaks for
   // itself, or a checkpoint that cannot be read would count as whole.
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto saved = save_on(2, small_save(folder, 2));
   fs::remove(saved + "/zero/exp_avg.safetensors");
   for (int part = 0; part < 3; ++part) {

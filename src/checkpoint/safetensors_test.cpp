@@ -1,7 +1,6 @@
 #include "checkpoint/safetensors.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <bit>
 #include <cstring>
@@ -9,27 +8,18 @@
 #include <fstream>
 #include <random>
 
+#include "base/test_folder.h"
+
 namespace zt::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder of its own for each test, removed afterwards.
 class SafetensorsTest : public ::testing::Test {
  protected:
-  SafetensorsTest()
-      : folder_(fs::temp_directory_path() /
-                ("zt-safetensors-" + std::to_string(getpid()) + "-" +
-                 ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::create_directories(folder_);
-  }
-  ~SafetensorsTest() override { fs::remove_all(folder_); }
+  [[nodiscard]] std::string path() const { return folder_.path("model.safetensors"); }
 
-  [[nodiscard]] std::string path() const { return (folder_ / "model.safetensors").string(); }
-
-  void put(const std::string& bytes) const {
-    std::ofstream(path(), std::ios::binary | std::ios::trunc) << bytes;
-  }
+  void put(const std::string& bytes) const { folder_.write("model.safetensors", bytes); }
   /// A file of this header and that many bytes of values.
   void put_file(const std::string& header, std::size_t payload) const {
     std::string bytes(sizeof(std::uint64_t), '\0');
@@ -46,7 +36,7 @@ class SafetensorsTest : public ::testing::Test {
     return "";
   }
 
-  fs::path folder_;
+  TestFolder folder_;
 };
 
 std::string one(const std::string& entry) { return R"({"a":)" + entry + "}"; }
@@ -93,8 +83,8 @@ TEST_F(SafetensorsTest, ReadsHalfPrecisionAtOddAddresses) {
 
 TEST_F(SafetensorsTest, UnfinishedFilesAreRemoved) {
   { const SafetensorsWriter writer(path(), {{"a", DType::f32, {4}}}); }
-  EXPECT_TRUE(fs::is_empty(folder_));
-  EXPECT_THROW(SafetensorsWriter((folder_ / "no" / "x").string(), {}), FileError);
+  EXPECT_TRUE(fs::is_empty(folder_.root()));
+  EXPECT_THROW(SafetensorsWriter(folder_.path("no/x"), {}), FileError);
 }
 
 TEST_F(SafetensorsTest, NamesWhatIsWrongWithTheHeader) {

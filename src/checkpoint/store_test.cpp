@@ -62,7 +62,7 @@ TEST(RetentionTest, KeepsTheNewestTheBestAndEveryNth) {
 }
 
 TEST(StoreTest, ListsOnlyFoldersNamedAfterAStepNewestFirst) {
-  const TestFolder folder;
+  const SaveFolder folder;
   for (const char* name :
        {"checkpoint-9", "checkpoint-100", "checkpoint-20", "checkpoint-", "checkpoint-1x",
         "checkpoint-007", "checkpoint--3", ".checkpoint-8.partial", "xcheckpoint-4"}) {
@@ -76,7 +76,7 @@ TEST(StoreTest, ListsOnlyFoldersNamedAfterAStepNewestFirst) {
 }
 
 TEST(StoreTest, ResumeTakesTheNewestWholeOneAndSaysWhatItSkipped) {
-  const TestFolder folder;
+  const SaveFolder folder;
   for (const std::int64_t step : {10, 20, 30}) save_on(2, small_save(folder, step));
   fs::create_directories(folder.path("out/checkpoint-40"));
   auto bytes = read_file(folder.path("out/checkpoint-30/model.safetensors"));
@@ -102,7 +102,7 @@ TEST(StoreTest, ResumeTakesTheNewestWholeOneAndSaysWhatItSkipped) {
 }
 
 TEST(StoreTest, TheSecondWriterIsRefusedAndNamesTheFirst) {
-  const TestFolder folder;
+  const SaveFolder folder;
   {
     const CheckpointStore first(folder.path("out"), exchange_alone());
     const auto errors = on_ranks(2, [&](const RankExchange& exchange) {
@@ -118,7 +118,7 @@ TEST(StoreTest, TheSecondWriterIsRefusedAndNamesTheFirst) {
 }
 
 TEST(StoreTest, AFileSystemWithoutLocksIsWrittenToAndThatIsSaid) {
-  const TestFolder folder;
+  const SaveFolder folder;
   flock_errno = ENOSYS;  // as Lustre without its mount option
   std::vector<std::string> said;
   EXPECT_NO_THROW(said = CheckpointStore(folder.path("out"), exchange_alone()).removed());
@@ -130,7 +130,7 @@ TEST(StoreTest, AFileSystemWithoutLocksIsWrittenToAndThatIsSaid) {
 }
 
 TEST(StoreTest, TheLockOfAProcessThatDiedIsFree) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto child = fork();
   if (child == 0) {
     const CheckpointStore store(folder.path("out"), exchange_alone());
@@ -143,7 +143,7 @@ TEST(StoreTest, TheLockOfAProcessThatDiedIsFree) {
 }
 
 TEST(StoreTest, LeftoversOfDeadRunsGoAndNothingElse) {
-  const TestFolder folder;
+  const SaveFolder folder;
   save_on(1, small_save(folder, 10));
   for (const char* name : {".checkpoint-20.partial/zero", ".checkpoint-5.deleted",
                            ".checkpoint-6.partial.old", ".git", ".checkpoint-x.partial", "runs"}) {
@@ -158,7 +158,7 @@ TEST(StoreTest, LeftoversOfDeadRunsGoAndNothingElse) {
 }
 
 TEST(StoreTest, OutdatedCheckpointsGoButTheOnesThatAreKept) {
-  const TestFolder folder;
+  const SaveFolder folder;
   for (const std::int64_t step : {10, 20, 30}) save_on(1, small_save(folder, step));
   CheckpointStore store(folder.path("out"), exchange_alone());
   const auto lines =

@@ -29,7 +29,7 @@ std::vector<float> weights_of(const std::string& folder, const layout::ParamSpec
 }
 
 TEST(ToolsTest, InspectSaysWhatACheckpointIs) {
-  const TestFolder folder;
+  const SaveFolder folder;
   save_on(2, small_save(folder, 20));
   const auto text = inspect(folder.path("out"), true);  // the newest of an output directory
   for (const char* part :
@@ -42,7 +42,7 @@ TEST(ToolsTest, InspectSaysWhatACheckpointIs) {
 }
 
 TEST(ToolsTest, DiffNamesEveryDifference) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto first = save_on(2, small_save(folder, 10));
   auto options = small_save(folder, 10);
   options.output_dir = folder.path("other");
@@ -64,7 +64,7 @@ TEST(ToolsTest, DiffNamesEveryDifference) {
 }
 
 TEST(ToolsTest, DiffCountsElementsAndMeasuresTheirDistance) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 10);
   options.tensors = {DType::f32, false};
   const auto first = save_on(1, options);
@@ -83,7 +83,7 @@ TEST(ToolsTest, DiffCountsElementsAndMeasuresTheirDistance) {
 }
 
 TEST(ToolsTest, MergedWeightsAreTheMasters) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto saved = save_on(4, small_save(folder, 5));
   convert_to_huggingface(open_checkpoint(saved),
                          {.target = folder.path("hf"), .dtype = DType::f32, .shard_bytes = {9000}},
@@ -101,7 +101,7 @@ TEST(ToolsTest, MergedWeightsAreTheMasters) {
 }
 
 TEST(ToolsTest, ConvertedThereAndBackIsTheSameFile) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto saved = save_on(2, small_save(folder, 5));
   convert_to_huggingface(open_checkpoint(saved), {.target = folder.path("hf")}, {});
   EXPECT_EQ(read_file(folder.path("hf/model.safetensors")),
@@ -125,7 +125,7 @@ TEST(ToolsTest, ConvertedThereAndBackIsTheSameFile) {
 }
 
 TEST(ToolsTest, DeepSpeedLayoutHoldsTheSameStateAndComesBack) {
-  const TestFolder folder;
+  const SaveFolder folder;
   write_file(folder.path("source/config.json"),
              R"({"model_type": "qwen3", "tie_word_embeddings": true})");
   const auto saved = save_on(2, small_save(folder, 5));
@@ -154,7 +154,7 @@ TEST(ToolsTest, DeepSpeedLayoutHoldsTheSameStateAndComesBack) {
 }
 
 TEST(ToolsTest, NoCheckpointIsReplacedAndTheRunsSettingsGoAlong) {
-  const TestFolder folder;
+  const SaveFolder folder;
   auto options = small_save(folder, 5);
   options.config = R"({"run.seed": "7"})";
   const auto saved = save_on(2, options);
@@ -178,7 +178,7 @@ TEST(ToolsTest, NoCheckpointIsReplacedAndTheRunsSettingsGoAlong) {
 }
 
 TEST(ToolsTest, AnOccupiedOrFailedTargetIsLeftAlone) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto saved = save_on(2, small_save(folder, 5));
   fs::create_directories(folder.path("full"));
   write_file(folder.path("full/mine"), "x");
@@ -193,7 +193,7 @@ TEST(ToolsTest, AnOccupiedOrFailedTargetIsLeftAlone) {
 }
 
 TEST(ToolsTest, VerifyReadsAnyFormat) {
-  const TestFolder folder;
+  const SaveFolder folder;
   const auto saved = save_on(2, small_save(folder, 5));
   std::atomic<int> told{0};
   const auto whole = verify_any(folder.path("out"), [&](Bytes, Bytes) { ++told; });

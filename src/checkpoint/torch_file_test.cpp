@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "checkpoint/crc32.h"
 #include "checkpoint/pickle_writer.h"
 #include "checkpoint/torch_weights.h"
@@ -23,17 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 using Shape = std::vector<std::int64_t>;
 
-/// A folder that is gone after the test.
 class TorchFileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("zt_torch_file_" + std::to_string(::getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  [[nodiscard]] std::string path(const std::string& name) const {
-    return (folder_ / name).string();
-  }
+  [[nodiscard]] std::string path(const std::string& name) const { return folder_.path(name); }
 
   /// {'a': fp32 [2, 3], 'b': the last two elements of a, 'c': bf16 [4], 'd': empty, 'n': 7}
   [[nodiscard]] std::string write_sample() const {
@@ -69,7 +61,7 @@ class TorchFileTest : public ::testing::Test {
     return values;
   }
 
-  fs::path folder_;
+  TestFolder folder_;
 };
 
 std::string slurp(const std::string& path) {
@@ -155,7 +147,7 @@ TEST_F(TorchFileTest, StoragesBeginAtMultiplesOf64Bytes) {
 
 TEST_F(TorchFileTest, AnUnfinishedFileIsRemoved) {
   { const TorchWriter writer(path("half.pt"), "", {{"0", TorchDType::f32, 1}}); }
-  EXPECT_TRUE(fs::is_empty(folder_));
+  EXPECT_TRUE(fs::is_empty(folder_.root()));
 }
 
 TEST_F(TorchFileTest, AFileCutAtAnyByteIsRefused) {

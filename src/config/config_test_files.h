@@ -3,35 +3,22 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "config/resolve.h"
 
 namespace zt::config {
 
-/// A temporary folder with a model, a data folder and a way to write configurations; removed at
-/// the end.
-class TestFiles {
+/// A folder with a model and a data folder, for configurations.
+class TestFiles : public TestFolder {
  public:
   TestFiles() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "zt_config_XXXXXX").string();
-    root_ = mkdtemp(pattern.data());
-    std::filesystem::create_directory(root_ / "model");
-    std::filesystem::create_directory(root_ / "data");
+    std::filesystem::create_directory(path("model"));
+    std::filesystem::create_directory(path("data"));
   }
-  ~TestFiles() { std::filesystem::remove_all(root_); }
-  TestFiles(const TestFiles&) = delete;
-  TestFiles& operator=(const TestFiles&) = delete;
-
-  /// Writes a file and returns its path.
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(root_ / name, std::ios::binary) << text;
-    return path(name);
-  }
-  [[nodiscard]] std::string path(const std::string& name) const { return (root_ / name).string(); }
 
   /// The flags that every run needs, then `more`.
   [[nodiscard]] std::vector<std::string> args(const std::vector<std::string>& more = {}) const {
@@ -40,9 +27,6 @@ class TestFiles {
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
-
- private:
-  std::filesystem::path root_;
 };
 
 /// The message of the ConfigError that `call` throws; empty when it throws none.

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -9,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/test_folder.h"
 #include "data/loader.h"
 
 namespace zt::data {
@@ -18,22 +18,14 @@ namespace fs = std::filesystem;
 using config::DataConfig;
 using Ids = std::vector<std::int64_t>;
 
-/// A folder of its own for each test, removed afterwards.
 class PipelineTest : public testing::Test {
  protected:
-  PipelineTest()
-      : root_(fs::temp_directory_path() /
-              ("zt_pipeline_" + std::to_string(::getpid()) + "_" +
-               testing::UnitTest::GetInstance()->current_test_info()->name())) {
+  PipelineTest() {
     fs::create_directories(root_ / "train");
     log::init(0, log::Level::error);
   }
-  ~PipelineTest() override { fs::remove_all(root_); }
 
-  void write(const std::string& name, const std::string& text) const {
-    fs::create_directories((root_ / name).parent_path());
-    std::ofstream(root_ / name, std::ios::binary) << text;
-  }
+  void write(const std::string& name, const std::string& text) const { folder_.write(name, text); }
   DataConfig options(std::int64_t block_size) const {
     DataConfig result;
     result.train_file_dir = (root_ / "train").string();
@@ -54,7 +46,8 @@ class PipelineTest : public testing::Test {
     }
     return "no error";
   }
-  fs::path root_;
+  TestFolder folder_;
+  const fs::path root_ = folder_.root();
 };
 
 Ids ids_of(const Dataset& dataset, std::int64_t block) {

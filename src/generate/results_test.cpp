@@ -2,29 +2,21 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 
 namespace zt::generate {
 namespace {
 
 class ResultsTest : public ::testing::Test {
  protected:
-  ResultsTest()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("zt_results_" + std::to_string(::getpid()))) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~ResultsTest() override { std::filesystem::remove_all(folder_); }
-
   std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_ / name, std::ios::binary) << text;
-    return (folder_ / name).string();
+    return files_.write(name, text);
   }
   static std::string read(const std::filesystem::path& path) {
     std::ostringstream text;
@@ -40,7 +32,8 @@ class ResultsTest : public ::testing::Test {
     return "";
   }
 
-  std::filesystem::path folder_;
+  TestFolder files_;
+  const std::filesystem::path folder_ = files_.root();
 };
 
 TEST_F(ResultsTest, PromptsComeFromEitherKeyOrFromPlainLines) {

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 
 namespace zt::launch {
 namespace {
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 /// Two sockets of two cores with two threads each; GPU 0 at node 1, GPU 1 at node 0.
 class AffinityTest : public ::testing::Test {
  protected:
-  AffinityTest() : root_(fs::temp_directory_path() / ("zt_topology" + std::to_string(getpid()))) {
+  AffinityTest() {
     write("sys/devices/system/cpu/online", "0-7");
     for (int cpu = 0; cpu < 8; ++cpu) {
       const int core = cpu % 4;
@@ -32,14 +32,11 @@ class AffinityTest : public ::testing::Test {
     write("sys/bus/pci/devices/0000:1a:00.0/numa_node", "1");
     write("sys/bus/pci/devices/0000:8b:00.0/numa_node", "0");
   }
-  ~AffinityTest() override { fs::remove_all(root_); }
 
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text << "\n";
-  }
+  void write(const std::string& path, const std::string& text) const { folder_.write(path, text); }
 
-  fs::path root_;
+  TestFolder folder_;
+  const fs::path root_ = folder_.root();
 };
 
 using Numbers = std::vector<int>;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/sockets.h"
+#include "base/test_folder.h"
 #include "launch/rank_report.h"
 
 namespace zt::launch {
@@ -23,12 +24,6 @@ namespace fs = std::filesystem;
 /// A fresh folder; ranks are shell scripts that leave files in it.
 class RunRanks : public ::testing::Test {
  protected:
-  RunRanks() {
-    std::string pattern = (fs::temp_directory_path() / "zt_launch_XXXXXX").string();
-    dir_ = mkdtemp(pattern.data());
-  }
-  ~RunRanks() override { fs::remove_all(dir_); }
-
   [[nodiscard]] LaunchOptions script(int nproc, const std::string& text) const {
     LaunchOptions options;
     options.nproc = nproc;
@@ -53,7 +48,8 @@ class RunRanks : public ::testing::Test {
     return fs::exists(dir_ / name);
   }
 
-  fs::path dir_;
+  TestFolder folder_;
+  const fs::path dir_ = folder_.root();
 };
 
 bool ends(pid_t pid) {

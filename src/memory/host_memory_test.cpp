@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 
 namespace zt::memory {
 namespace {
@@ -13,48 +13,37 @@ namespace {
 namespace fs = std::filesystem;
 
 TEST(HostMemoryTest, TheTightestCgroupBoundsWhatIsAvailable) {
-  const fs::path root = fs::path(testing::TempDir()) / "zt_host_memory";
-  fs::remove_all(root);
-  const auto write = [&](const std::string& path, const std::string& text) {
-    fs::create_directories((root / path).parent_path());
-    std::ofstream(root / path) << text << "\n";
-  };
-  write("proc/meminfo", "MemTotal: 2000 kB\nMemAvailable:    1000 kB");
-  EXPECT_EQ(available_host_memory(root.string()).value, 1'024'000);
-  write("proc/self/cgroup", "0::/job/rank");
-  write("sys/fs/cgroup/job/memory.max", "700000");
-  write("sys/fs/cgroup/job/memory.current", "600000");
-  write("sys/fs/cgroup/job/memory.stat", "anon 500000\ninactive_file 50000");
-  write("sys/fs/cgroup/job/rank/memory.max", "max");
-  write("sys/fs/cgroup/job/rank/memory.current", "600000");
-  EXPECT_EQ(available_host_memory(root.string()).value, 150'000);
-  const auto state = host_memory_state(root.string());
+  const TestFolder folder;
+  folder.write("proc/meminfo", "MemTotal: 2000 kB\nMemAvailable:    1000 kB");
+  EXPECT_EQ(available_host_memory(folder.root().string()).value, 1'024'000);
+  folder.write("proc/self/cgroup", "0::/job/rank");
+  folder.write("sys/fs/cgroup/job/memory.max", "700000");
+  folder.write("sys/fs/cgroup/job/memory.current", "600000");
+  folder.write("sys/fs/cgroup/job/memory.stat", "anon 500000\ninactive_file 50000");
+  folder.write("sys/fs/cgroup/job/rank/memory.max", "max");
+  folder.write("sys/fs/cgroup/job/rank/memory.current", "600000");
+  EXPECT_EQ(available_host_memory(folder.root().string()).value, 150'000);
+  const auto state = host_memory_state(folder.root().string());
   EXPECT_EQ(state.limit.value, 700'000);
   EXPECT_EQ(state.left.value, 150'000);
   EXPECT_EQ(state.available.value, 1'024'000);
   EXPECT_NE(state.limit_file.find("cgroup/job/memory.max"), std::string::npos);
-  fs::remove_all(root);
-  EXPECT_EQ(available_host_memory(root.string()).value, 0);
+  fs::remove_all(folder.root());
+  EXPECT_EQ(available_host_memory(folder.root().string()).value, 0);
   EXPECT_GT(available_host_memory().value, 1 << 20);
 }
 
 TEST(HostMemoryTest, LimitsOfCgroupsOfVersion1CountAndTheirHugeNumberIsNone) {
-  const fs::path root = fs::path(testing::TempDir()) / "zt_host_memory_v1";
-  fs::remove_all(root);
-  const auto write = [&](const std::string& path, const std::string& text) {
-    fs::create_directories((root / path).parent_path());
-    std::ofstream(root / path) << text << "\n";
-  };
-  write("proc/self/cgroup", "5:cpu:/\n4:memory:/job");
-  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712");
-  write("sys/fs/cgroup/memory/memory.usage_in_bytes", "5000");
-  EXPECT_EQ(host_memory_state(root.string()).limit.value, 0);
-  write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9000");
-  write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "5000");
-  write("sys/fs/cgroup/memory/job/memory.stat", "cache 900\ntotal_inactive_file 800");
-  EXPECT_EQ(host_memory_state(root.string()).left.value, 4'800);
-  EXPECT_EQ(available_host_memory(root.string()).value, 4'800);
-  fs::remove_all(root);
+  const TestFolder folder;
+  folder.write("proc/self/cgroup", "5:cpu:/\n4:memory:/job");
+  folder.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712");
+  folder.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "5000");
+  EXPECT_EQ(host_memory_state(folder.root().string()).limit.value, 0);
+  folder.write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9000");
+  folder.write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "5000");
+  folder.write("sys/fs/cgroup/memory/job/memory.stat", "cache 900\ntotal_inactive_file 800");
+  EXPECT_EQ(host_memory_state(folder.root().string()).left.value, 4'800);
+  EXPECT_EQ(available_host_memory(folder.root().string()).value, 4'800);
 }
 
 const std::vector<HostItem> kItems{{"master_shard", {3000}}, {"exp_avg", {3000}}, {"none", {0}}};

@@ -3,16 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <stdexcept>
 #include <vector>
 
+#include "base/test_folder.h"
+
 namespace zt::memory {
 namespace {
-
-namespace fs = std::filesystem;
 
 HostTopology two_nodes() {
   return {.nodes = {{0, {0, 1, 2, 3}, {0, 2}}, {1, {4, 5, 6, 7, 8, 9}, {4, 6, 8}}},
@@ -94,28 +92,23 @@ TEST(HostTopologyTest, RanksThatTheLauncherBoundKeepTheirProcessors) {
 }
 
 TEST(HostTopologyTest, SysfsNodesAreCutToTheAffinityMaskAndOneThreadPerCore) {
-  const fs::path root = fs::path(testing::TempDir()) / "zt_topology";
-  fs::remove_all(root);
-  const auto write = [&](const std::string& path, const std::string& text) {
-    fs::create_directories((root / path).parent_path());
-    std::ofstream(root / path) << text << "\n";
-  };
-  write("sys/devices/system/node/node0/cpulist", "0-63");
-  write("sys/devices/system/node/node1/cpulist", "100000-100063");  // none that may be used
+  const TestFolder folder;
+  folder.write("sys/devices/system/node/node0/cpulist", "0-63");
+  folder.write("sys/devices/system/node/node1/cpulist", "100000-100063");  // none that may be used
   for (int cpu = 0; cpu < 64; ++cpu) {
-    write("sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
-          std::to_string(cpu / 2 * 2) + "-" + std::to_string(cpu / 2 * 2 + 1));
+    folder.write(
+        "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
+        std::to_string(cpu / 2 * 2) + "-" + std::to_string(cpu / 2 * 2 + 1));
   }
-  write("proc/self/cgroup", "0::/a/b");
-  write("sys/fs/cgroup/a/cpu.max", "350000 100000");
-  write("sys/fs/cgroup/a/b/cpu.max", "max 100000");
-  const auto host = host_topology(root.string());
+  folder.write("proc/self/cgroup", "0::/a/b");
+  folder.write("sys/fs/cgroup/a/cpu.max", "350000 100000");
+  folder.write("sys/fs/cgroup/a/b/cpu.max", "max 100000");
+  const auto host = host_topology(folder.root().string());
   EXPECT_EQ(host.machine_nodes, 2);
   ASSERT_EQ(host.nodes.size(), 1U);
   EXPECT_EQ(host.nodes[0].cores.size(), (host.nodes[0].cpus.size() + 1) / 2);
   EXPECT_DOUBLE_EQ(host.quota, 3.5);
   EXPECT_LE(default_host_threads(host), 4);
-  fs::remove_all(root);
 }
 
 TEST(HostTopologyTest, ThisMachineHasAtLeastOneCore) {

@@ -3,10 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/test_folder.h"
 #include "model/family.h"
 #include "model/init.h"
 
@@ -15,23 +14,11 @@ namespace {
 
 using nlohmann::json;
 
-/// A folder with a config.json, removed at the end.
-class Folder {
+/// A folder with a config.json.
+class Folder : public TestFolder {
  public:
-  explicit Folder(const json& config)
-      : path_(std::filesystem::temp_directory_path() /
-              ("zt_mamba_" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) +
-               ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::create_directories(path_);
-    std::ofstream(path_ / "config.json") << config.dump();
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
+  explicit Folder(const json& config) { write("config.json", config.dump()); }
+  [[nodiscard]] std::string path() const { return root().string(); }
 };
 
 std::string error_of(const json& config) {

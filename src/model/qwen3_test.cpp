@@ -1,35 +1,24 @@
 #include "model/qwen3.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/test_folder.h"
 #include "model/init.h"
 
 namespace zt::model {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 
 class Qwen3ConfigTest : public ::testing::Test {
  protected:
-  Qwen3ConfigTest()
-      : folder_(fs::temp_directory_path() /
-                ("zt-qwen3-" + std::to_string(getpid()) + "-" +
-                 ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::create_directories(folder_);
-  }
-  ~Qwen3ConfigTest() override { fs::remove_all(folder_); }
-
   [[nodiscard]] Qwen3Config read(const std::string& text) const {
-    std::ofstream(folder_ / "config.json", std::ios::binary | std::ios::trunc) << text;
-    return read_qwen3_config(folder_.string());
+    folder_.write("config.json", text);
+    return read_qwen3_config(folder_.root().string());
   }
   [[nodiscard]] std::string error(const json& config) const {
     try {
@@ -39,7 +28,7 @@ class Qwen3ConfigTest : public ::testing::Test {
     }
     return "";
   }
-  fs::path folder_;
+  TestFolder folder_;
 };
 
 /// The keys that transformers 4 writes.
@@ -151,8 +140,8 @@ TEST_F(Qwen3ConfigTest, AllProblemsAreReportedTogether) {
 }
 
 TEST_F(Qwen3ConfigTest, DamagedFilesGiveErrorsOfOurs) {
-  EXPECT_THROW(read_qwen3_config((folder_ / "absent").string()), FileError);
-  EXPECT_THROW(read_qwen3_config(folder_.string()), FileError);
+  EXPECT_THROW(read_qwen3_config(folder_.path("absent")), FileError);
+  EXPECT_THROW(read_qwen3_config(folder_.root().string()), FileError);
   for (const char* text : {"", "[]", "{", "3", "{\"hidden_size\": NaN}"})
     EXPECT_THROW(static_cast<void>(read(text)), FileError) << text;
   const auto good = version4().dump();

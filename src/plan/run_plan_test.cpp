@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/test_folder.h"
 #include "config/resolve.h"
 #include "plan/ds_config.h"
 #include "plan/table.h"
@@ -43,16 +44,9 @@ bool contains(const std::string& text, const std::string& part) {
 
 class RunPlanTest : public ::testing::Test {
  protected:
-  RunPlanTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "zt_plan_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-  }
-  ~RunPlanTest() override { std::filesystem::remove_all(folder_); }
-  [[nodiscard]] std::string path(const std::string& name) const {
-    return (folder_ / name).string();
-  }
+  [[nodiscard]] std::string path(const std::string& name) const { return folder_.path(name); }
 
-  std::filesystem::path folder_;
+  TestFolder folder_;
 };
 
 std::vector<std::string> args(std::vector<std::string> more) {

@@ -1,5 +1,6 @@
 // Saves of in-process ranks: asynchronous ones write the same bytes, failures reach every rank.
 #include "train/checkpointing.h"
+#include "base/test_folder.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -58,12 +59,6 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
 
 class CheckpointingTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    root_ = fs::temp_directory_path() / ("zt_checkpointing_" + std::to_string(::getpid()));
-    fs::remove_all(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
   /// What each rank of a test has.
   struct Rank {
     int rank;
@@ -107,7 +102,8 @@ class CheckpointingTest : public ::testing::Test {
     });
   }
 
-  fs::path root_;
+  TestFolder folder_;
+  const fs::path root_ = folder_.root() / "output";
 };
 
 TEST_F(CheckpointingTest, AsynchronousSavesWriteTheSameBytesWhileTrainingGoesOn) {

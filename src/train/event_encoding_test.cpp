@@ -1,12 +1,11 @@
 #include "train/event_encoding.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "base/test_folder.h"
 #include "train/tensorboard.h"
 
 namespace zt::train {
@@ -52,10 +51,9 @@ std::string file_text(const std::string& path) {
 }
 
 TEST(TensorBoardTest, EveryLogIsOnTheDiskAtOnce) {
-  const auto folder =
-      std::filesystem::temp_directory_path() / ("zt_events_" + std::to_string(::getpid()));
-  TensorBoard board(folder, [] { return 1700000000.25; });
-  TensorBoard second(folder, [] { return 1700000000.25; });
+  const TestFolder folder;
+  TensorBoard board(folder.root(), [] { return 1700000000.25; });
+  TensorBoard second(folder.root(), [] { return 1700000000.25; });
   EXPECT_NE(board.path(), second.path());
   EXPECT_NE(board.path().find("/events.out.tfevents.1700000000."), std::string::npos);
   board.on_log({.step = {.step = 7, .loss_scale = 1024}, .loss = 2.5});
@@ -67,7 +65,6 @@ TEST(TensorBoardTest, EveryLogIsOnTheDiskAtOnce) {
   }
   EXPECT_NE(text.find(framed(scalar_event(1700000000.25, 7, "train/loss", 2.5))),
             std::string::npos);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(TensorBoardTest, EvaluationsHaveTheirOwnTags) {

@@ -1,14 +1,13 @@
 #include "train/metrics.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/test_folder.h"
 #include "train/metrics_file.h"
 #include "train/not_finite.h"
 #include "train/progress.h"
@@ -79,8 +78,8 @@ TEST(MetricsTest, NonFiniteNumbersAreNull) {
 }
 
 TEST(MetricsTest, FileHasOneLinePerStepAndStartsAnew) {
-  const auto path =
-      std::filesystem::temp_directory_path() / ("zt_metrics_" + std::to_string(::getpid()));
+  const TestFolder folder;
+  const auto path = folder.path("file");
   for (int run = 0; run < 2; ++run) {
     MetricsFile file(path);
     file.on_step(record());
@@ -90,7 +89,6 @@ TEST(MetricsTest, FileHasOneLinePerStepAndStartsAnew) {
   int lines = 0;
   for (std::string line; std::getline(in, line);) ++lines;
   EXPECT_EQ(lines, 2);
-  std::filesystem::remove(path);
 }
 
 TEST(ResultsTest, EvalResultsHaveSortedKeysAndRounding) {

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 
 namespace zt::train {
 namespace {
@@ -16,12 +17,8 @@ namespace fs = std::filesystem;
 
 class OutputDirTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    root_ = fs::temp_directory_path() / ("zt_output_" + std::to_string(::getpid()));
-    fs::remove_all(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-  fs::path root_;
+  TestFolder folder_;
+  const fs::path root_ = folder_.root() / "output";
 };
 
 TEST_F(OutputDirTest, MissingFoldersAreCreated) {

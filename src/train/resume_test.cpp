@@ -5,11 +5,11 @@
 
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "config/fields.h"
 #include "train/metrics_file.h"
 #include "train/stop_signals.h"
@@ -137,8 +137,8 @@ TEST(BestOfTest, ReadsTheBestModelOfATrainerState) {
 }
 
 TEST(KeptLinesTest, AResumedRunCutsItsMetricsToTheStep) {
-  const auto path =
-      (std::filesystem::temp_directory_path() / ("zt_kept_" + std::to_string(::getpid()))).string();
+  const TestFolder folder;
+  const auto path = folder.path("metrics.jsonl");
   {
     MetricsFile file(path);
     for (int step = 1; step <= 5; ++step) file.on_step({.step = step, .loss = 1.0 / step});
@@ -156,7 +156,6 @@ TEST(KeptLinesTest, AResumedRunCutsItsMetricsToTheStep) {
   ASSERT_EQ(lines.size(), 4U);
   EXPECT_NE(lines[2].find("\"step\":3,"), std::string::npos);
   EXPECT_NE(lines[3].find("\"loss\":7.0"), std::string::npos);
-  std::filesystem::remove(path);
 }
 
 TEST(StopSignalsTest, ArmedSignalsAreWishesAndAnUnarmedOneEndsTheProcess) {

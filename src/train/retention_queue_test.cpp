@@ -16,14 +16,14 @@ using checkpoint::CheckpointStore;
 using checkpoint::RankExchange;
 using Steps = std::set<std::int64_t>;
 
-Steps steps_in(const TestFolder& folder) {
+Steps steps_in(const SaveFolder& folder) {
   Steps steps;
   for (const auto& it : checkpoint::list_checkpoints(folder.path("out"))) steps.insert(it.step);
   return steps;
 }
 
 TEST(RetentionQueueTest, NothingGoesWhileTheNewestIsDamaged) {
-  const TestFolder folder;
+  const SaveFolder folder;
   for (const std::int64_t step : {10, 20, 30}) save_on(1, small_save(folder, step));
   const auto weights = folder.path("out/checkpoint-30/model.safetensors");
   const auto good = read_file(weights);
@@ -50,7 +50,7 @@ TEST(RetentionQueueTest, NothingGoesWhileTheNewestIsDamaged) {
 }
 
 TEST(RetentionQueueTest, ReadingBackGivesWayToSavesAndTheLastWholeOneStays) {
-  const TestFolder folder;
+  const SaveFolder folder;
   CheckpointStore store(folder.path("out"), checkpoint::exchange_alone());
   RetentionQueue queue(store, checkpoint::exchange_alone());
   const auto save = [&](std::int64_t step) {
@@ -73,7 +73,7 @@ TEST(RetentionQueueTest, ReadingBackGivesWayToSavesAndTheLastWholeOneStays) {
 }
 
 TEST(RetentionQueueTest, TheFirstReadingGivesWayToo) {
-  const TestFolder folder;
+  const SaveFolder folder;
   CheckpointStore store(folder.path("out"), checkpoint::exchange_alone());
   RetentionQueue queue(store, checkpoint::exchange_alone());
   {
@@ -88,7 +88,7 @@ TEST(RetentionQueueTest, TheFirstReadingGivesWayToo) {
 }
 
 TEST(RetentionQueueTest, WithoutALimitNothingIsReadAndNothingGoes) {
-  const TestFolder folder;
+  const SaveFolder folder;
   for (const std::int64_t step : {10, 20}) save_on(1, small_save(folder, step));
   write_file(folder.path("out/checkpoint-20/model.safetensors"), "damaged");
   CheckpointStore store(folder.path("out"), checkpoint::exchange_alone());

@@ -1,10 +1,9 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "train/generation_settings.h"
 #include "train/test_task.h"
 #include "train/trained_weights.h"
@@ -16,21 +15,15 @@ namespace fs = std::filesystem;
 
 class TaskTest : public ::testing::Test {
  protected:
-  TaskTest() : folder_(fs::temp_directory_path() / ("zt_task_" + std::to_string(::getpid()))) {
-    fs::create_directories(folder_ / "model");
-    fs::create_directories(folder_ / "out");
-    config_.model.model_name_or_path = (folder_ / "model").string();
-    config_.run.output_dir = (folder_ / "out").string();
+  TaskTest() {
+    fs::create_directories(path("model"));
+    fs::create_directories(path("out"));
+    config_.model.model_name_or_path = path("model");
+    config_.run.output_dir = path("out");
   }
-  ~TaskTest() override { fs::remove_all(folder_); }
 
-  void write(const std::string& name, const std::string& text) const {
-    fs::create_directories((folder_ / name).parent_path());
-    std::ofstream(folder_ / name) << text;
-  }
-  [[nodiscard]] std::string path(const std::string& name) const {
-    return (folder_ / name).string();
-  }
+  void write(const std::string& name, const std::string& text) const { folder_.write(name, text); }
+  [[nodiscard]] std::string path(const std::string& name) const { return folder_.path(name); }
   [[nodiscard]] std::string refusal() const {
     try {
       (void)find_trained_weights(config_);
@@ -40,7 +33,7 @@ class TaskTest : public ::testing::Test {
     return "";
   }
 
-  fs::path folder_;
+  TestFolder folder_;
   config::Config config_;
 };
 

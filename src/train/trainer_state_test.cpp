@@ -1,14 +1,13 @@
 #include "train/trainer_state.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "train/csv_log.h"
 #include "train/python_json.h"
 
@@ -78,8 +77,8 @@ TEST(TrainerStateTest, TextThatIsNoStateIsRefused) {
 }
 
 TEST(TrainerStateTest, EndOfTheRunWritesTheFileAndTheLastEvaluationRewritesIt) {
-  const auto path =
-      std::filesystem::temp_directory_path() / ("zt_state_" + std::to_string(::getpid()));
+  const TestFolder folder;
+  const auto path = folder.path("file");
   TrainerState state(facts(), path);
   state.on_step(at(4));
   state.on_evaluate(at(2), {.loss = 2.0});
@@ -91,7 +90,6 @@ TEST(TrainerStateTest, EndOfTheRunWritesTheFileAndTheLastEvaluationRewritesIt) {
   EXPECT_TRUE(ended["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"]);
   state.on_evaluate(at(4), {.loss = 1.0});
   EXPECT_EQ(json::parse(read_text_file(path))["log_history"].size(), 3u);
-  std::filesystem::remove(path);
 }
 
 TEST(PythonJsonTest, WordsOfPythonSurviveBothWays) {
@@ -114,8 +112,8 @@ TEST(PythonJsonTest, LettersBeyondAsciiAreEscapedAsPythonDoes) {
 }
 
 TEST(CsvLogTest, RowsHaveACellPerColumnOfTheHeading) {
-  const auto path =
-      std::filesystem::temp_directory_path() / ("zt_csv_" + std::to_string(::getpid()));
+  const TestFolder folder;
+  const auto path = folder.path("file");
   CsvLog log(path);
   log.on_log({.step = at(2), .loss = 2.25});
   log.on_evaluate(at(2), {.loss = 0.0, .samples = 4, .seconds = 2});
@@ -125,7 +123,6 @@ TEST(CsvLogTest, RowsHaveACellPerColumnOfTheHeading) {
             "train_samples_per_second,train_steps_per_second,total_flos\n"
             "2,0.5,2.25,1.5,1e-05,,,,,,,,,,,\n"
             "2,0.5,,,,,0,1,2,2,0,,,,,\n");
-  std::filesystem::remove(path);
 }
 
 }  // namespace
