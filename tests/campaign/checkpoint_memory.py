@@ -6,17 +6,15 @@ memory of a run that saves nothing; the others are measured from outside, 50 tim
 """
 
 import json
-import shutil
-import tempfile
 import sys
 import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
-import _peer  # noqa: E402
 import _resume  # noqa: E402
 import _tiny_model  # noqa: E402
+from _checks import Checks  # noqa: E402
 
 WORLD, VOCABULARY, HIDDEN = 2, 200_000, 256
 GIB = 1 << 30
@@ -69,9 +67,7 @@ def measure(checks, name, *arguments):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_checkpoint_memory_"))
-    try:
+    with Checks.in_folder("checkpoint_memory") as (checks, root):
         _tiny_model.make(root)
         config = json.loads((root / "model" / "config.json").read_text())
         config |= {"vocab_size": VOCABULARY, "hidden_size": HIDDEN}
@@ -88,9 +84,6 @@ def main():
                                         root / "blocking saves" / "checkpoint-2"))):
             more = measure(checks, name, *flags(name, *extra)) - base
             checks.check(more <= shard + GIB, f"{name}: {more / 1e6:.0f} MB more than training, shard {shard / 1e6:.0f} MB")
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -1,22 +1,19 @@
 #!/usr/bin/env python3
 """Saved at 4 ranks in stage 3, resumed at 1, 2, 3, 5 and 8 ranks, stages 0 to 3, offload on and off: the next 20 losses."""
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 import _peer  # noqa: E402
 import _resume  # noqa: E402
+from _checks import Checks  # noqa: E402
 
 SAVED, MORE = 3, 20
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_resume_matrix_"))
-    try:
+    with Checks.in_folder("resume_matrix") as (checks, root):
         _resume.make(root)
         full = root / "full"
         _peer.run_zt(*_resume.flags(root, full, 4, 3, "--max_steps", SAVED + MORE, "--save_steps", SAVED))
@@ -32,9 +29,6 @@ def main():
                     worst = _resume.worst_difference(steps, reference)
                     checks.check(len(steps) == MORE and worst < 1e-6,
                                  f"{world} ranks, stage {stage}, offload {offload}: {len(steps)} losses within {worst:.1e}")
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

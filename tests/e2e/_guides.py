@@ -77,19 +77,3 @@ def problems_of(results, output, reference):
 
 def make_model(folder):
     tiny.make(folder)
-
-
-class Report:
-    """PASS and FAIL lines; the exit status says whether all passed."""
-
-    def __init__(self):
-        self.failed = 0
-
-    def check(self, name, wrong, output=""):
-        print(f"{'FAIL' if wrong else 'PASS'} {name} {'; '.join(wrong)}", flush=True)
-        if wrong:
-            print("\n".join("     | " + line for line in output.splitlines()[-40:]))
-        self.failed += bool(wrong)
-
-    def status(self):
-        return 1 if self.failed else 0

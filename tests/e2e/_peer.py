@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -13,20 +12,6 @@ SOURCE = Path(os.environ.get("ZT_SOURCE_DIR", Path(__file__).resolve().parents[2
 ZT = os.environ.get("ZT_BINARY", str(SOURCE / "zt"))
 EXAMPLE = SOURCE / "examples" / "tiny_qwen3"
 BLOCK = 64
-
-
-class Checks:
-    """PASS and FAIL lines; the exit status says whether all passed."""
-
-    def __init__(self):
-        self.failed = 0
-
-    def check(self, passed, text):
-        print(("PASS  " if passed else "FAIL  ") + text, flush=True)
-        self.failed += not passed
-
-    def finish(self):
-        sys.exit(1 if self.failed else 0)
 
 
 def make_model(folder, seed=0, **changes):

@@ -15,12 +15,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import _documented
 import _guides as guides
 import _ports as ports
 import _tiny_model as tiny
+from _checks import Report
 
 SOURCE = pathlib.Path(os.environ.get("ZT_SOURCE_DIR", pathlib.Path(__file__).resolve().parents[2]))
 ZT = os.environ.get("ZT_BINARY", str(SOURCE / "zt"))
@@ -162,9 +162,7 @@ def run(root, env, place, command):
 
 
 def main():
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-commands-") as folder:
-        root = pathlib.Path(folder)
+    with Report.in_folder("commands") as (report, root):
         fill(root)
         env = environment(root)
         documented = _documented.commands(SOURCE)
@@ -184,8 +182,7 @@ def main():
                     print(f"skip {place} {command}: {text}")
                 else:
                     report.check(f"{place} {shlex.join(shlex.split(command)) if 'until' not in command else command}", wrong, text)
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

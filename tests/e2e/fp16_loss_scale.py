@@ -9,13 +9,11 @@ eighth of the bounds of parity_30_steps.py: loss 1e-3 / 8 relative (8e-6 measure
 """
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 
 import torch
 
 import _peer
+from _checks import Checks
 import parity_30_steps as parity
 
 
@@ -74,18 +72,13 @@ def a_scale_that_cannot_fall_ends_the_run(checks, folder, root):
 
 
 def main():
-    checks = _peer.Checks()
     torch.set_num_threads(1)
-    root = Path(tempfile.mkdtemp(prefix="zt_fp16_"))
-    try:
+    with Checks.in_folder("fp16") as (checks, root):
         folder = root / "model"
         _peer.make_model(folder)
         skipped_steps_change_nothing(checks, folder, root)
         a_scale_that_cannot_fall_ends_the_run(checks, folder, root)
         parity_with_grad_scaler(checks, folder, _peer.blocks(folder, parity.TEXT), root)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

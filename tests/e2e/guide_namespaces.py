@@ -6,13 +6,11 @@ rank that dies is named on both machines. Needs root and network namespaces, and
 """
 
 import os
-import pathlib
 import signal
 import subprocess
-import sys
-import tempfile
 
 import _guides as guides
+from _checks import Report, skip
 from _guides import DEEPSPEED, TORCHRUN
 from _long_run import try_run
 
@@ -60,16 +58,13 @@ def rank_is_killed(script):
 
 
 def main():
-    report = guides.Report()
     try:
         make_machines()
     except OSError as error:
         remove_machines()
-        print(f"no network namespaces here: {error}")
-        return 77
+        skip(f"no network namespaces here: {error}")
     try:
-        with tempfile.TemporaryDirectory(prefix="zt-guide-") as folder:
-            root = pathlib.Path(folder)
+        with Report.in_folder("guide") as (report, root):
             guides.make_model(root)
             reference = None
             for script, stage in ((DEEPSPEED, 2), (TORCHRUN, 3)):
@@ -83,8 +78,7 @@ def main():
                         starts(root, output, script, stage), output, rank_is_killed(script))
     finally:
         remove_machines()
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,13 +6,11 @@ listens on every interface; it is not ours to change.
 """
 
 import os
-import pathlib
 import signal
-import sys
-import tempfile
 
 import _guides as guides
 import _ports as ports
+from _checks import Report
 from _guides import DEEPSPEED, TORCHRUN
 from _long_run import try_run
 
@@ -58,9 +56,7 @@ def launcher_is_told_to_end(run):
 
 
 def main():
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-guide-") as folder:
-        root = pathlib.Path(folder)
+    with Report.in_folder("guide") as (report, root):
         guides.make_model(root)
         for name, script, nodes, act in [
                 ("zt launch is killed", DEEPSPEED, 1, launcher_is_killed(DEEPSPEED)),
@@ -69,8 +65,7 @@ def main():
                 ("zt launch gets SIGTERM", DEEPSPEED, 1, launcher_is_told_to_end)]:
             output = root / name.replace(" ", "-")
             try_run(report, name, starts(root, output, script, nodes), output, act)
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

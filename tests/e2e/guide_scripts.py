@@ -5,14 +5,12 @@ All runs have two ranks and reduce at the same points, so all of them have to gi
 Uses ZT_BINARY (default ./zt) and the torchrun beside this interpreter.
 """
 
-import pathlib
 import shutil
 import socket
-import sys
-import tempfile
 
 import _guides as guides
 import _ports as ports
+from _checks import Report
 from _guides import DEEPSPEED, OLD, TORCHRUN
 
 SAME = ("--reduce_at", "boundary")
@@ -124,9 +122,7 @@ def settings_reach_the_command(report, root):
 
 
 def main():
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-guide-") as folder:
-        root = pathlib.Path(folder)
+    with Report.in_folder("guide") as (report, root):
         guides.make_model(root)
         settings_reach_the_command(report, root)
         wrong_arguments_are_refused(report, root)
@@ -134,8 +130,7 @@ def main():
         taken_port_is_named(report, root)
         checkpoints_are_kept(report, root)
         runs_train_the_same_model(report, root)
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

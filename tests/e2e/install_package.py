@@ -6,9 +6,9 @@ Uses ZT_BUILD_DIR (the build folder) for `cmake --install`.
 
 import os
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
+
+from _checks import Checks
 
 SOURCE = Path(os.environ.get("ZT_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 PROJECT = """cmake_minimum_required(VERSION 3.25)
@@ -17,42 +17,34 @@ find_package(zerotrain 0.1 REQUIRED)
 add_executable(train_tiny train_tiny.cpp tiny_layers.cpp)
 target_link_libraries(train_tiny PRIVATE zerotrain::zerotrain)
 """
-failures = 0
 
 
-def check(name, *command, cwd=None):
+def run(checks, name, *command, cwd=None):
     """Runs the command; its output when it fails."""
-    global failures
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=cwd, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
-    print(f"{'PASS' if done.returncode == 0 else 'FAIL'}  {name}", flush=True)
-    if done.returncode != 0:
-        failures += 1
-        print(done.stdout[-4000:], done.stderr[-4000:], sep="\n")
+    checks.check(done.returncode == 0, name, done)
     return done
 
 
 def main():
-    with tempfile.TemporaryDirectory(prefix="zt-package-") as folder:
-        root = Path(folder)
+    with Checks.in_folder("package") as (checks, root):
         moved, user = root / "moved", root / "user"
-        check("cmake --install", "cmake", "--install", os.environ["ZT_BUILD_DIR"], "--prefix", root / "first")
+        run(checks, "cmake --install", "cmake", "--install", os.environ["ZT_BUILD_DIR"], "--prefix", root / "first")
         (root / "first").rename(moved)
         user.mkdir()
         (user / "CMakeLists.txt").write_text(PROJECT)
         for file in (SOURCE / "examples" / "library").iterdir():
             if file.suffix in (".cpp", ".h"):
                 (user / file.name).write_bytes(file.read_bytes())
-        check("find_package finds the moved tree", "cmake", "-S", user, "-B", user / "build", "-G", "Ninja",
+        run(checks, "find_package finds the moved tree", "cmake", "-S", user, "-B", user / "build", "-G", "Ninja",
               f"-DCMAKE_PREFIX_PATH={moved}", "-DCMAKE_BUILD_TYPE=Release")
-        check("the library example builds against it", "cmake", "--build", user / "build")
-        check("and trains", user / "build" / "train_tiny")
-        check("zt version of the moved tree", moved / "bin" / "zt", "version")
-        plan = check("zt plan of the moved tree", moved / "bin" / "zt", "plan", "--model", "Qwen3-0.6B", "--nproc", 2,
+        run(checks, "the library example builds against it", "cmake", "--build", user / "build")
+        run(checks, "and trains", user / "build" / "train_tiny")
+        run(checks, "zt version of the moved tree", moved / "bin" / "zt", "version")
+        plan = run(checks, "zt plan of the moved tree", moved / "bin" / "zt", "plan", "--model", "Qwen3-0.6B", "--nproc", 2,
                      "--gpu_memory", "24GB", "--bf16")
-        if "take: stage" not in plan.stdout:
-            sys.exit("FAIL  the plan marks a row")
-    sys.exit(1 if failures else 0)
+        checks.check("take: stage" in plan.stdout, "the plan marks a row")
 
 
 if __name__ == "__main__":

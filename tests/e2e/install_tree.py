@@ -5,19 +5,15 @@ Uses ZT_BUILD_DIR (the build folder) for `cmake --install`.
 """
 
 import os
-import pathlib
 import subprocess
-import sys
-import tempfile
 
 import _guides as guides
 import _ports as ports
+from _checks import Report
 
 
 def main():
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-install-") as folder:
-        root = pathlib.Path(folder)
+    with Report.in_folder("install") as (report, root):
         guides.make_model(root)
         done = subprocess.run(["cmake", "--install", os.environ["ZT_BUILD_DIR"], "--prefix", str(root / "first")],
                               capture_output=True, text=True, check=False)
@@ -35,8 +31,7 @@ def main():
         named = subprocess.run([moved / "bin" / "zt", "version"], capture_output=True, text=True, check=False)
         wrong += [] if named.returncode == 0 else [f"zt version: {named.stderr}"]
         report.check("the moved tree trains", wrong, results[0][1])
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

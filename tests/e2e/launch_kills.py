@@ -12,12 +12,11 @@ import pathlib
 import random
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 
 import _guides as guides
 import _tiny_model as tiny
+from _checks import Report
 from _processes import descendants, rank_of, wait_until
 
 ZT = os.environ.get("ZT_BINARY", str(pathlib.Path(__file__).resolve().parents[2] / "zt"))
@@ -134,14 +133,11 @@ def main(tell=lambda seed, kills, jobs: None):
     seed = int(os.environ.get("ZT_TEST_SEED", time.time_ns() % 1000000))
     random.seed(seed)
     print(f"seed {seed}")
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-kills-") as folder:
-        root = pathlib.Path(folder)
+    with Report.in_folder("kills") as (report, root):
         tiny.make(root)
         kills = check_kills(report, root, rounds)
         tell(seed, kills, check_jobs_at_once(report, root))
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,11 +11,11 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import _guides as guides
 import _tiny_model as tiny
+from _checks import Report, skip
 from _machines import Machines, why_not
 from _processes import wait_until
 
@@ -188,28 +188,15 @@ def check_torchrun(report, launches):
 
 
 def main():
-    reason = why_not()
-    if reason:
-        print(reason)
-        return 77
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-machines-") as folder:
-        root = pathlib.Path(folder)
+    if why_not():
+        skip(why_not())
+    with Report.in_folder("machines") as (report, root):
         tiny.make(root)
-        try:
-            machines = Machines(root, 3)
-            machines.__enter__()
-        except OSError as error:
-            print(f"no machines here: {error}")
-            return 77
-        try:
+        with Machines(root, 3) as machines:
             launches = Launches(machines, root)
             for check in (check_filters, check_no_answer, check_train, check_launcher_killed, check_torchrun, check_machine_dies):
                 check(report, launches)
-        finally:
-            machines.__exit__()
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

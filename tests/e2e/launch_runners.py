@@ -13,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import _guides as guides
 import _slurm
 import _tiny_model as tiny
+from _checks import Report, skip
 from _processes import alive, everywhere, listening, wait_until
 from launch_kills import marked
 
@@ -155,11 +155,8 @@ def check_jobs_at_once(report, root, runner, env, jobs):
 def main():
     has_mpi, no_slurm = shutil.which("mpirun") is not None, _slurm.why_not()
     if not has_mpi and no_slurm:
-        print(f"no mpirun: install openmpi-bin (scripts/setup.sh --machines); {no_slurm}")
-        return 77
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-runners-") as folder:
-        root = pathlib.Path(folder)
+        skip(f"no mpirun: install openmpi-bin (scripts/setup.sh --machines); {no_slurm}")
+    with Report.in_folder("runners") as (report, root):
         tiny.make(root)
         env = CLEAN | {"OMP_NUM_THREADS": "1"}
         status, text = run([ZT, *train(root, "reference", 2), "--nproc", "2"], env)
@@ -188,8 +185,7 @@ def main():
                          "zt", *train(root, "slurm2", 2)]
                 check_same_model(report, "zt launch --launcher slurm", root, words, env, "slurm2", reference)
                 check_killed(report, "srun", root, srun, env)
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

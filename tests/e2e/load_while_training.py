@@ -2,17 +2,15 @@
 """Every checkpoint that a run publishes loads in transformers the moment it appears, while training goes on."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import _peer
 import _resume
+from _checks import Checks
 
 WANTED, STEPS, EVERY = 5, 100_000, 20
 
@@ -42,10 +40,8 @@ def watch(checks, run, output):
 
 
 def main():
-    checks = _peer.Checks()
     torch.set_num_threads(1)  # the ranks take every core; threads that wait for each other would crawl
-    root = Path(tempfile.mkdtemp(prefix="zt_load_"))
-    try:
+    with Checks.in_folder("load") as (checks, root):
         _resume.make(root)
         output = root / "out"
         flags = _resume.flags(root, output, 2, 3, "--max_steps", STEPS, "--save_steps", EVERY, "--async_save", "True")
@@ -60,9 +56,6 @@ def main():
         checks.check(len(seen) == WANTED, f"{len(seen)} of {WANTED} checkpoints were published and loaded in time")
         if checks.failed:
             print((root / "log").read_text(errors="replace")[-4000:])
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ first loss as Hugging Face's.
 """
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 
 import torch
 
 import _peer
+from _checks import Checks
 import fp16_loss_scale as half
 import parity_30_steps as parity
 
@@ -53,10 +51,8 @@ def loads_in_transformers(checks, folder):
 
 
 def main():
-    checks = _peer.Checks()
     torch.set_num_threads(2)
-    root = Path(tempfile.mkdtemp(prefix="zt_mamba_"))
-    try:
+    with Checks.in_folder("mamba") as (checks, root):
         folder = root / "model"
         make_model(folder)
         rows = _peer.blocks(folder, parity.TEXT)
@@ -77,9 +73,6 @@ def main():
         older = parity.zt(root / "older", root, root / "from_older")
         checks.check(abs(older[0]["loss"] - stage2[0]["loss"]) < 1e-6, "older names and pytorch_model.bin give the same first loss")
         loads_in_transformers(checks, root / "from_older")
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

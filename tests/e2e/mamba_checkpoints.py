@@ -5,13 +5,11 @@ DeepSpeed's files name the parameters in PyTorch's order of registration, with A
 rest in bf16; a run goes on from such a folder below checkpoints/step_N.
 """
 
-import shutil
-import tempfile
-from pathlib import Path
 
 import torch
 
 import _peer
+from _checks import Checks
 import mamba_30_steps as mamba
 import parity_30_steps as parity
 
@@ -37,9 +35,7 @@ def ckpt(*arguments):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_mamba_ckpt_"))
-    try:
+    with Checks.in_folder("mamba_ckpt") as (checks, root):
         folder = root / "model"
         mamba.make_model(folder)
         losses = train(folder, root / "whole", 2)
@@ -64,9 +60,6 @@ def main():
         resumed = train(folder, root / "from_deepspeed", 1, "--load_checkpoint", root / "old")
         worst = max(abs(a - b) / b for a, b in zip(resumed, losses[2:]))
         checks.check(len(resumed) == 2 and worst < 1e-6, f"--load_checkpoint finds checkpoints/step_2: {worst:.1e}")
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,10 @@
 
 import json
 import re
-import shutil
-import tempfile
-from pathlib import Path
 
 import _peer
 import _resume
+from _checks import Checks
 
 STEPS = 6
 
@@ -71,16 +69,11 @@ def check_host_memory(checks, root):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_offload_"))
-    try:
+    with Checks.in_folder("offload") as (checks, root):
         _resume.make(root)
         log = check_disk(checks, root)
         check_report(checks, log)
         check_host_memory(checks, root)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -12,17 +12,15 @@ import concurrent.futures
 import contextlib
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 
 import _guides as guides
 import command_lines as commands
+from _checks import Report
 
 LIMIT_S = 120
 TASK_FILE = """
@@ -190,14 +188,12 @@ def check_others(report, folder):
 
 
 def main():
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-old-") as root:
-        folder = Folder(pathlib.Path(root))
+    with Report.in_folder("old") as (report, root):
+        folder = Folder(root)
         check_tasks(report, folder)
         check_preset(report, folder)
         check_others(report, folder)
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

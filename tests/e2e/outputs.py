@@ -9,16 +9,14 @@ import csv
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import torch
 
 import _peer
+from _checks import Checks
 
 STEPS, BATCH, LOG, EVAL, RATE = 7, 4, 2, 3, 1e-3
 EVAL_BATCH = 3  # of 8 samples: the last batch has two
@@ -168,10 +166,8 @@ def check_killed_run(checks, root):
 
 
 def main():
-    checks = _peer.Checks()
     torch.set_num_threads(2)
-    root = Path(tempfile.mkdtemp(prefix="zt_outputs_"))
-    try:
+    with Checks.in_folder("outputs") as (checks, root):
         _peer.make_model(root / "model")
         _peer.run_zt(*zt_flags(root, root / "zt", "--max_steps", STEPS, "--report_to", "all"))
         hf_run(root, root / "hf")
@@ -181,9 +177,6 @@ def main():
         check_results(checks, root / "zt", root / "hf")
         check_csv(checks, root / "zt", scalars)
         check_killed_run(checks, root)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-    checks.finish()
 
 
 if __name__ == "__main__":

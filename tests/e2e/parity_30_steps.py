@@ -7,13 +7,11 @@ they round at different places; a bf16 number has 8 bits, 2^-8 = 0.4 % per round
 504 tokens of a step in the loss (1e-3 relative; 7e-5 measured) and less so in the norm (2e-2; 3e-3 measured).
 """
 
-import shutil
-import tempfile
-from pathlib import Path
 
 import torch
 
 import _peer
+from _checks import Checks
 
 STEPS, BATCH, ACCUMULATION, RANKS = 30, 2, 2, 2
 TEXT = _peer.EXAMPLE / "valid"  # small: the steps pass over it more than once
@@ -107,10 +105,8 @@ def compare(checks, name, mine, theirs, loss_tolerance, norm_tolerance):
 
 
 def main():
-    checks = _peer.Checks()
     torch.set_num_threads(2)
-    root = Path(tempfile.mkdtemp(prefix="zt_parity_"))
-    try:
+    with Checks.in_folder("parity") as (checks, root):
         folder = root / "model"
         _peer.make_model(folder)
         rows = _peer.blocks(folder, TEXT)
@@ -120,9 +116,6 @@ def main():
         compare(checks, "ZeRO-2 and Trainer, fp32", stage2, trainer(folder, rows, root / "hf"), 1e-4, 1e-3)
         bf16 = zt(folder, root, root / "bf16", "--bf16", "--deepspeed", '{"zero_optimization": {"stage": 3}}')
         compare(checks, "ZeRO-3 and PyTorch, bf16", bf16, pytorch_loop(folder, rows, torch.bfloat16), 1e-3, 2e-2)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ import json
 import shutil
 import struct
 import subprocess
-import tempfile
-from pathlib import Path
 
 import _peer
+from _checks import Checks
 
 PRESETS = {"1b_mamba": ("737,529,856", 100000), "3b_mamba": ("2,761,866,240", 150000),
            "7b_mamba": ("6,922,702,592", 200000)}
@@ -144,17 +143,12 @@ def names_of_sizes(checks, root):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_presets_"))
-    try:
+    with Checks.in_folder("presets") as (checks, root):
         dry_runs(checks, root)
         memory(checks)
         errors(checks, root)
         own_sizes(checks, root)
         names_of_sizes(checks, root)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

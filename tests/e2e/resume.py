@@ -2,13 +2,11 @@
 """Saving and resuming: other sizes and stages, signals, asynchronous saves, the best model, damaged checkpoints."""
 
 import json
-import shutil
 import signal
-import tempfile
-from pathlib import Path
 
 import _peer
 import _resume
+from _checks import Checks
 from _resume import flags
 
 SAVED, MORE = 3, 6  # the campaign has all sizes and stages, and 20 steps
@@ -142,18 +140,13 @@ def check_best(checks, root):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_resume_"))
-    try:
+    with Checks.in_folder("resume") as (checks, root):
         _resume.make(root)
         check_sizes(checks, root)
         check_reshard(checks, root)
         cut = check_signals(checks, root)
         check_damage(checks, root, cut)
         check_best(checks, root)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

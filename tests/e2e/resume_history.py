@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import _peer
 import _ports
 import _resume
 import _tiny_model
+from _checks import Checks
 
 EVALUATED = ("--eval_strategy", "steps", "--eval_steps", 2, "--save_steps", 2, "--save_total_limit", 1,
              "--load_best_model_at_end", "True", "--greater_is_better", "True", "--logging_steps", 1)
@@ -98,18 +97,13 @@ def check_labels(checks, root):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_history_"))
-    try:
+    with Checks.in_folder("history") as (checks, root):
         _tiny_model.make(root)
         check_older(checks, root)
         check_precision(checks, root)
         check_best(checks, root)
         check_ranks(checks, root)
         check_labels(checks, root)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

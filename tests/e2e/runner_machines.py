@@ -11,14 +11,13 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 
 import _guides as guides
 import _machines
 import _slurm
 import _tiny_model as tiny
+from _checks import Report, skip
 from _processes import wait_until
 
 ZT = os.environ.get("ZT_BINARY", str(pathlib.Path(__file__).resolve().parents[2] / "zt"))
@@ -122,19 +121,10 @@ def main():
     if not reason and not has_mpi and no_slurm:
         reason = f"no mpirun: install openmpi-bin (scripts/setup.sh --machines); {no_slurm}"
     if reason:
-        print(reason)
-        return 77
-    report = guides.Report()
-    with tempfile.TemporaryDirectory(prefix="zt-runners-") as folder:
-        root = pathlib.Path(folder)
+        skip(reason)
+    with Report.in_folder("runners") as (report, root):
         tiny.make(root)
-        try:
-            machines = _machines.Machines(root, 3, subnet="10.213.9", named=True)
-            machines.__enter__()
-        except OSError as error:
-            print(f"no machines here: {error}")
-            return 77
-        try:
+        with _machines.Machines(root, 3, subnet="10.213.9", named=True) as machines:
             runs = Runs(machines, root)
             done = subprocess.run([ZT, *map(str, runs.train("alone", 2)), "--nproc", "4"], env=runs.env, cwd=root, timeout=90,
                                   capture_output=True, text=True, check=False)
@@ -144,10 +134,7 @@ def main():
                 check_openmpi(report, runs)
             if not no_slurm:
                 check_slurm(report, runs)
-        finally:
-            machines.__exit__()
-    return report.status()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,11 +9,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import torch
-from _peer import EXAMPLE, SOURCE, Checks, blocks, make_model, run_zt
+from _checks import Checks
+from _peer import EXAMPLE, SOURCE, blocks, make_model, run_zt
 
 BLOCK, NEW_TOKENS = 64, 12
 PROMPTS = [{"prompt": "The LORD is my", "id": 1}, {"text": "床前明月光"}, {"prompt": "a"}, {"prompt": "Blessed is the man"},
@@ -143,10 +143,8 @@ def check_shipped_file(checks, work):
 def main():
     from tokenizers import Tokenizer
     from transformers import AutoModelForCausalLM
-    checks = Checks()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with Checks.in_folder("task") as (checks, work):
         make_data(work)
         make_model(work / "model", initializer_range=0.3)  # texts of an untrained model with small weights repeat one token
         task = write_task(work)
@@ -204,7 +202,6 @@ def main():
         check_refusals(checks, work, task)
         check_shipped_file(checks, work)
         shutil.rmtree(out)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -3,11 +3,9 @@
 
 import json
 import math
-import shutil
-import tempfile
-from pathlib import Path
 
 import _peer
+from _checks import Checks
 
 
 def train_flags(root, output):
@@ -75,9 +73,7 @@ def check_refusals(checks, root, output):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_e2e_"))
-    try:
+    with Checks.in_folder("e2e") as (checks, root):
         _peer.make_model(root / "model")
         output = root / "out"
         done = _peer.run_zt(*train_flags(root, output))
@@ -85,9 +81,6 @@ def main():
         check_console(checks, done)
         check_saved_model(checks, root, output)
         check_refusals(checks, root, output)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

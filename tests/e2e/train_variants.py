@@ -6,10 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import _peer
+from _checks import Checks
 
 
 def flags(model, output, *extra):
@@ -98,18 +97,13 @@ def check_not_finite(checks, root):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_variants_"))
-    try:
+    with Checks.in_folder("variants") as (checks, root):
         _peer.make_model(root / "model")
         check_torchrun(checks, root)
         check_coalesce(checks, root)
         check_offload(checks, root)
         check_evaluation_alone(checks, root)
         check_not_finite(checks, root)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy
 import safetensors.torch
 import torch
 
 import _deepspeed
+from _checks import Checks
 from _deepspeed import ENVIRONMENT, SAVED, STEPS, _peer, ds_run, launch, losses
 
 TOOL = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else
@@ -129,9 +128,7 @@ def check_zt(checks, root, case, own):
 
 
 def main():
-    checks = _peer.Checks()
-    root = Path(tempfile.mkdtemp(prefix="zt_deepspeed_"))
-    try:
+    with Checks.in_folder("deepspeed") as (checks, root):
         _deepspeed.make_models(root)
         _deepspeed.write_rows(root)
         own = {case: zt(root, case, root / f"x-{name_of(case)}", "--save_steps", SAVED, "--checkpoint_format", "deepspeed")
@@ -152,9 +149,6 @@ def main():
             check_zt(checks, root, case, own[case])
         for case in ((1, "bf16", False), (3, "fp32", True)):
             check_universal(checks, root, case)
-    finally:
-        shutil.rmtree(root)
-    checks.finish()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+
+from _checks import Checks  # noqa: E402
 
 ZT = os.environ.get("ZT_BINARY", str(pathlib.Path(__file__).resolve().parents[2] / "zt"))
 PROGRAM = """
@@ -40,23 +43,15 @@ def run(folder, *arguments):
 
 
 def main():
-    failures = 0
-
-    def check(name, passed, *detail):
-        nonlocal failures
-        print(f"{'PASS' if passed else 'FAIL'} {name}", *([] if passed else detail), sep="\n")
-        failures += not passed
-
-    with tempfile.TemporaryDirectory(prefix="zt-launch-") as folder:
+    with Checks.in_folder("launch") as (checks, folder):
         status, out, err, log = run(folder)
-        check("a PyTorch program meets over the variables of zt launch", status == 0 and "rank 0 of 2 sum 3" in out, out, err)
-        check("rank 1 writes into its own log", "rank 1 of 2 sum 3" in log and "rank 1" not in out, log)
+        checks.check(status == 0 and "rank 0 of 2 sum 3" in out, "a PyTorch program meets over the variables of zt launch", out + err)
+        checks.check("rank 1 of 2 sum 3" in log and "rank 1" not in out, "rank 1 writes into its own log", log)
         status, out, err, _ = run(folder, "fail")
         last = err.strip().splitlines()[-1] if err.strip() else ""
-        check("the last line has the program's own error", status == 1 and "first failure: rank 1, exit code 1: "
-              "ValueError: batch 7 is empty" in last, err)
-    return 1 if failures else 0
+        checks.check(status == 1 and "first failure: rank 1, exit code 1: ValueError: batch 7 is empty" in last,
+                     "the last line has the program's own error", err)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
