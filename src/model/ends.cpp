@@ -7,6 +7,8 @@
 #include <ATen/ops/eq.h>
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "kernels/cast/cast.h"
 #include "kernels/cross_entropy/cross_entropy.h"
@@ -14,6 +16,7 @@
 #include "kernels/gemm/gemm.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "layer/tensor_view.h"
+#include "model/parameters.h"
 
 namespace zt::model {
 
@@ -176,6 +179,26 @@ void HeadLayer::backward(const Context& context, Keep /*keep*/, const layer::Bac
                               .grad_weight = view_of(io.grads[0]),
                               .workspace = view_of(io.scratch[5])},
                              shape, context.launch);
+}
+
+layout::ParamId add_embedding(const EndsConfig& config, const std::string& name, Parameters& params,
+                              layer::ModelParts& model) {
+  const auto table = params.matrix(name, config.vocab, config.hidden, config.init_range);
+  if (config.tied) params.at(table).aliases.push_back("lm_head.weight");
+  model.units.push_back({"embedding", {table}});
+  model.layers.push_back(std::make_unique<EmbeddingLayer>(config, table));
+  return table;
+}
+
+void add_head(const EndsConfig& config, const std::string& norm, layout::ParamId embedding,
+              Parameters& params, layer::ModelParts& model) {
+  std::vector<layout::ParamId> unit{params.norm(norm, config.hidden)};
+  if (!config.tied) {
+    unit.push_back(params.matrix("lm_head.weight", config.vocab, config.hidden, config.init_range));
+  }
+  const auto head = config.tied ? embedding : unit.back();
+  model.layers.push_back(std::make_unique<HeadLayer>(config, unit.front(), head));
+  model.units.push_back({"head", std::move(unit)});
 }
 
 }  // namespace zt::model

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "layer/layer.h"
+#include "layer/model_parts.h"
 
 namespace zt::model {
+
+class Parameters;
 
 /// What the two ends of a causal language model are made of.
 struct EndsConfig {
@@ -12,6 +16,8 @@ struct EndsConfig {
   double rms_epsilon = 1e-6;
   /// Activations between the layers are fp32 also where the run computes in 16 bits (Mamba).
   bool fp32_residual = false;
+  bool tied = false;  ///< the head uses the embedding
+  double init_range = 0.02;
   /// The dtype of what one layer hands to the next.
   [[nodiscard]] DType residual(DType compute) const { return fp32_residual ? DType::f32 : compute; }
 };
@@ -89,5 +95,12 @@ class HeadLayer final : public layer::Layer {
   EndsConfig config_;
   std::vector<layout::ParamId> params_;
 };
+
+/// Adds the table, its unit and its layer to a model that is being made; returns the table.
+layout::ParamId add_embedding(const EndsConfig& config, const std::string& name, Parameters& params,
+                              layer::ModelParts& model);
+/// The same with the final norm, called `norm`, and the head: `embedding` where they are tied.
+void add_head(const EndsConfig& config, const std::string& norm, layout::ParamId embedding,
+              Parameters& params, layer::ModelParts& model);
 
 }  // namespace zt::model

@@ -79,12 +79,8 @@ std::int64_t default_time_step_rank(std::int64_t hidden) { return (hidden + 15) 
 layer::ModelParts make_mamba(const MambaConfig& config) {
   layer::ModelParts model;
   Parameters params;
-  const auto embedding =
-      params.matrix("backbone.embeddings.weight", config.vocab, config.hidden, config.init_range);
-  if (config.tied) params.at(embedding).aliases.push_back("lm_head.weight");
-  model.units.push_back({"embedding", {embedding}});
+  const auto embedding = add_embedding(config.ends(), "backbone.embeddings.weight", params, model);
   model.units.push_back({"state spaces", {}});  // one unit for all blocks: they are small
-  model.layers.push_back(std::make_unique<EmbeddingLayer>(config.ends(), embedding));
   for (std::int64_t i = 0; i < config.layers; ++i) {
     const auto ids = add_block(params, config, i);
     auto& fp32 = model.units[1].params;
@@ -92,15 +88,7 @@ layer::ModelParts make_mamba(const MambaConfig& config) {
     model.units.push_back({"block " + std::to_string(i), ids.own});
     model.layers.push_back(std::make_unique<MambaLayer>(config, static_cast<int>(i), ids.all()));
   }
-  const auto norm = params.norm("backbone.norm_f.weight", config.hidden);
-  std::vector<layout::ParamId> head_unit{norm};
-  auto head = embedding;
-  if (!config.tied) {
-    head = params.matrix("lm_head.weight", config.vocab, config.hidden, config.init_range);
-    head_unit.push_back(head);
-  }
-  model.units.push_back({"head", head_unit});
-  model.layers.push_back(std::make_unique<HeadLayer>(config.ends(), norm, head));
+  add_head(config.ends(), "backbone.norm_f.weight", embedding, params, model);
   model.params = params.take();
   return model;
 }

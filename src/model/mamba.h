@@ -30,7 +30,9 @@ struct MambaConfig {
   /// Longest sequence of a preset; 0: any, as the architecture has no limit of its own.
   std::int64_t max_position = 0;
 
-  [[nodiscard]] EndsConfig ends() const { return {hidden, vocab, rms_epsilon, fp32_residual}; }
+  [[nodiscard]] EndsConfig ends() const {
+    return {hidden, vocab, rms_epsilon, fp32_residual, tied, init_range};
+  }
   [[nodiscard]] LengthLimit length_limit() const {
     return {max_position, "max_seq_length of the preset", /*holds_for_request=*/true};
   }

@@ -38,26 +38,14 @@ std::vector<layout::ParamId> add_block(Parameters& params, const Qwen3Config& co
 layer::ModelParts make_qwen3(const Qwen3Config& config) {
   layer::ModelParts model;
   Parameters params;
-  const auto embedding =
-      params.matrix("model.embed_tokens.weight", config.vocab, config.hidden, config.init_range);
-  if (config.tied) params.at(embedding).aliases.push_back("lm_head.weight");
-  model.units.push_back({"embedding", {embedding}});
-  model.layers.push_back(std::make_unique<EmbeddingLayer>(config.ends(), embedding));
+  const auto embedding = add_embedding(config.ends(), "model.embed_tokens.weight", params, model);
   const auto rope = std::make_shared<RopeTable>(config);
   for (std::int64_t i = 0; i < config.layers; ++i) {
     const auto ids = add_block(params, config, i);
     model.units.push_back({"block " + std::to_string(i), ids});
     model.layers.push_back(std::make_unique<BlockLayer>(config, static_cast<int>(i), ids, rope));
   }
-  const auto norm = params.norm("model.norm.weight", config.hidden);
-  std::vector<layout::ParamId> head_unit{norm};
-  auto head = embedding;
-  if (!config.tied) {
-    head = params.matrix("lm_head.weight", config.vocab, config.hidden, config.init_range);
-    head_unit.push_back(head);
-  }
-  model.units.push_back({"head", head_unit});
-  model.layers.push_back(std::make_unique<HeadLayer>(config.ends(), norm, head));
+  add_head(config.ends(), "model.norm.weight", embedding, params, model);
   model.params = params.take();
   return model;
 }

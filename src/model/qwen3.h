@@ -21,7 +21,9 @@ struct Qwen3Config {
   double init_range = 0.02;
   bool tied = false;  ///< the head uses the embedding
 
-  [[nodiscard]] EndsConfig ends() const { return {hidden, vocab, rms_epsilon}; }
+  [[nodiscard]] EndsConfig ends() const {
+    return {hidden, vocab, rms_epsilon, /*fp32_residual=*/false, tied, init_range};
+  }
   [[nodiscard]] LengthLimit length_limit() const {
     return {max_position, "max_position_embeddings", /*holds_for_request=*/false};
   }
