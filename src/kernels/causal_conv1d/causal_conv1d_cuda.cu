@@ -1,5 +1,6 @@
 #include "kernels/causal_conv1d/causal_conv1d_impl.h"
 #include "kernels/column_sums.cuh"
+#include "kernels/cuda_parameter.cuh"
 
 namespace zt::kernels {
 namespace {
@@ -8,24 +9,6 @@ constexpr int kThreads = 128;
 constexpr int kForwardTokens = 32;  ///< that a thread of the forward walks
 constexpr int kForwardBatch = 8, kBatch = 4;  ///< tokens whose loads are under way together
 constexpr int kShare = static_cast<int>(kConvTokens);
-
-struct Parameter {
-  const void* data;  ///< may be null: zeros
-  DType dtype;
-};
-__device__ __forceinline__ float parameter_at(const Parameter& from, std::int64_t i) {
-  switch (from.dtype) {
-    case DType::bf16:
-      return to_float(static_cast<const Bf16*>(from.data)[i]);
-    case DType::f16:
-      return to_float(static_cast<const F16*>(from.data)[i]);
-    default:
-      return static_cast<const float*>(from.data)[i];
-  }
-}
-Parameter parameter_of(const View& view) {
-  return {view.numel > 0 ? view.data : nullptr, view.dtype};
-}
 
 template <typename T>
 struct Inputs {

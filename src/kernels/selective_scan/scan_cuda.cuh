@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "kernels/cuda_common.cuh"
+#include "kernels/cuda_parameter.cuh"
 #include "kernels/selective_scan/selective_scan_impl.h"
 
 namespace zt::kernels::scan {
@@ -44,25 +45,6 @@ Rows<T> rows_of(const TokenMatrix& matrix, std::int64_t columns) {
                       " bytes, expected less than 2^31 on CUDA.");
   }
   return {matrix.view.as<T>(), static_cast<int>(bytes)};
-}
-
-/// A parameter in any float dtype; its few elements are read once per block.
-struct Parameter {
-  const void* data;
-  DType dtype;
-};
-inline Parameter parameter_of(const View& view) {
-  return {view.numel > 0 ? view.data : nullptr, view.dtype};
-}
-__device__ __forceinline__ float parameter_at(const Parameter& from, std::int64_t i) {
-  switch (from.dtype) {
-    case DType::bf16:
-      return to_float(static_cast<const Bf16*>(from.data)[i]);
-    case DType::f16:
-      return to_float(static_cast<const F16*>(from.data)[i]);
-    default:
-      return static_cast<const float*>(from.data)[i];
-  }
 }
 
 /// The inputs of both directions; bias and positions may be null. Without a gate z is u, unused.
