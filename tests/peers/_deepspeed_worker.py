@@ -73,6 +73,7 @@ def main():
         if rank == 0:
             with open(run["out"], "w", encoding="utf-8") as file:
                 json.dump({"losses": losses}, file)
+    torch.distributed.destroy_process_group()  # else its threads may still run when the program ends, which aborts it
 
 
 if __name__ == "__main__":
