@@ -179,10 +179,9 @@ void RankRun::build_engine() {
   planned_.engine =
       std::make_unique<zero::Engine>(std::move(model_.parts), planned_.plan.options, context_);
   group_.set_operation_names(planned_.engine->operation_names());
-  const auto offload =
-      plan::offload_report(planned_.plan, planned_.engine->program(),
-                           planned_.engine->measure_host(),
-                           plan::layer_share(model_.config, planned_.plan.options, target.sheet));
+  const auto offload = plan::offload_report(
+      planned_.plan, planned_.engine->program(), planned_.engine->measure_host(),
+      plan::layer_share(model_.config, planned_.plan.options, target.sheet));
   if (!offload.empty()) say(offload);
   load_weights();
 }

@@ -6,7 +6,7 @@ namespace zt::kernels {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kForwardTokens = 32;  ///< that a thread of the forward walks
+constexpr int kForwardTokens = 32;            ///< that a thread of the forward walks
 constexpr int kForwardBatch = 8, kBatch = 4;  ///< tokens whose loads are under way together
 constexpr int kShare = static_cast<int>(kConvTokens);
 
