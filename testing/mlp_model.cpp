@@ -41,7 +41,9 @@ class MlpLayer : public layer::Layer {
                                                          Keep) const override {
     return {};
   }
-  [[nodiscard]] Bytes library(const BatchShape&, DType, Device) const override { return {1 << 20}; }
+  [[nodiscard]] Bytes library(const BatchShape&, DType, Device, bool) const override {
+    return {1 << 20};
+  }
   [[nodiscard]] double forward_flops(const BatchShape& shape) const override {
     return 2.0 * static_cast<double>(shape.tokens() * sizes_.hidden * sizes_.ffn);
   }

@@ -25,7 +25,8 @@ zt::TensorSpec Embedding::output(const zt::BatchShape& shape, zt::DType compute)
   return {"x", {shape.batch, shape.sequence, kHidden}, compute};
 }
 
-zt::Bytes Embedding::library(const zt::BatchShape& shape, zt::DType compute, zt::Device) const {
+zt::Bytes Embedding::library(const zt::BatchShape& shape, zt::DType compute, zt::Device,
+                             bool) const {
   return output(shape, compute).bytes();
 }
 
@@ -45,7 +46,7 @@ zt::TensorSpec Classifier::output(const zt::BatchShape&, zt::DType compute) cons
   return {"loss", {}, compute};
 }
 
-zt::Bytes Classifier::library(const zt::BatchShape& shape, zt::DType, zt::Device) const {
+zt::Bytes Classifier::library(const zt::BatchShape& shape, zt::DType, zt::Device, bool) const {
   return {shape.tokens() * kVocabulary * 4 * 4};  // logits and what the loss makes of them
 }
 

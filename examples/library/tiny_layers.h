@@ -41,8 +41,8 @@ class Embedding final : public PlainLayer {
   [[nodiscard]] zt::TensorSpec output(const zt::BatchShape& shape,
                                       zt::DType compute) const override;
   [[nodiscard]] bool backward_reads_params() const override { return false; }
-  [[nodiscard]] zt::Bytes library(const zt::BatchShape& shape, zt::DType compute,
-                                  zt::Device) const override;
+  [[nodiscard]] zt::Bytes library(const zt::BatchShape& shape, zt::DType compute, zt::Device,
+                                  bool) const override;
   [[nodiscard]] double forward_flops(const zt::BatchShape&) const override { return 0; }
   void forward(const zt::layer::Context& context, zt::layer::Keep,
                const zt::layer::Forward& io) const override;
@@ -57,8 +57,8 @@ class Classifier final : public PlainLayer {
   [[nodiscard]] std::string name() const override { return "classifier"; }
   [[nodiscard]] zt::TensorSpec output(const zt::BatchShape&, zt::DType compute) const override;
   [[nodiscard]] bool gives_loss() const override { return true; }
-  [[nodiscard]] zt::Bytes library(const zt::BatchShape& shape, zt::DType,
-                                  zt::Device) const override;
+  [[nodiscard]] zt::Bytes library(const zt::BatchShape& shape, zt::DType, zt::Device,
+                                  bool) const override;
   [[nodiscard]] double forward_flops(const zt::BatchShape& shape) const override;
   void forward(const zt::layer::Context& context, zt::layer::Keep,
                const zt::layer::Forward& io) const override;
