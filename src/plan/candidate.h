@@ -34,8 +34,11 @@ struct Candidate {
   StepCosts costs;
   std::vector<double> forward_flops;  ///< of one micro-step, by layer
 
+  /// Of all ranks of a machine; CPU ranks have their device's memory there too.
   [[nodiscard]] Bytes host_of_machine(const Target& target) const {
-    return memory.host_total() * target.local_world;
+    const auto of_rank = target.device == Device::cpu ? memory.host_total() + memory.device.arena
+                                                      : memory.host_total();
+    return of_rank * target.local_world;
   }
 };
 

@@ -245,6 +245,9 @@ TEST_F(RunPlanTest, CpuRanksArePlannedToo) {
   EXPECT_TRUE(contains(outcome.text, "4 CPU ranks; block 512")) << outcome.text;
   EXPECT_TRUE(contains(outcome.text, "times: guesses for CPU ranks")) << outcome.text;
   EXPECT_TRUE(std::filesystem::exists(path("cpu.json")));
+  const auto small = plan(args({"--use_cpu", "--host_memory", "10MB"}));
+  EXPECT_EQ(small.code, 1) << small.text;  // their memory is the host's
+  EXPECT_TRUE(contains(small.text, "nothing fits")) << small.text;
 }
 
 TEST_F(RunPlanTest, OffloadByFlagsIsCheckedAgainstTheStageThatIsNamed) {
