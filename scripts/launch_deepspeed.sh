@@ -49,7 +49,7 @@ if [ -n "$preset" ]; then flags+=(--preset "$preset"); else flags+=(--config "$c
 if [ "$dry" -eq 1 ]; then
   command=("$guide_zt" train "${flags[@]}" "${rest[@]}")
 else
-  command=("$guide_zt" launch --nproc "$num_gpus" --master_port "$port" train "${flags[@]}" --do_train "${rest[@]}")
+  command=("$guide_zt" launch --nproc "$num_gpus" --master_port "$port" -- "$guide_zt" train "${flags[@]}" --do_train "${rest[@]}")
 fi
 printf '%q ' "${command[@]}"
 echo

@@ -96,21 +96,23 @@ int run_task(config::Task task, const Arguments& flags, const Arguments& words) 
                         .has_gpu = num_gpus > 0,
                         .on_stuck = end_stuck,
                         .signals = signals.get()};
+  config::Facts facts;
+  facts.has_gpu = input.has_gpu;
+  facts.environment = input.environment;
+  facts.task = task;
+  facts.model_names = model::model_names();
   const auto variables = config::read_environment();
   if (const auto found = variables.find(config::kTensorboardDirName); found != variables.end()) {
     input.tensorboard_logging_dir = found->second;
   }
   if (const auto rank = config::rank_environment(variables)) {
     input.rank = *rank;
+    // A launcher may show each rank its own GPU only: fewer than there are ranks are no mistake.
+    if (num_gpus == 0) require_gpus(config::resolve(flags, facts), rank->local_world_size, 0);
     const auto port = launch::agree_on_port(input.rank);
     const EndWithRunner watch(*rank);
     return run_rank(input);
   }
-  config::Facts facts;
-  facts.has_gpu = input.has_gpu;
-  facts.environment = input.environment;
-  facts.task = task;
-  facts.model_names = model::model_names();
   const auto config = config::resolve(flags, facts);
   log::init(0, log::parse_level(config.run.log_level));
   launch::LaunchOptions options;

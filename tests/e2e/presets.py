@@ -2,11 +2,13 @@
 """Presets as users of the older scripts type them: dry run, memory check, clear errors, a small run of the same form."""
 
 import json
+import os
 import shutil
 import struct
 import subprocess
 
 import _peer
+import _ports
 from _checks import Checks
 
 PRESETS = {"1b_mamba": ("737,529,856", 100000), "3b_mamba": ("2,761,866,240", 150000),
@@ -142,6 +144,23 @@ def names_of_sizes(checks, root):
     checks.check(done.returncode == 2 and "--from_scratch for new ones" in done.stderr, "without it weights are asked for")
 
 
+def script(checks, root):
+    """scripts/launch_deepspeed.sh starts the ranks, and CPU ranks only where they are asked for."""
+    (root / "script.yaml").write_text(SMALL.format(vocab=json.loads((_peer.EXAMPLE / "config.json").read_text())["vocab_size"]))
+    run = [_peer.EXAMPLE.parents[1] / "scripts" / "launch_deepspeed.sh", "--num_gpus", "2", "--port", str(_ports.free_port()), "--config",
+           root / "script.yaml", "--train_file_dir", _peer.EXAMPLE / "valid", "--tokenizer_name_or_path", _peer.EXAMPLE,
+           "--output_dir", root / "script", "--max_steps", "2", "--validation_split_percentage", "0"]
+    environment = {**os.environ, "ZT": str(_peer.ZT)}
+    done = subprocess.run([*run, "--use_cpu"], capture_output=True, text=True, env=environment, check=False, timeout=120)
+    checks.check(done.returncode == 0 and len(_peer.metrics(root / "script")) == 2 and "2 on cpu" in done.stdout + done.stderr,
+                 f"the launch script trains on two ranks {done.stderr[-300:] if done.returncode else ''}")
+    if shutil.which("nvidia-smi") is None:
+        shutil.rmtree(root / "script")
+        done = subprocess.run(run, capture_output=True, text=True, env=environment, check=False, timeout=120)
+        checks.check(done.returncode == 2 and "--num_gpus: got 2, expected at most the 0 GPUs" in done.stderr,
+                     f"GPUs that are not there are not replaced by CPU ranks: {done.stderr[-300:]}")
+
+
 def main():
     with Checks.in_folder("presets") as (checks, root):
         dry_runs(checks, root)
@@ -149,6 +168,7 @@ def main():
         errors(checks, root)
         own_sizes(checks, root)
         names_of_sizes(checks, root)
+        script(checks, root)
 
 
 if __name__ == "__main__":
