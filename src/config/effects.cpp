@@ -36,7 +36,7 @@ const std::vector<Effect>& effects() {
       {"zero.recompute", "full keeps one activation per block, selective what is cheap to store",
        "full runs the forward pass a second time, about a third more compute"},
       {"zero.reduce", "", "ordered sums in rank order: same bits everywhere, slower on some links"},
-      {"zero.deterministic", "", "slower attention and matrix products"},
+      {"zero.deterministic", "", "slower attention with documents and beyond 4096 tokens"},
       {"zero.cuda_graphs", "graphs hold their kernels' arguments",
        "no launch cost of single kernels"},
       {"precision.compute",
