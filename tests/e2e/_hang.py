@@ -6,7 +6,6 @@ every other rank ends with exit code 4 within the timeout, and nothing is left r
 """
 
 import contextlib
-import json
 import os
 import pathlib
 import re

@@ -8,7 +8,6 @@ Every pickle that would run code is first shown to do so in Python's own pickle 
 import io
 import json
 import os
-import pickle
 import resource
 import shutil
 import struct
