@@ -75,9 +75,4 @@ std::string format_bytes(Bytes bytes) {
   return i == 0 ? fmt::format("{} B", bytes.value) : fmt::format("{:.1f} {}", value, kNames.at(i));
 }
 
-std::int64_t exact_div(std::int64_t a, std::int64_t b) {
-  ZT_ASSERT(b != 0 && a % b == 0, fmt::format("{} is not divisible by {}", a, b));
-  return a / b;
-}
-
 }  // namespace zt

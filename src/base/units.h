@@ -78,9 +78,6 @@ constexpr std::int64_t round_up(std::int64_t value, std::int64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
 
-/// Quotient of an exact division. Errors: InternalError when `b` does not divide `a`.
-std::int64_t exact_div(std::int64_t a, std::int64_t b);
-
 /// Converts between integer types. Errors: InternalError when the value does not survive.
 template <typename To, typename From>
 To checked_narrow(From value) {
