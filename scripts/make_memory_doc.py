@@ -46,7 +46,8 @@ Bytes per parameter of a bf16 run on n ranks: bf16 parameters 2, fp32 gradients 
 `zt plan --model FOLDER|SHAPE --nproc N --gpu_memory 24GB --details` prints the kinds and the largest buffers at the
 operation where most is live, `--schedule` every operation. A row fits when it needs at most 90 % of the memory. `take:` names
 the setting with the shortest predicted step, the simplest of those that are within 2 % of each other; its row is marked `*`.
-Nothing leaves the device where everything fits without recomputation.
+Nothing leaves the device where everything fits without recomputation. `--host_memory` is that of one machine, which its ranks
+share; `--num_nodes` spreads the `--nproc` ranks over several machines.
 
 ## What to take
 

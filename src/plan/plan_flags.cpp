@@ -26,6 +26,20 @@ void take_stage(config::FlagSplitter& splitter, PlanFlags& flags, config::Proble
   }
 }
 
+void take_nodes(config::FlagSplitter& splitter, PlanFlags& flags, config::Problems& problems) {
+  const std::string name = splitter.name();
+  const auto text = splitter.value();
+  if (text.empty()) return;
+  const auto nodes = config::parse_integer(text);
+  constexpr int kMost = 100'000;
+  if (nodes && *nodes >= 1 && *nodes <= kMost) {
+    flags.num_nodes = static_cast<int>(*nodes);
+  } else {
+    problems.add(kCommandLine,
+                 name + ": got '" + config::shown(text) + "', expected a number of machines");
+  }
+}
+
 /// Offload by flags (`--offload_optimizer_device cpu`) is checked against the stage.
 void take_stage_for_offload(PlanFlags& flags) {
   const bool offloads = std::any_of(flags.rest.begin(), flags.rest.end(), [](const auto& word) {
@@ -59,6 +73,8 @@ bool take(config::FlagSplitter& splitter, PlanFlags& flags, config::Problems& pr
     flags.help = true;
   else if (name == "--zero_stage")
     take_stage(splitter, flags, problems);
+  else if (name == "--num_nodes" || name == "--nnodes")
+    take_nodes(splitter, flags, problems);
   else
     return false;
   return true;
@@ -90,7 +106,8 @@ std::string plan_flags_help() {
          "one to take.\n"
          "\n"
          "  --model FOLDER|SHAPE  folder with config.json, or a shape as Qwen3-0.6B\n"
-         "  --host_memory SIZE    host memory of the machine, shared by its --nproc ranks\n"
+         "  --num_nodes N         machines that the --nproc ranks are spread over (default: 1)\n"
+         "  --host_memory SIZE    host memory of a machine, shared by its ranks\n"
          "  --zero_stage N        consider this stage only\n"
          "  --device NAME         this GPU's data sheet: its memory, where --gpu_memory gives no "
          "other, and times\n"

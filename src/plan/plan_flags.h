@@ -16,6 +16,7 @@ struct PlanFlags {
   std::string device;       ///< --device; empty: one with about as much memory
   bool overwrite = false, schedule = false, details = false, tables = false, help = false;
   std::optional<int> zero_stage;  ///< --zero_stage: only this stage
+  int num_nodes = 1;              ///< --num_nodes: machines that the ranks are spread over evenly
   std::vector<std::string> rest;  ///< for config::resolve
 };
 

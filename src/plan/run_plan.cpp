@@ -62,11 +62,17 @@ Request read_request(const PlanFlags& flags, const ModelSource& source) {
       resolve_flags(flags, flags.model.empty() ? kSomeHiddenSize : request.model.hidden_size);
   const auto& config = request.config;
   const int world = std::max(1, config.launch.nproc);
+  if (world % flags.num_nodes != 0) {
+    throw ConfigError(fmt::format(
+        "[plan.flags] --num_nodes: got {} for {} ranks, expected a number that divides them. "
+        "--nproc counts the ranks of all machines.",
+        flags.num_nodes, world));
+  }
   request.target = {.device = config.launch.use_cpu ? Device::cpu : Device::cuda,
                     .world = world,
                     .device_memory = config.launch.gpu_memory.value_or(Bytes{}),
                     .host_memory = config.launch.host_memory.value_or(Bytes{}),
-                    .local_world = world,
+                    .local_world = world / flags.num_nodes,
                     .sheet = nullptr,
                     .measured = {}};
   if (request.target.device == Device::cuda) {
@@ -84,17 +90,19 @@ Request read_request(const PlanFlags& flags, const ModelSource& source) {
 std::string heading(const Request& request, const Planner& planner) {
   const auto& options = request.options;
   const auto& target = request.target;
+  const int nodes = request.flags.num_nodes;
   auto text = fmt::format(
-      "{}: {:.2f}B parameters in {} units; {} {} rank{}; block {}, micro-batch {} x {}, {}\n",
+      "{}: {:.2f}B parameters in {} units; {} {} rank{}{}; block {}, micro-batch {} x {}, {}\n",
       request.model.name, static_cast<double>(planner.num_params().value) / 1e9,
       request.model.parts.units.size(), target.world,
       target.device == Device::cuda ? "CUDA" : "CPU", target.world == 1 ? "" : "s",
-      options.shape.sequence, options.shape.batch, options.micro_steps,
-      to_string(options.precision.compute));
+      nodes > 1 ? fmt::format(" on {} machines", nodes) : "", options.shape.sequence,
+      options.shape.batch, options.micro_steps, to_string(options.precision.compute));
   if (target.device_memory.value > 0) {
     text += fmt::format("fits: at most {:.0f} % of {} per rank\n", kUsableShare * 100,
                         format_bytes(target.device_memory));
   }
+  if (nodes > 1) text += "times: links between machines count as those within one\n";
   return text + "per rank and step (sent: to other ranks; host GB: between device and host)\n";
 }
 
@@ -178,6 +186,12 @@ void show_choice(const Request& request, const Planner& planner, const Settings&
       "zt train uses the room that is left: {} ({} per rank, {:.2f} GB sent per step)\n",
       describe_choices(chosen.options), format_bytes(chosen.memory.device_total()),
       static_cast<double>(chosen.costs.sent.value) / 1e9);
+  const auto& given_zero = request.config.zero;
+  const auto& path = taken.asked.zero.optimizer_nvme_path;
+  if (taken.asked.zero.optimizer_place == Place::nvme && given_zero.optimizer_nvme_path.empty() &&
+      given_zero.param_nvme_path.empty()) {
+    out << fmt::format("nvme_path: none was given, {} stands for it; name your disk there\n", path);
+  }
   show_time(request, planner, chosen, out);
   if (taken.asked.precision.compute != DType::f32) {
     out << arithmetic_line(taken.asked.zero, planner.num_params(), request.target.world);

@@ -101,6 +101,9 @@ TEST_F(RunPlanTest, WrongFlagsAndValuesAreNamed) {
   EXPECT_TRUE(contains(plan(args({"--zero_stage", "5000000000"})).error, "expected 0, 1, 2 or 3"));
   EXPECT_TRUE(contains(plan(args({"--gpu_memory", "much"})).error, "gpu_memory"));
   EXPECT_TRUE(contains(plan(args({"--host_memory", "much"})).error, "--host_memory: got 'much'"));
+  EXPECT_TRUE(contains(plan(args({"--num_nodes", "none"})).error, "--num_nodes: got 'none'"));
+  EXPECT_TRUE(contains(plan(args({"--num_nodes", "0"})).error, "--num_nodes: got '0'"));
+  EXPECT_TRUE(contains(plan(args({"--num_nodes", "3"})).error, "got 3 for 4 ranks"));
   EXPECT_TRUE(contains(plan(args({"--blocksize", "512"})).error, "--block_size"));
   EXPECT_TRUE(contains(plan(args({"--schedule=maybe"})).error, "expected true or false"));
   EXPECT_TRUE(contains(plan({"--model", "huge", "--nproc", "4"}).error, "unknown shape 'huge'"));
@@ -248,6 +251,36 @@ TEST_F(RunPlanTest, CpuRanksArePlannedToo) {
   const auto small = plan(args({"--use_cpu", "--host_memory", "10MB"}));
   EXPECT_EQ(small.code, 1) << small.text;  // their memory is the host's
   EXPECT_TRUE(contains(small.text, "nothing fits")) << small.text;
+}
+
+TEST_F(RunPlanTest, HostMemoryIsThatOfOneMachineOfSeveral) {
+  const std::vector<std::string> half{"--use_cpu", "--host_memory", "3GB"};
+  const auto with_nodes = [&](const char* nodes) {
+    auto flags = half;
+    flags.insert(flags.end(), {"--num_nodes", nodes});
+    return plan(args(flags));
+  };
+  EXPECT_EQ(plan(args(half)).code, 1);
+  const auto four = with_nodes("4");
+  EXPECT_EQ(four.code, 0) << four.text << four.error;
+  EXPECT_TRUE(contains(four.text, "4 CPU ranks on 4 machines; block 512")) << four.text;
+  EXPECT_TRUE(contains(four.text, "links between machines")) << four.text;
+}
+
+TEST_F(RunPlanTest, AFolderOfADiskThatNobodyNamedIsAskedFor) {
+  const std::vector<std::string> tight{
+      "--per_device_train_batch_size", "1", "--gpu_memory", "3GB", "--host_memory", "4GB"};
+  const auto unnamed = plan(args(tight));
+  EXPECT_TRUE(contains(unnamed.text, "take: stage 3, optimizer nvme")) << unnamed.text;
+  EXPECT_TRUE(contains(unnamed.text, "nvme_path: none was given, /local/nvme stands for it"));
+  const auto file = path("disk.json");
+  std::ofstream(file) << R"({"zero_optimization": {"stage": 3,
+      "offload_optimizer": {"device": "nvme", "nvme_path": "/disk"}}})";
+  auto flags = tight;
+  flags.insert(flags.end(), {"--deepspeed", file});
+  const auto named = plan(args(flags));
+  EXPECT_TRUE(contains(named.text, "take: stage 3, optimizer nvme")) << named.text << named.error;
+  EXPECT_FALSE(contains(named.text, "nvme_path: none")) << named.text;
 }
 
 TEST_F(RunPlanTest, OffloadByFlagsIsCheckedAgainstTheStageThatIsNamed) {
