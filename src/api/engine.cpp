@@ -64,17 +64,17 @@ Batch checked(const Batch& batch, const BatchShape& shape, Device device, int ra
 
 }  // namespace
 
-Engine::Impl::Impl(Model model, const Config& config_in, Ranks& ranks_in)
+Engine::Impl::Impl(Model model, const Config& config_in, const zero::EngineOptions& options,
+                   Ranks& ranks_in)
     : config(config_in),
       ranks(ranks_in),
-      engine(std::move(model.parts), zero::engine_options(config_in), context_of(ranks_in)) {
+      shapes{options.shape, options.eval_shape()},
+      engine(std::move(model.parts), options, context_of(ranks_in)) {
   engine.load_params(model.values);
 }
 
-Batch Engine::Impl::checked_batch(const Batch& batch, bool evaluates) const {
-  const auto options = zero::engine_options(config);
-  return checked(batch, evaluates ? options.eval_shape() : options.shape,
-                 ranks.communicator().device(), ranks.rank());
+Batch Engine::Impl::checked_batch(const Batch& batch, const BatchShape& shape) const {
+  return checked(batch, shape, ranks.communicator().device(), ranks.rank());
 }
 
 void Engine::Impl::prepare(const Batch& batch) {
@@ -93,7 +93,8 @@ void Engine::Impl::prepare(const Batch& batch) {
 }
 
 Engine::Engine(Model model, const Config& config, Ranks& ranks)
-    : impl_(std::make_unique<Impl>(std::move(model), config, ranks)) {}
+    : impl_(std::make_unique<Impl>(std::move(model), config, zero::engine_options(config), ranks)) {
+}
 Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
@@ -110,7 +111,7 @@ double Engine::micro_step(const Batch& batch) {
 }
 
 double Engine::forward(const Batch& batch) {
-  const auto whole = impl_->checked_batch(batch, false);
+  const auto whole = impl_->checked_batch(batch, impl_->shapes.train);
   impl_->prepare(whole);
   impl_->forward_sum = impl_->engine.forward(whole);
   impl_->forward_mean = impl_->mean(impl_->forward_sum);
@@ -143,7 +144,7 @@ StepResult Engine::step(double learning_rate) {
 }
 
 double Engine::evaluate(const Batch& batch) {
-  const auto whole = impl_->checked_batch(batch, true);
+  const auto whole = impl_->checked_batch(batch, impl_->shapes.evaluation);
   const auto targets = count_targets(whole);
   const double sum = impl_->engine.evaluate(whole);
   return targets > 0 ? sum / static_cast<double>(targets) : 0.0;

@@ -8,10 +8,11 @@ namespace zt {
 
 /// What the engine of the public interface holds beside the one below.
 struct Engine::Impl {
-  Impl(Model model, const Config& config_in, Ranks& ranks_in);
+  /// `options`: those of the configuration.
+  Impl(Model model, const Config& config_in, const zero::EngineOptions& options, Ranks& ranks_in);
 
   /// The batch as layers read it. Errors: ConfigError for other shapes than the planned one.
-  [[nodiscard]] Batch checked_batch(const Batch& batch, bool evaluates) const;
+  [[nodiscard]] Batch checked_batch(const Batch& batch, const BatchShape& shape) const;
   /// Starts the step, if the caller did not, on the assumption that it then enforces.
   void prepare(const Batch& batch);
   [[nodiscard]] double mean(double loss_sum) const {
@@ -20,6 +21,9 @@ struct Engine::Impl {
 
   Config config;
   Ranks& ranks;
+  struct {
+    BatchShape train, evaluation;
+  } shapes;  ///< that the engine's memory is planned for
   zero::Engine engine;
   bool told = false;                          ///< begin_step was called by the user
   std::optional<std::int64_t> first_targets;  ///< of this step's first micro-batch
