@@ -33,6 +33,9 @@ double inner_width(const model::Model& model) {
 /// Products, scan and the bytes of kernels beside them.
 struct LayerWork {
   double products = 0, scan = 0, moved = 0;
+  [[nodiscard]] double seconds(const DeviceLimits& device) const {
+    return products + scan + moved / (device.memory_rate * kMemory);
+  }
 };
 
 LayerWork layer_work(const model::Model& model, const zero::EngineOptions& options,
@@ -59,15 +62,14 @@ LayerWork layer_work(const model::Model& model, const zero::EngineOptions& optio
 
 double layer_seconds(const model::Model& model, const zero::EngineOptions& options,
                      const DeviceLimits& device) {
-  const auto work = layer_work(model, options, device);
-  return work.products + work.scan + work.moved / (device.memory_rate * kMemory);
+  return layer_work(model, options, device).seconds(device);
 }
 
 double layer_share(const model::Model& model, const zero::EngineOptions& options,
                    const DeviceLimits* device) {
   if (device == nullptr) return kUsualShare;
-  const double alone = layer_work(model, options, *device).products * kProducts / kProductAlone;
-  return alone / layer_seconds(model, options, *device);
+  const auto work = layer_work(model, options, *device);
+  return work.products * kProducts / kProductAlone / work.seconds(*device);
 }
 
 RooflineTime predict_roofline(const model::Model& model, const Candidate& candidate, int world,
